@@ -1,0 +1,136 @@
+//! The one error type of the crate: each variant says what, where, expected, found and what to do next.
+
+use std::path::PathBuf;
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, in one sentence for the user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An op was given tensors or attributes that its shape rule forbids.
+    #[error("{op}: expected {expected}, found {found}; {hint}")]
+    Shape {
+        /// The op's stem, such as `conv2d`.
+        op: &'static str,
+        /// What the shape rule asks for.
+        expected: String,
+        /// What it was given.
+        found: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// A file or folder could not be read, written or understood.
+    #[error("{}: expected {expected}, found {found}; {hint}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What a good file has there.
+        expected: String,
+        /// What was found.
+        found: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// The operating system refused to read or write a file.
+    #[error("{}: {doing} failed: {source}; {hint}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done, such as `writing the checkpoint`.
+        doing: &'static str,
+        /// The operating system's error.
+        source: std::io::Error,
+        /// What to do next.
+        hint: String,
+    },
+    /// Images or labels do not fit the data set's rules.
+    #[error("{what}: expected {expected}, found {found}; {hint}")]
+    Data {
+        /// The data set, split or image.
+        what: String,
+        /// What the rule asks for.
+        expected: String,
+        /// What was found.
+        found: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// There is no device that fits, or it failed.
+    #[error("device {device}: {problem}; {hint}")]
+    Device {
+        /// The device as asked for or as named by its driver.
+        device: String,
+        /// What is missing or failed.
+        problem: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// A tensor or a whole network does not fit the device.
+    #[error("device {device}: {what} needs {needed} bytes, the limit is {limit}; {hint}")]
+    Memory {
+        /// The device.
+        device: String,
+        /// The tensor or buffer.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// What to do next.
+        hint: String,
+    },
+    /// A value became NaN or infinite.
+    #[error("{what} is not finite, first at {at}; {hint}")]
+    NotFinite {
+        /// The value that was looked at, such as `loss of step 12`.
+        what: String,
+        /// The op and tensor where it first appeared.
+        at: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// A setting, flag or configuration key is wrong.
+    #[error("{setting}: expected {expected}, found {found}; {hint}")]
+    Usage {
+        /// The flag or key.
+        setting: String,
+        /// What is allowed.
+        expected: String,
+        /// What was given.
+        found: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// The user interrupted the work; a checkpoint was saved.
+    #[error("interrupted; the state is saved in {}, `--resume` goes on from there", checkpoint.display())]
+    Interrupted {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
+}
+
+impl Error {
+    /// The process exit code: 1 failed, 2 usage, 3 data, 4 device or memory, 130 interrupted.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Shape { .. } | Self::NotFinite { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::File { .. } | Self::Io { .. } | Self::Data { .. } => 3,
+            Self::Device { .. } | Self::Memory { .. } => 4,
+            Self::Interrupted { .. } => 130,
+        }
+    }
+
+    /// An operating system's error about `path`, with what to do next.
+    pub fn io(
+        path: impl Into<PathBuf>,
+        doing: &'static str,
+        source: std::io::Error,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Io { path: path.into(), doing, source, hint: hint.into() }
+    }
+}

@@ -1,0 +1,4 @@
+//! moue.
+pub mod error;
+pub mod rng;
+pub use error::{Error, Result};
