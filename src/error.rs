@@ -125,12 +125,7 @@ impl Error {
     }
 
     /// An operating system's error about `path`, with what to do next.
-    pub fn io(
-        path: impl Into<PathBuf>,
-        doing: &'static str,
-        source: std::io::Error,
-        hint: impl Into<String>,
-    ) -> Self {
+    pub fn io(path: impl Into<PathBuf>, doing: &'static str, source: std::io::Error, hint: impl Into<String>) -> Self {
         Self::Io { path: path.into(), doing, source, hint: hint.into() }
     }
 }

@@ -1,4 +1,13 @@
-//! moue.
+//! moue trains and runs facial-expression-recognition ensembles whose members are made to differ.
+//!
+//! Lower layers never import upper ones:
+//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
+
 pub mod error;
+pub mod exec;
+pub mod graph;
+pub mod ops;
 pub mod rng;
+pub mod shape;
+
 pub use error::{Error, Result};

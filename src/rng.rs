@@ -6,8 +6,7 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// FNV-1a, 64 bits, of the bytes of `name`.
 #[must_use]
 pub fn fnv1a64(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
 }
 
 /// splitmix64's finaliser.

@@ -1,0 +1,136 @@
+//! Executors: what compiles a graph for a device and replays it.
+
+#[cfg(feature = "cpu")]
+pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+
+use crate::{Result, graph::Graph, ops::TensorId};
+
+/// A compiled graph of an executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program(pub(crate) usize);
+
+/// What a device is called, for logs and reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// `cpu` or `gpu`.
+    pub kind: &'static str,
+    /// The processor, or the adapter as its driver names it.
+    pub name: String,
+    /// The backend and driver, or the instruction set and threads.
+    pub detail: String,
+    /// Whether this is a GPU that computes on the processor.
+    pub software: bool,
+}
+
+/// What a program costs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Commands encoded in a run: dispatches, copies and clears (the CPU executor: ops).
+    pub dispatches: usize,
+    /// The same by op name, largest first.
+    pub dispatches_by_op: Vec<(String, usize)>,
+    /// Bytes of all buffers of this program and of the executor's variables.
+    pub bytes: u64,
+    /// Buffers, bind groups and pipelines created by the executor since it started.
+    pub resources_created: u64,
+}
+
+/// Time spent in one op of a profiled run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpTime {
+    /// The op's scope and name.
+    pub op: String,
+    /// Seconds.
+    pub seconds: f64,
+    /// Floating-point operations by the op's contract.
+    pub flops: u64,
+}
+
+/// A device, the variables it keeps, and the programs compiled for it.
+///
+/// Variables (parameters, states, momenta) belong to the executor: programs that name the same variable share it.
+/// They are zero until written.
+pub trait Executor {
+    /// What runs here.
+    fn device(&self) -> &DeviceInfo;
+
+    /// Prepares a graph: memory, kernels, commands. Nothing is allocated afterwards.
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`] where it does not fit, [`crate::Error::Shape`] where a variable of the same name
+    /// has another size, [`crate::Error::Device`] where the device fails.
+    fn compile(&mut self, graph: &Graph) -> Result<Program>;
+
+    /// Forgets all programs and variables, to start anew with another network.
+    fn clear(&mut self);
+
+    /// Writes an input of a program.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the number of values differs.
+    fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()>;
+
+    /// Runs a program once; may return before the device has finished.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    fn run(&mut self, program: Program) -> Result<()>;
+
+    /// Reads an output of the last run, waiting for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>>;
+
+    /// Reads an output in full precision where the executor computes in float64.
+    ///
+    /// # Errors
+    /// See [`Executor::read`].
+    fn read_f64(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f64>> {
+        Ok(self.read(program, tensor)?.into_iter().map(f64::from).collect())
+    }
+
+    /// Waits until all submitted work is done.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    fn synchronize(&mut self) -> Result<()>;
+
+    /// Writes a variable by its name.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where no program has it or the number of values differs.
+    fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()>;
+
+    /// Reads a variable by its name.
+    ///
+    /// # Errors
+    /// See [`Executor::write_variable`].
+    fn read_variable(&mut self, name: &str) -> Result<Vec<f32>>;
+
+    /// Reads a variable in full precision where the executor computes in float64.
+    ///
+    /// # Errors
+    /// See [`Executor::write_variable`].
+    fn read_variable_f64(&mut self, name: &str) -> Result<Vec<f64>> {
+        Ok(self.read_variable(name)?.into_iter().map(f64::from).collect())
+    }
+
+    /// Runs a program op by op and names the first op and tensor with a value that is not finite; inputs and
+    /// variables are looked at first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device fails.
+    fn first_not_finite(&mut self, program: Program) -> Result<Option<String>>;
+
+    /// Runs a program once and times each op.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the device cannot time its ops.
+    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>>;
+
+    /// What a program costs.
+    fn stats(&self, program: Program) -> Stats;
+}

@@ -1,0 +1,65 @@
+//! Softmax cross-entropy of every branch, and the hits of the branches and of their vote.
+
+use super::{Contract, GradArgs, Op, expect_inputs, expect_shape, shape_error};
+use crate::{Result, shape::Shape};
+
+const STEM: &str = "cross_entropy";
+
+/// Cross-entropy with target distributions, the mean over the batch, summed over branches (paper Eq. 4).
+///
+/// `loss = Σ_b weight_b · (1/N) Σ_n −Σ_k t[n,k]·log softmax(z[n,b])_k`
+///
+/// Inputs: logits z [N, B·K] (branch-major), targets t [N, K] (one-hot, or a distribution), branch weights [B].
+/// Outputs: loss [1]; each branch's own cross-entropy [B]; hits [B+1]: how many images each branch, and last the
+/// majority vote of the branches with weight > 0, assigns to the target's largest class (ties to the lowest class).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CrossEntropy;
+
+/// N, B, K.
+fn sizes(logits: &Shape, targets: &Shape, weights: &Shape) -> Result<[usize; 3]> {
+    let (&[n, k], &[b]) = (targets.dims(), weights.dims()) else {
+        let found = format!("{targets}, {weights}");
+        return Err(shape_error(STEM, "targets [N, K] and branch weights [B]", found, "reshape"));
+    };
+    expect_shape(STEM, "logits [N, B·K]", logits, &[n, b * k])?;
+    Ok([n, b, k])
+}
+
+impl Contract for CrossEntropy {
+    fn stem(&self) -> &'static str {
+        STEM
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
+        expect_inputs(STEM, inputs, &[3])?;
+        let [_, b, _] = sizes(inputs[0], inputs[1], inputs[2])?;
+        Ok(vec![Shape::new(&[1]), Shape::new(&[b]), Shape::new(&[b + 1])])
+    }
+
+    fn grad(&self, args: &mut GradArgs<'_>) -> Result<()> {
+        let dloss = args.output_grad(0);
+        let inputs = [dloss, args.inputs[0], args.inputs[1], args.inputs[2]];
+        let dz = args.emit.emit(Op::from(CrossEntropyGrad), &inputs)?[0];
+        args.add(0, dz);
+        Ok(())
+    }
+}
+
+/// The gradient of [`CrossEntropy`]: `dz = dloss·weight_b/N·(softmax(z)·Σ_k t_k − t)`.
+///
+/// Inputs: dloss [1], logits [N, B·K], targets [N, K], branch weights [B]. Output: dz like the logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CrossEntropyGrad;
+
+impl Contract for CrossEntropyGrad {
+    fn stem(&self) -> &'static str {
+        STEM
+    }
+
+    fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
+        expect_inputs(STEM, inputs, &[4])?;
+        expect_shape(STEM, "loss gradient", inputs[0], &[1])?;
+        sizes(inputs[1], inputs[2], inputs[3])?;
+        Ok(vec![inputs[1].clone()])
+    }
+}
