@@ -39,7 +39,7 @@ impl Graph {
             .collect()
     }
 
-    fn differentiate(&mut self, index: usize, needed: &[bool], gradients: &mut Vec<Option<TensorId>>) -> Result<()> {
+    fn differentiate(&mut self, index: usize, needed: &[bool], gradients: &mut [Option<TensorId>]) -> Result<()> {
         let node = self.nodes[index].clone();
         let output_grads: Vec<_> = node
             .outputs
@@ -84,7 +84,7 @@ impl Graph {
     /// Adds a contribution to the gradient of a tensor's root.
     fn deposit(
         &mut self,
-        gradients: &mut Vec<Option<TensorId>>,
+        gradients: &mut [Option<TensorId>],
         of: TensorId,
         contribution: Contribution,
     ) -> Result<()> {
