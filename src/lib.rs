@@ -3,9 +3,12 @@
 //! Lower layers never import upper ones:
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
+pub mod diversity;
 pub mod error;
 pub mod exec;
 pub mod graph;
+pub mod models;
+pub mod nn;
 pub mod ops;
 pub mod rng;
 pub mod shape;

@@ -82,12 +82,7 @@ impl Graph {
     }
 
     /// Adds a contribution to the gradient of a tensor's root.
-    fn deposit(
-        &mut self,
-        gradients: &mut [Option<TensorId>],
-        of: TensorId,
-        contribution: Contribution,
-    ) -> Result<()> {
+    fn deposit(&mut self, gradients: &mut [Option<TensorId>], of: TensorId, contribution: Contribution) -> Result<()> {
         let root = self.root(of);
         let shape = self.tensor(root).shape.clone();
         gradients[root.0] = Some(match (contribution, gradients[root.0]) {

@@ -1,0 +1,206 @@
+//! ESR: one base, many branches, run as one grouped network (Siqueira et al. 2020; with CBAM: Heidari & Iosifidis).
+
+use crate::{
+    Error, Result,
+    graph::Graph,
+    nn::{ConvSpec, Layers, Mode},
+    ops::{Conv2d, Function, Pool2d, TensorId},
+};
+
+/// The largest number of branches: the determinant's limit.
+pub const MAX_BRANCHES: usize = crate::ops::similarity::MAX_LEARNERS;
+
+/// The architecture of an ESR.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct EsrSpec {
+    /// Branches, 1 to 16.
+    pub branches: usize,
+    /// Multiplier of all widths; 1 is the published network (64, 128, 128, 128 | 128, 256, 256, 512 channels).
+    pub width: f64,
+    /// Side of the input images, in pixels; 96 in the paper, at least 46.
+    pub size: usize,
+    /// Classes, at least 2.
+    pub classes: usize,
+    /// CBAM after every layer.
+    pub attention: bool,
+}
+
+/// An ESR's outputs in a graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Esr {
+    /// Logits [N, B·K], branch-major.
+    pub logits: TensorId,
+    /// Spatial attention of each branch's last CBAM [N, B, H, W].
+    pub spatial: Option<TensorId>,
+    /// Channel attention of each branch's last CBAM [N, B·C].
+    pub channel: Option<TensorId>,
+}
+
+/// One layer: convolution, batch norm, ReLU, pooling, CBAM.
+struct Layer {
+    out: usize,
+    kernel: usize,
+    padding: usize,
+    pool: bool,
+}
+
+const fn layer(out: usize, kernel: usize, padding: usize, pool: bool) -> Layer {
+    Layer { out, kernel, padding, pool }
+}
+
+const BASE: [Layer; 4] =
+    [layer(64, 5, 0, false), layer(128, 3, 0, true), layer(128, 3, 0, false), layer(128, 3, 0, true)];
+const BRANCH: [Layer; 4] =
+    [layer(128, 3, 0, false), layer(256, 3, 0, true), layer(256, 3, 0, false), layer(512, 3, 1, false)];
+
+impl EsrSpec {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the setting, its range and the value.
+    pub fn validate(&self) -> Result<()> {
+        let wrong = |setting: &str, expected: &str, found: String, hint: &str| {
+            let (setting, expected, hint) = (setting.to_owned(), expected.to_owned(), hint.to_owned());
+            Err(Error::Usage { setting, expected, found, hint })
+        };
+        if !(1..=MAX_BRANCHES).contains(&self.branches) {
+            return wrong("branches", "1 to 16", self.branches.to_string(), "use 9 as in the paper");
+        }
+        if !(self.width.is_finite() && self.channels(64) >= 1 && self.width <= 16.0) {
+            return wrong("width", "a multiplier from 1/64 to 16", self.width.to_string(), "use 1 as in the paper");
+        }
+        if self.classes < 2 {
+            return wrong("classes", "at least 2", self.classes.to_string(), "add classes to the data");
+        }
+        if self.size < self.smallest() {
+            let expected = format!("at least {} pixels", self.smallest());
+            return wrong("size", &expected, self.size.to_string(), "use larger images");
+        }
+        Ok(())
+    }
+
+    /// A published width times the multiplier, at least 1.
+    fn channels(&self, published: usize) -> usize {
+        ((published as f64 * self.width).round() as usize).max(usize::from(self.width > 0.0))
+    }
+
+    /// The smallest image that leaves a pixel for the last layer.
+    #[must_use]
+    pub fn smallest(&self) -> usize {
+        BASE.iter().chain(&BRANCH).rev().fold(1, |size: usize, layer| {
+            let size = if layer.pool { 2 * size } else { size };
+            (size + layer.kernel - 1).saturating_sub(2 * layer.padding).max(1)
+        })
+    }
+
+    /// Adds the network to a graph; `x` is the batch [N, 3, size, size].
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the specification is out of range, [`Error::Shape`] where `x` does not fit.
+    pub fn build(&self, graph: &mut Graph, x: TensorId, mode: Mode) -> Result<Esr> {
+        self.validate()?;
+        let mut layers = Layers { graph, mode, parts: self.branches };
+        let mut x = x;
+        for (index, layer) in BASE.iter().enumerate() {
+            x = self.layer(&mut layers, "base", index, layer, x)?.0;
+        }
+        let mut attention = None;
+        for (index, layer) in BRANCH.iter().enumerate() {
+            (x, attention) = self.layer(&mut layers, "branches.*", index, layer, x)?;
+        }
+        layers.graph.set_scope("branches.*.pool");
+        let pooled = layers.graph.global_avg_pool(x)?;
+        let logits = layers.linear("branches.*.fc", pooled, self.classes)?;
+        Ok(Esr { logits, spatial: attention.map(|a| a.1), channel: attention.map(|a| a.0) })
+    }
+
+    fn layer(
+        &self,
+        layers: &mut Layers<'_>,
+        stage: &str,
+        index: usize,
+        layer: &Layer,
+        x: TensorId,
+    ) -> Result<(TensorId, Option<(TensorId, TensorId)>)> {
+        let number = index + 1;
+        // The branches' first layer reads the one base: an ordinary convolution to all branches' channels.
+        let groups = if index == 0 { 1 } else { layers.parts_of(stage) };
+        let conv = Conv2d { stride: 1, padding: layer.padding, groups };
+        let spec = ConvSpec { out: self.channels(layer.out), kernel: layer.kernel, conv, bias: true };
+        let x = layers.conv(&format!("{stage}.conv{number}"), x, spec)?;
+        let mut x = layers.batch_norm(&format!("{stage}.bn{number}"), x, 0.1, Some(Function::Relu))?;
+        if layer.pool {
+            x = layers.graph.pool2d(x, Pool2d::MAX2)?;
+        }
+        if !self.attention {
+            return Ok((x, None));
+        }
+        let cbam = layers.cbam(&format!("{stage}.cbam{number}"), x)?;
+        Ok((cbam.map, Some((cbam.channel, cbam.spatial))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> EsrSpec {
+        EsrSpec { branches: 9, width: 1.0, size: 96, classes: 8, attention: true }
+    }
+
+    fn build(spec: &EsrSpec, images: usize) -> Result<(Graph, Esr)> {
+        let mut graph = Graph::new();
+        let x = graph.input("images", [images, 3, spec.size, spec.size]);
+        let esr = spec.build(&mut graph, x, Mode::Train)?;
+        Ok((graph, esr))
+    }
+
+    fn parameters(graph: &Graph) -> usize {
+        graph.parameters().into_iter().map(|id| graph.tensor(id).shape.elements()).sum()
+    }
+
+    #[test]
+    fn esr_9_and_15_have_the_published_numbers_of_parameters() {
+        for (branches, expected) in [(9, 20_832_332), (15, 34_465_676)] {
+            let (graph, _) = build(&EsrSpec { branches, ..spec() }, 2).expect("a valid network");
+            assert_eq!(parameters(&graph), expected);
+        }
+    }
+
+    #[test]
+    fn attention_maps_have_the_papers_sizes() {
+        let (graph, esr) = build(&spec(), 2).expect("a valid network");
+        let shape = |id: Option<TensorId>| graph.tensor(id.expect("attention")).shape.dims().to_vec();
+        assert_eq!(shape(esr.spatial), [2, 9, 6, 6]);
+        assert_eq!(shape(esr.channel), [2, 9 * 512]);
+        assert_eq!(graph.tensor(esr.logits).shape.dims(), [2, 72]);
+    }
+
+    #[test]
+    fn the_smallest_image_builds_and_one_pixel_less_does_not() {
+        let smallest = spec().smallest();
+        let (graph, esr) = build(&EsrSpec { size: smallest, ..spec() }, 2).expect("a valid network");
+        assert_eq!(graph.tensor(esr.spatial.expect("attention")).shape.dims()[2..], [1, 1]);
+        assert!(build(&EsrSpec { size: smallest - 1, ..spec() }, 2).is_err());
+    }
+
+    #[test]
+    fn the_number_of_ops_does_not_depend_on_the_branches() {
+        let count = |branches| build(&EsrSpec { branches, ..spec() }, 2).expect("a valid network").0.nodes().len();
+        assert_eq!(count(2), count(16));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        for (wrong, name) in [
+            (EsrSpec { branches: 17, ..spec() }, "branches"),
+            (EsrSpec { width: 0.0, ..spec() }, "width"),
+            (EsrSpec { classes: 1, ..spec() }, "classes"),
+            (EsrSpec { size: 20, ..spec() }, "size"),
+        ] {
+            let error = wrong.validate().expect_err("out of range");
+            assert!(error.to_string().starts_with(name), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Networks.
+
+pub mod esr;
+
+pub use esr::{Esr, EsrSpec};
