@@ -12,5 +12,7 @@ pub mod nn;
 pub mod ops;
 pub mod rng;
 pub mod shape;
+#[cfg(feature = "cli")]
+pub mod verify;
 
 pub use error::{Error, Result};
