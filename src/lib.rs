@@ -3,6 +3,7 @@
 //! Lower layers never import upper ones:
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
+pub mod checkpoint;
 pub mod diversity;
 pub mod error;
 pub mod exec;
@@ -12,6 +13,8 @@ pub mod nn;
 pub mod ops;
 pub mod rng;
 pub mod shape;
+#[cfg(feature = "cli")]
+pub mod train;
 #[cfg(feature = "cli")]
 pub mod verify;
 
