@@ -361,7 +361,7 @@ impl TrainConfig {
         if let Some(name) = &self.name {
             let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
             if name.is_empty() || name.starts_with('.') || !plain {
-                return wrong("name", "letters, digits, `-`, `_` and `.`, not first", &format!("`{name}`"));
+                return wrong("name", "letters, digits, `-`, `_` and `.`, not starting with `.`", &format!("`{name}`"));
             }
         }
         Ok(())
