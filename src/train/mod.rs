@@ -1,11 +1,14 @@
 //! Training: settings, metrics and the folder of a run.
 
-pub mod choices;
+mod choices;
 mod config;
 mod curves;
 mod heatmaps;
-pub mod metrics;
+mod metrics;
+mod model_card;
 mod options;
+mod report;
+mod run_folder;
 pub mod svg;
 pub mod tensorboard;
 
@@ -15,5 +18,8 @@ pub use choices::{
 pub use config::TrainConfig;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
-pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, arg_max, majority_vote};
+pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, arg_max, majority_vote, mean_off_diagonal};
+pub use model_card::model_card;
 pub use options::TrainOptions;
+pub use report::report_html;
+pub use run_folder::{RunFolder, RunStart, Status, read_records};
