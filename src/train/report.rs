@@ -106,13 +106,15 @@ pub fn report_html(
         section(&mut page, "Branches", |page| branches(page, summary));
     }
     section(&mut page, "Similarity", |page| {
-        page.add(&format!(
+        if records.iter().any(|record| record.similarity_spatial.is_some() || record.similarity_channel.is_some()) {
+            page.add(&format!(
             "<p class='soft'>S of Eq. 1, the mean over read batches of exp(−γ‖φ<sub>l</sub> − φ<sub>k</sub>‖²) between \
              two branches’ attention maps; γ = {}, similarity <code>{}</code>, objective <code>{}</code>.</p>\n",
             gamma(config, meta),
             config.similarity,
             config.objective
         ));
+        }
         page.figure(&similarity_svg(records));
     });
     section(&mut page, "Epochs", |page| epochs(page, records));
