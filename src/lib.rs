@@ -13,6 +13,8 @@ pub mod ops;
 pub mod rng;
 pub mod shape;
 #[cfg(feature = "cli")]
+pub mod train;
+#[cfg(feature = "cli")]
 pub mod verify;
 
 pub use error::{Error, Result};
