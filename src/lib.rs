@@ -4,6 +4,8 @@
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
 #[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
 pub mod data;
 pub mod diversity;
 pub mod error;
