@@ -47,13 +47,9 @@ impl Stage {
 pub fn stages(plan: Plan, branches: usize, epochs: usize, stage_epochs: usize, lr: f64, lr_old: f64) -> Vec<Stage> {
     let all = |count: usize, value: f64| vec![value; count];
     match plan {
-        Plan::Joint => vec![Stage {
-            branches,
-            weights: vec![1.0; branches],
-            epochs,
-            base_lr: lr,
-            branch_lr: all(branches, lr),
-        }],
+        Plan::Joint => {
+            vec![Stage { branches, weights: vec![1.0; branches], epochs, base_lr: lr, branch_lr: all(branches, lr) }]
+        }
         Plan::Progressive => (1..=branches)
             .map(|count| {
                 let mut branch_lr = all(count, lr_old);

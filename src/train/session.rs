@@ -404,7 +404,6 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn mean_off_diagonal(similarity: &[f32]) -> f64 {
     let side = similarity.len().isqrt();
-    let sum: f64 =
-        (0..side * side).filter(|i| i / side != i % side).map(|i| f64::from(similarity[i])).sum();
+    let sum: f64 = (0..side * side).filter(|i| i / side != i % side).map(|i| f64::from(similarity[i])).sum();
     sum / (side * side.saturating_sub(1)).max(1) as f64
 }
