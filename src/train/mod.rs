@@ -1,0 +1,5 @@
+//! Training: stages, sessions on a device, runs and their records.
+
+pub mod bench;
+pub mod schedule;
+pub mod session;
