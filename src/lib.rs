@@ -3,6 +3,10 @@
 //! Lower layers never import upper ones:
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod data;
 pub mod diversity;
 pub mod error;
 pub mod exec;
@@ -12,6 +16,8 @@ pub mod nn;
 pub mod ops;
 pub mod rng;
 pub mod shape;
+#[cfg(feature = "cli")]
+pub mod train;
 #[cfg(feature = "cli")]
 pub mod verify;
 
