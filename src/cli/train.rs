@@ -155,13 +155,8 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
             ObjectiveKind::Sum => Objective::Sum,
         },
     };
-    let session = SessionSpec {
-        esr,
-        batch: config.batch,
-        diversity,
-        momentum: config.momentum,
-        nesterov: config.nesterov,
-    };
+    let session =
+        SessionSpec { esr, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
     Ok(Settings {
         inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: ColourOrder::Rgb },
         session,
