@@ -35,8 +35,11 @@ impl Unit {
 pub(super) struct Line {
     pub(super) label: String,
     pub(super) class: &'static str,
-    pub(super) points: Vec<(f64, f64)>,
+    pub(super) points: Points,
 }
+
+/// A line's figures: (epoch, figure).
+pub(super) type Points = Vec<(f64, f64)>;
 
 /// One set of axes.
 pub(super) struct Panel {
@@ -44,7 +47,7 @@ pub(super) struct Panel {
     pub(super) unit: Unit,
     pub(super) lines: Vec<Line>,
     /// Lines in the background, under one common name.
-    pub(super) background: Option<(String, Vec<Vec<(f64, f64)>>)>,
+    pub(super) background: Option<(String, Vec<Points>)>,
     /// Epochs at whose start a stage began.
     pub(super) marks: Vec<f64>,
 }
@@ -145,7 +148,7 @@ pub(super) fn stage_starts(records: &[EpochRecord]) -> Vec<f64> {
 /// Loss and accuracy, training and validation, over the epochs; dashed where a stage begins.
 #[must_use]
 pub fn curves_svg(records: &[EpochRecord]) -> String {
-    let points = |figure: &dyn Fn(&EpochRecord) -> f64| -> Vec<(f64, f64)> {
+    let points = |figure: &dyn Fn(&EpochRecord) -> f64| -> Points {
         records.iter().map(|record| (record.epoch as f64, figure(record))).collect()
     };
     let line = |label: &str, class, figure: &dyn Fn(&EpochRecord) -> f64| Line {
