@@ -1,0 +1,6 @@
+//! What holds for every graph without any device: the planner's promises, and the errors of the shape rules.
+
+#[path = "graph/errors.rs"]
+mod errors;
+#[path = "graph/planner.rs"]
+mod planner;
