@@ -114,5 +114,24 @@ pub(crate) fn slug(backend: &str, adapter: &str) -> String {
 /// Every adapter.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpus() -> (Vec<Device>, Vec<String>) {
-    (Vec::new(), vec!["the GPU executor is still to come".to_owned()])
+    use super::compare::UNIT_F32;
+    use moue::exec::gpu::{GpuExecutor, Selector, adapters};
+    let (mut devices, mut unusable) = (Vec::new(), Vec::new());
+    for adapter in adapters() {
+        match adapter.unusable {
+            Some(why) => unusable.push(format!("{} cannot be used: {why}", adapter.name)),
+            None => {
+                let index = adapter.index;
+                devices.push(Device::new(
+                    slug(&adapter.backend, &adapter.name),
+                    UNIT_F32,
+                    Box::new(move || Ok(Box::new(GpuExecutor::new(&Selector::Index(index))?) as Box<dyn Executor>)),
+                ));
+            }
+        }
+    }
+    if devices.is_empty() && unusable.is_empty() {
+        unusable.push("no adapter was found".to_owned());
+    }
+    (devices, unusable)
 }
