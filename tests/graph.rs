@@ -4,3 +4,4 @@
 mod errors;
 #[path = "graph/planner.rs"]
 mod planner;
+mod support;

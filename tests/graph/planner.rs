@@ -4,61 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use moue::{
     graph::{
-        Graph, Init, Role,
+        Graph, Role,
         plan::{Place, Plan},
     },
-    ops::{Emit, Op, Pool2d, Pooling, TensorId},
-    rng::Rng,
+    ops::{Emit, Op, TensorId},
 };
 
-/// A random graph: inputs and parameters of one shape, ops of many output sizes, views, outputs, sometimes SGD.
-fn random_graph(seed: u64) -> Graph {
-    let mut rng = Rng::named("graph", &[seed]);
-    let mut graph = Graph::new();
-    let dims = [2, 3, 4, 4];
-    let mut maps = vec![graph.input("x", dims), graph.parameter("w", 1, dims, Init::Fill(0.5))];
-    let mut others = Vec::new();
-    for _ in 0..3 + rng.below(30) {
-        let a = maps[rng.below(maps.len())];
-        let b = maps[rng.below(maps.len())];
-        let made = match rng.below(9) {
-            0 => graph.relu(a),
-            1 => graph.sigmoid(a),
-            2 => graph.multiply(a, b),
-            3 => graph.add_tensors(a, b),
-            4 => graph.weighted_sum(&[(a, 0.5), (b, 1.0), (a, 2.0)]),
-            5 => graph.slice(a, 1, 0, 2),
-            6 => graph.concat(&[a, b], 1),
-            7 => graph.pool2d(a, Pool2d::MAX2),
-            _ => graph.global_pool(a, Pooling::AvgMax),
-        };
-        let made = made.expect("shapes that fit");
-        if graph.tensor(made).shape.dims() == dims {
-            let view = rng.chance(0.3).then(|| graph.reshape(made, [96].into()).expect("as many elements"));
-            let back = view.map(|view| graph.reshape(view, dims.into()).expect("as many elements"));
-            maps.push(back.unwrap_or(made));
-        } else {
-            others.push(made);
-        }
-    }
-    for &id in maps.iter().chain(&others) {
-        if rng.chance(0.15) {
-            graph.output(id);
-        }
-    }
-    if rng.chance(0.5) {
-        let last = *maps.last().expect("an input at least");
-        let w = graph.find("w").expect("a parameter");
-        let y = graph.multiply(last, w).expect("one shape");
-        let row = graph.reshape(y, [1, 96].into()).expect("as many elements");
-        let ones = graph.input("ones", [1, 96]);
-        let loss = graph.linear(row, ones, None, 1).expect("a row");
-        let loss = graph.reshape(loss, [1].into()).expect("one number");
-        graph.sgd(loss, 0.9, false).expect("a loss of the parameter");
-        graph.output(loss);
-    }
-    graph
-}
+use crate::support::graphs::random_graph;
 
 /// The steps in which each root activation holds a value that is still needed, from the definition.
 fn lives(graph: &Graph, plan: &Plan) -> BTreeMap<TensorId, (usize, usize)> {
