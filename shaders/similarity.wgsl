@@ -17,6 +17,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if k < l {
         return;
     }
+    let left_out = l == k && params.zero_diagonal != 0u;
     var total = 0.0;
     // Barriers: `images` is uniform, and all invocations make every turn.
     for (var first = 0u; first < params.images; first += 32u) {
@@ -32,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         distance = sum_lanes(lane, 8u, distance);
         if n < params.images && lane % 8u == 0u {
-            let value = exp(-gamma[0] * distance);
+            let value = select(exp(-gamma[0] * distance), 0.0, left_out);
             kernels[(n * params.learners + l) * params.learners + k] = value;
             kernels[(n * params.learners + k) * params.learners + l] = value;
             total += value;
@@ -40,9 +41,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     total = sum_lanes(lane, 256u, total) / f32(params.images);
     if lane == 0u {
-        if l == k && params.zero_diagonal != 0u {
-            total = 0.0;
-        }
         s[l * params.learners + k] = total;
         s[k * params.learners + l] = total;
     }

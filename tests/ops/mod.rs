@@ -12,6 +12,7 @@ mod determinant;
 mod global_pool;
 mod multiply;
 mod pool2d;
+mod programs;
 mod sgd;
 mod similarity;
 mod spatial_gate;
@@ -23,7 +24,7 @@ pub(crate) use comparator::trials as comparator;
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, fn(&mut Cases)); 15] = [
+    let ops: [(&'static str, fn(&mut Cases)); 16] = [
         ("activation", activation::cases),
         ("batch_norm", batch_norm::cases),
         ("channel_attention", channel_attention::cases),
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("global_pool", global_pool::cases),
         ("multiply", multiply::cases),
         ("pool2d", pool2d::cases),
+        ("programs", programs::cases),
         ("sgd", sgd::cases),
         ("similarity", similarity::cases),
         ("spatial_gate", spatial_gate::cases),

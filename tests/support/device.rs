@@ -22,7 +22,20 @@ pub(crate) type Open = dyn Fn() -> moue::Result<Box<dyn Executor>> + Send;
 pub(crate) struct Device {
     /// Such as `cpu_f64` or `gpu_vulkan_llvmpipe`.
     pub(crate) name: String,
-    jobs: Mutex<Sender<Job>>,
+    /// `None` once it is being dropped.
+    jobs: Option<Mutex<Sender<Job>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// The executor is gone before the process ends: drivers do not expect to be called after that.
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A case's panic was reported as that case's failure.
+            let _ = thread.join();
+        }
+    }
 }
 
 struct Job {
@@ -35,14 +48,14 @@ impl Device {
     pub(crate) fn new(name: String, unit: f64, open: Box<Open>) -> Self {
         let (jobs, inbox) = channel();
         let thread = thread::Builder::new().name(name.clone());
-        thread.spawn(move || serve(&inbox, unit, &open)).expect("a thread for the device");
-        Self { name, jobs: Mutex::new(jobs) }
+        let thread = thread.spawn(move || serve(&inbox, unit, &open)).expect("a thread for the device");
+        Self { name, jobs: Some(Mutex::new(jobs)), thread: Some(thread) }
     }
 
     /// Runs a case, after those that other threads asked for.
     pub(crate) fn run(&self, run: Arc<Run>) -> Result<(), String> {
         let (reply, answer) = channel();
-        let jobs = self.jobs.lock().map_err(|error| error.to_string())?;
+        let jobs = self.jobs.as_ref().ok_or("the device is closed")?.lock().map_err(|error| error.to_string())?;
         jobs.send(Job { run, reply }).map_err(|error| error.to_string())?;
         drop(jobs);
         answer.recv().map_err(|error| format!("the device's thread ended: {error}"))?
@@ -114,5 +127,24 @@ pub(crate) fn slug(backend: &str, adapter: &str) -> String {
 /// Every adapter.
 #[cfg(feature = "gpu")]
 pub(crate) fn gpus() -> (Vec<Device>, Vec<String>) {
-    (Vec::new(), vec!["the GPU executor is still to come".to_owned()])
+    use super::compare::UNIT_F32;
+    use moue::exec::gpu::{GpuExecutor, Selector, adapters};
+    let (mut devices, mut unusable) = (Vec::new(), Vec::new());
+    for adapter in adapters() {
+        match adapter.unusable {
+            Some(why) => unusable.push(format!("{} cannot be used: {why}", adapter.name)),
+            None => {
+                let index = adapter.index;
+                devices.push(Device::new(
+                    slug(&adapter.backend, &adapter.name),
+                    UNIT_F32,
+                    Box::new(move || Ok(Box::new(GpuExecutor::new(&Selector::Index(index))?) as Box<dyn Executor>)),
+                ));
+            }
+        }
+    }
+    if devices.is_empty() && unusable.is_empty() {
+        unusable.push("no adapter was found".to_owned());
+    }
+    (devices, unusable)
 }

@@ -6,4 +6,5 @@ pub(crate) mod case;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod device;
+pub(crate) mod graphs;
 pub(crate) mod reference;

@@ -137,7 +137,7 @@ impl Gpu {
             return Ok(found);
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.modules.entry(kernel.source.name).or_insert_with(|| {
+        let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| {
             self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.source.name),
                 source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
@@ -146,7 +146,7 @@ impl Gpu {
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.source.name),
             layout: None,
-            module,
+            module: &module,
             entry_point: Some(kernel.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &kernel.constants,
@@ -159,6 +159,7 @@ impl Gpu {
             let name = kernel.source.name;
             return Err(self.error(format!("shader {name}, entry {}, was refused: {error}", kernel.entry)));
         }
+        self.modules.insert(kernel.source.name, module);
         self.created += 1;
         self.pipelines.push((kernel.clone(), pipeline));
         Ok(self.pipelines.len() - 1)

@@ -83,8 +83,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "activation_grad": "index";
     "batch_norm": "reduce", "plane";
     "batch_norm_grad": "reduce", "plane";
-    "channel_attention": ;
-    "channel_attention_grad": ;
+    "channel_attention": "reduce";
+    "channel_attention_grad": "reduce";
     "channel_gate": "index";
     "channel_gate_grad": "reduce", "index";
     "concat": "index";

@@ -2,7 +2,7 @@
 
 use moue::ops::{BatchNorm, BatchNormEval, BatchNormGrad, Function};
 
-use super::{super::data::Array, apply_function, elementwise::derivative};
+use super::{super::data::Array, activation::derivative, apply_function};
 
 fn activate(activation: Option<Function>, value: f64) -> f64 {
     activation.map_or(value, |function| apply_function(function, value))

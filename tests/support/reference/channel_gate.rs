@@ -1,11 +1,11 @@
-//! The channel gate and the spatial gate.
+//! The channel gate.
 
-use moue::ops::{ChannelGate, ChannelGateGrad, SpatialGate, SpatialGateGrad};
+use moue::ops::{ChannelGate, ChannelGateGrad};
 
 use super::super::data::Array;
 
 /// y, pooled, and the group-local index of each first maximal channel.
-pub(super) fn channel(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
+pub(super) fn forward(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
     let (x, a) = (&inputs[0], &inputs[1]);
     let [images, channels, height, width] = x.nchw();
     let each = channels / op.groups;
@@ -39,7 +39,7 @@ pub(super) fn channel(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
 }
 
 /// dx, da.
-pub(super) fn channel_grad(op: &ChannelGateGrad, inputs: &[Array]) -> Vec<Array> {
+pub(super) fn grad(op: &ChannelGateGrad, inputs: &[Array]) -> Vec<Array> {
     let [dy, dpooled, largest, x, a] = inputs else { panic!("five inputs") };
     let [images, channels, height, width] = x.nchw();
     let each = channels / op.groups;
@@ -55,42 +55,6 @@ pub(super) fn channel_grad(op: &ChannelGateGrad, inputs: &[Array]) -> Vec<Array>
                     }
                     dx.data[x.offset(n, c, h, w)] = t * a.data[n * channels + c];
                     da.data[n * channels + c] += t * x.at(n, c, h, w);
-                }
-            }
-        }
-    }
-    vec![dx, da]
-}
-
-/// y.
-pub(super) fn spatial(op: &SpatialGate, inputs: &[Array]) -> Vec<Array> {
-    let (x, a) = (&inputs[0], &inputs[1]);
-    let [images, channels, height, width] = x.nchw();
-    let mut y = x.clone();
-    for n in 0..images {
-        for c in 0..channels {
-            for h in 0..height {
-                for w in 0..width {
-                    y.data[x.offset(n, c, h, w)] = x.at(n, c, h, w) * a.at(n, c / (channels / op.groups), h, w);
-                }
-            }
-        }
-    }
-    vec![y]
-}
-
-/// dx, da.
-pub(super) fn spatial_grad(op: &SpatialGateGrad, inputs: &[Array]) -> Vec<Array> {
-    let (dy, x, a) = (&inputs[0], &inputs[1], &inputs[2]);
-    let [images, channels, height, width] = x.nchw();
-    let (mut dx, mut da) = (x.clone(), Array::zeros(&a.dims));
-    for n in 0..images {
-        for c in 0..channels {
-            let g = c / (channels / op.groups);
-            for h in 0..height {
-                for w in 0..width {
-                    dx.data[x.offset(n, c, h, w)] = dy.at(n, c, h, w) * a.at(n, g, h, w);
-                    da.data[a.offset(n, g, h, w)] += dy.at(n, c, h, w) * x.at(n, c, h, w);
                 }
             }
         }
