@@ -1,0 +1,58 @@
+//! Naive float64 loops for every op, written from the formulas of `moue::ops` and independent of the executors:
+//! one element at a time, sums in index order, no blocking, no reuse.
+
+mod batch_norm;
+mod channel_attention;
+mod concat;
+mod conv2d;
+mod cross_entropy;
+mod determinant;
+mod elementwise;
+mod gates;
+mod global_pool;
+mod pool2d;
+mod sgd;
+mod similarity;
+
+use moue::ops::Op;
+
+use super::data::Array;
+
+pub(crate) use determinant::{determinant, cofactor_slack, first_order_slack};
+pub(crate) use elementwise::apply as apply_function;
+
+/// The outputs of an op; `updates` are changed in place.
+pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec<Array> {
+    match op {
+        Op::Activation(op) => elementwise::activation(op, inputs),
+        Op::ActivationGrad(op) => elementwise::activation_grad(op, inputs),
+        Op::BatchNorm(op) => batch_norm::train(op, inputs, updates),
+        Op::BatchNormEval(op) => batch_norm::eval(op, inputs),
+        Op::BatchNormGrad(op) => batch_norm::grad(op, inputs),
+        Op::ChannelAttention(op) => channel_attention::forward(op, inputs),
+        Op::ChannelAttentionGrad(op) => channel_attention::grad(op, inputs),
+        Op::ChannelGate(op) => gates::channel(op, inputs),
+        Op::ChannelGateGrad(op) => gates::channel_grad(op, inputs),
+        Op::Concat(op) => concat::concat(op, inputs),
+        Op::Conv2d(op) => conv2d::forward(op, inputs),
+        Op::Conv2dGradInput(op) => conv2d::grad_input(op, inputs),
+        Op::Conv2dGradWeight(op) => conv2d::grad_weight(op, inputs),
+        Op::CrossEntropy(_) => cross_entropy::forward(inputs),
+        Op::CrossEntropyGrad(_) => cross_entropy::grad(inputs),
+        Op::Determinant(op) => determinant::forward(op, inputs),
+        Op::GlobalPool(op) => global_pool::forward(op, inputs),
+        Op::GlobalPoolGrad(op) => global_pool::grad(op, inputs),
+        Op::Multiply(_) => elementwise::multiply(inputs),
+        Op::Pool2d(op) => pool2d::forward(op, inputs),
+        Op::Pool2dGrad(op) => pool2d::grad(op, inputs),
+        Op::Sgd(op) => sgd::step(op, inputs, updates),
+        Op::Similarity(op) => similarity::forward(op, inputs),
+        Op::SimilarityGrad(op) => similarity::grad(op, inputs),
+        Op::Slice(op) => concat::slice(op, inputs),
+        Op::SliceGrad(op) => concat::slice_grad(op, inputs),
+        Op::SpatialGate(op) => gates::spatial(op, inputs),
+        Op::SpatialGateGrad(op) => gates::spatial_grad(op, inputs),
+        Op::WeightedSum(op) => elementwise::weighted_sum(op, inputs),
+        other => panic!("{} has no reference loop: write one in tests/support/reference", other.name()),
+    }
+}
