@@ -54,8 +54,8 @@ pub struct Settings {
     pub weight_decay: f64,
     /// The change of the learning rate within a stage.
     pub lr_schedule: LrSchedule,
-    /// Steps of linear rise at the start of each stage.
-    pub warmup: usize,
+    /// The share of a stage's steps over which the learning rate rises, in [0, 1).
+    pub warmup: f64,
     /// Random changes of the images.
     pub augment: Augment,
     /// Normalisation, size and colour order; its batch is that of evaluation, the session's.

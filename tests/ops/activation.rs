@@ -2,11 +2,7 @@
 
 use moue::ops::{Activation, ActivationGrad, Function};
 
-use crate::support::{
-    case::Cases,
-    data::Array,
-    reference::reference,
-};
+use crate::support::{case::Cases, data::Array, reference::reference};
 
 const SIZES: [(&str, &[usize]); 5] = [
     ("one_element", &[1]),

@@ -11,7 +11,13 @@ fn inputs(name: &str, groups: usize, [d, n, c, m]: [usize; 4]) -> Vec<Array> {
     for value in &mut first_bias.data {
         *value += 1.0 / 8192.0; // Never exactly at ReLU's kink.
     }
-    vec![grid("p", &[d, n, c]), grid("w1", &[m, c / groups]), first_bias, grid("w2", &[c, m / groups]), grid("b2", &[c])]
+    vec![
+        grid("p", &[d, n, c]),
+        grid("w1", &[m, c / groups]),
+        first_bias,
+        grid("w2", &[c, m / groups]),
+        grid("b2", &[c]),
+    ]
 }
 
 pub(super) fn cases(cases: &mut Cases) {

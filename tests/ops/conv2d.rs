@@ -97,9 +97,11 @@ pub(super) fn cases(cases: &mut Cases) {
 
 /// Vectors as 1×1 maps.
 fn linear(cases: &mut Cases) {
-    for (claim, groups, [n, i, o]) in
-        [("linear", 1, [5, 67, 8]), ("linear_of_nine_groups", 9, [3, 9 * 13, 9 * 8]), ("linear_of_one_image", 1, [1, 3, 7])]
-    {
+    for (claim, groups, [n, i, o]) in [
+        ("linear", 1, [5, 67, 8]),
+        ("linear_of_nine_groups", 9, [3, 9 * 13, 9 * 8]),
+        ("linear_of_one_image", 1, [1, 3, 7]),
+    ] {
         let conv = Conv2d { groups, ..Conv2d::default() };
         let x = Array::random(&format!("{claim} x"), &[n, i]);
         let weight = Array::random(&format!("{claim} weight"), &[o, i / groups]);

@@ -65,7 +65,13 @@ pub(super) fn cases(cases: &mut Cases) {
     }
     let truth = Array::new(&[2, 3], vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     both(cases, "tied_votes_go_to_the_lowest_class", votes, truth, Array::filled(&[4], 1.0));
-    both(cases, "equal_logits_go_to_the_lowest_class", Array::zeros(&[3, 16]), one_hot("equal", 3, 8), Array::filled(&[2], 1.0));
+    both(
+        cases,
+        "equal_logits_go_to_the_lowest_class",
+        Array::zeros(&[3, 16]),
+        one_hot("equal", 3, 8),
+        Array::filled(&[2], 1.0),
+    );
     let masses = Array::uniform("masses", &[5, 8], 0.0, 1.0);
     both(cases, "targets_need_not_sum_to_1", Array::random("z", &[5, 16]), masses, Array::filled(&[2], 0.5));
 }

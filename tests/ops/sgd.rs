@@ -39,8 +39,15 @@ pub(super) fn cases(cases: &mut Cases) {
         {
             let name = format!("{way}_on_{size}");
             let healthy = 1.0;
-            let setting =
-                Setting { name, parameters: parameters.clone(), momentum, nesterov, steps: 3, extra: vec![0.0], healthy };
+            let setting = Setting {
+                name,
+                parameters: parameters.clone(),
+                momentum,
+                nesterov,
+                steps: 3,
+                extra: vec![0.0],
+                healthy,
+            };
             add(cases, setting);
         }
     }

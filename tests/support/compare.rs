@@ -6,7 +6,7 @@
 //! Exponentials, logarithms and divisions get WGSL's allowances: exp (3 + 2|x|) ULP, log 2⁻²¹ = 8u, division 2.5 ULP.
 //! What is only copied, compared or counted must agree exactly.
 
-use moue::ops::{Function, Objective, Op, Pooling, PoolKind};
+use moue::ops::{Function, Objective, Op, PoolKind, Pooling};
 
 use super::{
     data::Array,
@@ -59,7 +59,12 @@ impl Tolerance {
 /// The number of wrong elements and the worst of them. NaN is wrong, another length is wrong.
 pub(crate) fn check(what: &str, actual: &[f64], expected: &Array, tolerance: Tolerance) -> Result<(), String> {
     if actual.len() != expected.data.len() {
-        return Err(format!("{what}: {} values, expected {} of {:?}", actual.len(), expected.data.len(), expected.dims));
+        return Err(format!(
+            "{what}: {} values, expected {} of {:?}",
+            actual.len(),
+            expected.data.len(),
+            expected.dims
+        ));
     }
     let excess = |i: usize| {
         let (a, e) = (actual[i], expected.data[i]);

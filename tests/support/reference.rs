@@ -18,7 +18,7 @@ use moue::ops::Op;
 
 use super::data::Array;
 
-pub(crate) use determinant::{determinant, cofactor_slack, first_order_slack};
+pub(crate) use determinant::{cofactor_slack, determinant, first_order_slack};
 pub(crate) use elementwise::apply as apply_function;
 
 /// The outputs of an op; `updates` are changed in place.

@@ -26,7 +26,8 @@ pub(crate) fn code(function: Option<Function>) -> u32 {
 pub(crate) fn operands(cx: &Lower<'_>, tensors: &[TensorId], range: &std::ops::Range<usize>) -> Vec<Operand> {
     let last = tensors.len() - 1;
     let view = |id: TensorId| cx.view(id).range(range.clone());
-    let bind = |(i, &id): (usize, &TensorId)| if i == last { Operand::write(view(id)) } else { Operand::read(view(id)) };
+    let bind =
+        |(i, &id): (usize, &TensorId)| if i == last { Operand::write(view(id)) } else { Operand::read(view(id)) };
     tensors.iter().enumerate().map(bind).collect()
 }
 

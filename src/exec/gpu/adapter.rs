@@ -66,8 +66,7 @@ fn is_software(info: &wgpu::AdapterInfo) -> bool {
 fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     let limits = adapter.limits();
-    let wanted =
-        wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
     AdapterReport {
         index,
         backend: format!("{:?}", info.backend),
@@ -140,7 +139,8 @@ pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Resul
         let problem = match reports.len() {
             0 => "no GPU adapter was found".to_owned(),
             _ => {
-                let names: Vec<_> = reports.iter().map(|r| format!("{}: {} ({})", r.index, r.name, r.backend)).collect();
+                let names: Vec<_> =
+                    reports.iter().map(|r| format!("{}: {} ({})", r.index, r.name, r.backend)).collect();
                 format!("none of the {} adapters fits ({})", reports.len(), names.join("; "))
             }
         };

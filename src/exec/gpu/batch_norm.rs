@@ -174,10 +174,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
     let activation = code(op.activation);
     let chunks = cx.image_chunks(&[dy, x, dx], n)?;
     let whole = chunks.len() == 1 && n * h * w <= WHOLE;
-    let cuts: Vec<_> = chunks
-        .iter()
-        .map(|images| Cut::new(images.len() * h * w, if whole { 1 } else { MOST_SPLITS }))
-        .collect();
+    let cuts: Vec<_> =
+        chunks.iter().map(|images| Cut::new(images.len() * h * w, if whole { 1 } else { MOST_SPLITS })).collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
     let partials = cx.partial(2 * c * all_splits)?;
     let base = base_params(n, dims);

@@ -67,8 +67,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
             x_at,
             dx_at,
         };
-        let operands =
-            vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), bound_dx, cx.write(da)];
+        let operands = vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), bound_dx, cx.write(da)];
         let workgroups = folded(maps.div_ceil(256 / lanes));
         cx.dispatch(Kernel::new("channel_gate_grad", "main"), params, operands, workgroups)?;
     }

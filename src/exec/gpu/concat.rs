@@ -101,5 +101,6 @@ pub(crate) fn slice_grad(cx: &mut Lower<'_>, node: &Node, op: SliceGrad) -> Resu
 /// Copies a view into another of its size.
 pub(crate) fn copy(cx: &mut Lower<'_>, from: View, to: View) -> Result<()> {
     let length = from.elements;
-    Rows { rows: 1, from_row: length, from_at: 0, to_row: length, begin: 0, length, clear: false }.dispatch(cx, from, to)
+    Rows { rows: 1, from_row: length, from_at: 0, to_row: length, begin: 0, length, clear: false }
+        .dispatch(cx, from, to)
 }

@@ -47,8 +47,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: &Sgd) -> Result<()> {
         let momenta = momenta.expect("invariant: momenta are declared with the program");
         let mut operands = vec![table, cx.read(lr), cx.read(decay), cx.read(loss), Operand::read(gradients)];
         operands.extend([Operand::write(parameters), Operand::write(momenta), cx.write(healthy)]);
-        let params =
-            SgdParams { rows: rows as u32, momentum: op.momentum as f32, nesterov: op.nesterov.into() };
+        let params = SgdParams { rows: rows as u32, momentum: op.momentum as f32, nesterov: op.nesterov.into() };
         cx.dispatch(Kernel::new("sgd", "main"), params, operands, folded(rows))?;
     }
     Ok(())

@@ -12,12 +12,8 @@ params!(SimilarityGradParams for "similarity_grad" { images: u32, learners: u32,
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: Similarity) -> Result<()> {
     let [n, f] = op.sizes(cx.shape(node.inputs[0]))?;
     let l = op.learners as u32;
-    let params = SimilarityParams {
-        images: n as u32,
-        learners: l,
-        features: f as u32,
-        zero_diagonal: op.zero_diagonal.into(),
-    };
+    let params =
+        SimilarityParams { images: n as u32, learners: l, features: f as u32, zero_diagonal: op.zero_diagonal.into() };
     let mut operands: Vec<_> = node.inputs.iter().map(|&id| cx.read(id)).collect();
     operands.extend(node.outputs.iter().map(|&id| cx.write(id)));
     cx.dispatch(Kernel::new("similarity", "main"), params, operands, [l, l, 1])

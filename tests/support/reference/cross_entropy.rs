@@ -65,8 +65,7 @@ pub(super) fn grad(inputs: &[Array]) -> Vec<Array> {
             let norm = log_sum_exp(logits);
             for k in 0..classes {
                 let softmax = (logits[k] - norm).exp();
-                dz.data[start + k] =
-                    dloss.data[0] * weights.data[b] / images as f64 * (softmax * mass - target[k]);
+                dz.data[start + k] = dloss.data[0] * weights.data[b] / images as f64 * (softmax * mass - target[k]);
             }
         }
     }
