@@ -4,7 +4,12 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, activation, columns::columns, kernel::{Io, Kernel}, sum::{sum, sum_with}};
+use super::{
+    Scalar, activation,
+    columns::columns,
+    kernel::{Io, Kernel},
+    sum::{sum, sum_with},
+};
 use crate::ops::{BatchNorm, BatchNormEval, BatchNormGrad, Function};
 
 /// The plane of image `n` and channel `c`.
@@ -91,7 +96,13 @@ pub(super) struct Gradient {
 impl Gradient {
     /// One channel, with the activation's gradient given as `f(dy, pre-activation)`.
     #[inline(always)]
-    fn channel<T: Scalar>(&self, c: usize, io: &Inputs<'_, T>, mut dx: super::columns::Column<'_, T>, f: impl Fn(T, T) -> T) -> (T, T) {
+    fn channel<T: Scalar>(
+        &self,
+        c: usize,
+        io: &Inputs<'_, T>,
+        mut dx: super::columns::Column<'_, T>,
+        f: impl Fn(T, T) -> T,
+    ) -> (T, T) {
         let [images, _, h, w] = self.dims;
         let count = (images * h * w) as f64;
         let (mean, rstd) = (io.mean[c], io.rstd[c].wide());
@@ -141,9 +152,9 @@ impl<T: Scalar> Kernel<T> for Gradient {
             |(c, (dx, (dweight, dbias)))| {
                 (*dweight, *dbias) = match self.op.activation {
                     None => self.channel(c, &inputs, dx, |dy, _| dy),
-                    Some(Function::Relu) => self.channel(c, &inputs, dx, |dy, z| {
-                        if z > T::ZERO { dy } else { T::ZERO }
-                    }),
+                    Some(Function::Relu) => {
+                        self.channel(c, &inputs, dx, |dy, z| if z > T::ZERO { dy } else { T::ZERO })
+                    }
                     Some(Function::Sigmoid) => self.channel(c, &inputs, dx, |dy, z| {
                         activation::gradient(Function::Sigmoid, dy, activation::apply(Function::Sigmoid, z))
                     }),

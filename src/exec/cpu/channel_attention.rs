@@ -2,7 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, activation, kernel::{Io, Kernel}, sum::{add_scaled, dot}};
+use super::{
+    Scalar, activation,
+    kernel::{Io, Kernel},
+    sum::{add_scaled, dot},
+};
 use crate::{ops::Function, shape::Shape};
 
 /// D descriptors, N images, C channels, M hidden units, G groups.
@@ -46,9 +50,8 @@ impl<T: Scalar> Kernel<T> for Forward {
         a.par_chunks_mut(c).enumerate().for_each(|(image, a)| {
             for (channel, a) in a.iter_mut().enumerate() {
                 let first = channel / cg * mg;
-                let z: f64 = (0..d)
-                    .map(|d| dot(&hidden[(d * n + image) * m + first..][..mg], &w2[channel * mg..][..mg]))
-                    .sum();
+                let z: f64 =
+                    (0..d).map(|d| dot(&hidden[(d * n + image) * m + first..][..mg], &w2[channel * mg..][..mg])).sum();
                 *a = activation::apply(Function::Sigmoid, T::of(z + d as f64 * b2[channel].wide()));
             }
         });

@@ -2,7 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{Io, Kernel}, sum::dot};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+    sum::dot,
+};
 
 pub(super) struct Forward {
     pub(super) groups: usize,
@@ -15,7 +19,8 @@ impl<T: Scalar> Kernel<T> for Forward {
         let (area, per_group) = (h * w, c / self.groups);
         let (x, a) = (io.input(0), io.input(1));
         let ([y, pooled, first], _) = io.write();
-        let groups = y.par_chunks_mut(per_group * area).zip(x.par_chunks(per_group * area)).zip(a.par_chunks(per_group));
+        let groups =
+            y.par_chunks_mut(per_group * area).zip(x.par_chunks(per_group * area)).zip(a.par_chunks(per_group));
         groups.zip(pooled.par_chunks_mut(2 * area).zip(first.par_chunks_mut(area))).for_each(
             |(((y, x), a), (pooled, first))| {
                 let (max, mean) = pooled.split_at_mut(area);

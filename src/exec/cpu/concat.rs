@@ -1,6 +1,9 @@
 //! Joining tensors along an axis, taking parts, and their gradients.
 
-use super::{Scalar, kernel::{Io, Kernel}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+};
 use crate::{ops::Slice, shape::Shape};
 
 pub(super) struct Forward {

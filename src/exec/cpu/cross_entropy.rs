@@ -1,6 +1,9 @@
 //! Softmax cross-entropy of all branches, in double precision, and its gradient.
 
-use super::{Scalar, kernel::{Io, Kernel}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+};
 use crate::shape::Shape;
 
 /// N images, B branches, K classes.
@@ -48,7 +51,12 @@ impl<T: Scalar> Kernel<T> for Forward {
                 let (z, t) = (&logits[(image * b + branch) * k..][..k], &targets[image * k..][..k]);
                 let norm = log_sum_exp(z);
                 // A class without weight adds nothing, however unlikely it is.
-                own -= t.iter().zip(z).filter(|(t, _)| **t != T::ZERO).map(|(t, z)| t.wide() * (z.wide() - norm)).sum::<f64>();
+                own -= t
+                    .iter()
+                    .zip(z)
+                    .filter(|(t, _)| **t != T::ZERO)
+                    .map(|(t, z)| t.wide() * (z.wide() - norm))
+                    .sum::<f64>();
                 if argmax(z.iter().map(|z| z.wide())) == argmax(t.iter().map(|t| t.wide())) {
                     hits[branch] += T::ONE;
                 }
@@ -63,7 +71,8 @@ impl<T: Scalar> Kernel<T> for Forward {
         for image in 0..n {
             let votes = |class: usize| {
                 let voters = (0..b).filter(|branch| weights[*branch] > T::ZERO);
-                let classes = voters.map(|branch| argmax(logits[(image * b + branch) * k..][..k].iter().map(|z| z.wide())));
+                let classes =
+                    voters.map(|branch| argmax(logits[(image * b + branch) * k..][..k].iter().map(|z| z.wide())));
                 classes.filter(|vote| *vote == class).count() as f64
             };
             if argmax((0..k).map(votes)) == argmax(targets[image * k..][..k].iter().map(|t| t.wide())) {

@@ -1,6 +1,9 @@
 //! The determinant of a similarity matrix and its cofactors, in double precision.
 
-use super::{Scalar, kernel::{Io, Kernel}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+};
 use crate::ops::{Objective, similarity::MAX_LEARNERS};
 
 type Matrix = [[f64; MAX_LEARNERS]; MAX_LEARNERS];

@@ -2,7 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{Io, Kernel}, sum::sum};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+    sum::sum,
+};
 use crate::ops::Pooling;
 
 pub(super) struct Forward {

@@ -24,7 +24,11 @@ impl Layout {
 
     /// The elements from the first to the last, both included.
     fn extent(self) -> usize {
-        if self.rows * self.columns == 0 { 0 } else { (self.rows - 1) * self.row + (self.columns - 1) * self.column + 1 }
+        if self.rows * self.columns == 0 {
+            0
+        } else {
+            (self.rows - 1) * self.row + (self.columns - 1) * self.column + 1
+        }
     }
 }
 

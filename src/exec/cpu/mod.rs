@@ -166,14 +166,6 @@ impl<T: Scalar> CpuExecutor<T> {
         Ok(Self { device, pool, memory: Memory::new(), programs: Vec::new() })
     }
 
-    /// Writes an input in full precision.
-    ///
-    /// # Errors
-    /// See [`Executor::write`].
-    pub fn write_f64(&mut self, program: Program, tensor: TensorId, values: &[f64]) -> Result<()> {
-        self.write_from(program, tensor, values.iter().map(|value| T::of(*value)))
-    }
-
     /// Writes a variable in full precision.
     ///
     /// # Errors
@@ -237,6 +229,10 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
         self.write_from(program, tensor, values.iter().map(|value| T::of(f64::from(*value))))
+    }
+
+    fn write_f64(&mut self, program: Program, tensor: TensorId, values: &[f64]) -> Result<()> {
+        self.write_from(program, tensor, values.iter().map(|value| T::of(*value)))
     }
 
     fn run(&mut self, program: Program) -> Result<()> {

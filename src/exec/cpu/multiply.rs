@@ -1,6 +1,9 @@
 //! Elementwise products.
 
-use super::{Scalar, kernel::{Io, Kernel, map, zip_map}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel, map, zip_map},
+};
 
 pub(super) struct Forward;
 

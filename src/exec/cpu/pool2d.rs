@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{Io, Kernel, nchw}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel, nchw},
+};
 use crate::{
     ops::{Pool2d, PoolKind},
     shape::Shape,

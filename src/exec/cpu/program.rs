@@ -118,7 +118,8 @@ impl<T: Scalar> Compiled<T> {
     }
 
     fn tensor(&self, id: TensorId) -> Result<&Tensor> {
-        let unknown = || shape_error("program", "a tensor of the compiled graph", id.index(), "use that graph's tensors");
+        let unknown =
+            || shape_error("program", "a tensor of the compiled graph", id.index(), "use that graph's tensors");
         self.tensors.get(id.index()).ok_or_else(unknown)
     }
 

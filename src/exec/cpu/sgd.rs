@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{BLOCK, Io, Kernel}};
+use super::{
+    Scalar,
+    kernel::{BLOCK, Io, Kernel},
+};
 use crate::ops::Sgd;
 
 pub(super) struct Forward(pub(super) Sgd);

@@ -2,8 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{Io, Kernel}, sum::sum_with};
-use crate::{ops::{Similarity, similarity::MAX_LEARNERS}, shape::Shape};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+    sum::sum_with,
+};
+use crate::{
+    ops::{Similarity, similarity::MAX_LEARNERS},
+    shape::Shape,
+};
 
 pub(super) struct Forward {
     op: Similarity,

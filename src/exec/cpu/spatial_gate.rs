@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Scalar, kernel::{Io, Kernel}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+};
 
 pub(super) struct Forward {
     pub(super) groups: usize,

@@ -1,6 +1,9 @@
 //! Sums of tensors with fixed weights.
 
-use super::{Scalar, kernel::{Io, Kernel, map, zip_map}};
+use super::{
+    Scalar,
+    kernel::{Io, Kernel, map, zip_map},
+};
 
 pub(super) struct Forward(pub(super) Vec<f64>);
 
