@@ -306,12 +306,11 @@ impl Maker {
             }
             sample.check(classes)?;
             if augment.is_none() {
-                transform.evaluate(&sample.image, out);
+                transform.evaluate(&sample.image, out)
             } else {
                 let mut rng = Rng::named("augment", &[seed, epoch, *index as u64]);
-                transform.augmented(&sample.image, &augment, &mut rng, out);
+                transform.augmented(&sample.image, &augment, &mut rng, out)
             }
-            Ok(())
         })?;
         for (target, (_, sample)) in batch.targets.chunks_exact_mut(self.classes).zip(samples) {
             match (&sample.votes, self.options.targets) {
