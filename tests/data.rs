@@ -122,6 +122,8 @@ fn ferplus_is_the_same_in_its_three_layouts() {
     assert_fails(load("ferplus", kaggle.path()), &["fer2013.csv", "2304 grey values", "line 2"]);
     write(&kaggle.path().join("fer2013.csv"), "emotion,pixels,Usage\n");
     assert_fails(load("ferplus", kaggle.path()), &["fer2013new.csv", "a line too many", "line 2"]);
+    write(&kaggle.path().join("fer2013.csv"), &(faces + "0,0,PrivateTest\n"));
+    assert_fails(load("ferplus", kaggle.path()), &["fer2013.csv", "a line too many", "line 41"]);
 }
 
 #[test]

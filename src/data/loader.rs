@@ -291,8 +291,12 @@ impl Maker {
         let mut batch = self.free.try_recv().unwrap_or_default();
         batch.number = number;
         batch.count = samples.len();
-        batch.images.resize(n * volume, 0.0);
-        batch.images[samples.len() * volume..].fill(0.0);
+        if batch.images.len() == n * volume {
+            batch.images[samples.len() * volume..].fill(0.0);
+        } else {
+            // Zeroed by the operating system, page by page, as the threads below first touch it.
+            batch.images = vec![0.0; n * volume];
+        }
         batch.targets.clear();
         batch.targets.resize(n * self.classes, 0.0);
         batch.labels.clear();
