@@ -31,7 +31,7 @@ fn load(kind: &str, dir: &Path) -> moue::Result<Dataset> {
 /// A failed load's message must be one line that contains all of `parts`, and its exit code 3.
 #[track_caller]
 fn assert_fails(result: moue::Result<Dataset>, parts: &[&str]) {
-    let error = result.err().expect("an error");
+    let error = result.expect_err("bad data");
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
