@@ -4,6 +4,10 @@
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
 pub mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod data;
 pub mod diversity;
 pub mod error;
 pub mod exec;

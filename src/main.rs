@@ -1,5 +1,5 @@
 //! The command line of moue.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    moue::cli::main()
 }

@@ -62,6 +62,8 @@ words! {
         Joint = "joint",
         /// One after another, each stage from the best ensemble so far, as in the paper.
         Progressive = "progressive",
+        /// All branches are there; each stage brings one more into the cross-entropy (the paper's on FER+, RAF-DB).
+        FineTune = "fine-tune",
     }
 }
 
@@ -76,20 +78,6 @@ words! {
         OneCycle = "one-cycle",
         /// Always `lr`.
         Constant = "constant",
-    }
-}
-
-words! {
-    /// How training images are varied.
-    Augment {
-        /// Not at all.
-        None = "none",
-        /// Flip, small rotation, shift and scale, light jitter.
-        Light = "light",
-        /// Strong jitter, flip, affine ±30°: the paper's for AffectNet and FER+.
-        AffectNet = "affectnet",
-        /// Flip, rotation, crop, normalisation, erasing: the paper's for RAF-DB.
-        RafDb = "rafdb",
     }
 }
 

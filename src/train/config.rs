@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Augment, DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+    DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
 };
 use super::options::TrainOptions;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ pub struct TrainConfig {
     /// The data set and its folder.
     pub data: String,
     /// How training images are varied.
-    pub augment: Augment,
+    pub augment: String,
     /// α of mixup's Beta(α, α); 0: no mixup.
     pub mixup: f64,
     /// What the cross-entropy compares with.
@@ -106,7 +106,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             data: "synthetic".into(),
-            augment: Augment::Light,
+            augment: "light".into(),
             mixup: 0.0,
             targets: Targets::Hard,
             limit_per_class: 0,

@@ -1,20 +1,22 @@
-//! Training: settings, metrics and the folder of a run.
+//! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
-mod choices;
+pub mod bench;
+pub mod choices;
 mod config;
 mod curves;
+pub mod evaluate;
 mod heatmaps;
 mod metrics;
 mod model_card;
 mod options;
 mod report;
 mod run_folder;
+pub mod schedule;
+pub mod session;
 pub mod svg;
 pub mod tensorboard;
+pub mod trainer;
 
-pub use choices::{
-    Augment, DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
-};
 pub use config::TrainConfig;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Augment, DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+    DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
 };
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
@@ -18,10 +18,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// How training images are varied
-    #[arg(long, help_heading = "Data")]
+    /// How training images are varied: none, light, affectnet, rafdb, settings (`flip=0.5,degrees=20`), or both
+    #[arg(long, value_name = "PRESET,KEY=VALUE…", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub augment: Option<Augment>,
+    pub augment: Option<String>,
     /// Mixes pairs of images, weights from Beta(α, α); 0: off
     #[arg(long, value_name = "α", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The settings every golden file of an ESR is made with.
-const LR: f32 = 0.01;
+const LR: f64 = 0.01;
 const MOMENTUM: f64 = 0.9;
 const SIZE: usize = 96;
 /// How many elements of a tensor `.head` holds.
@@ -39,9 +39,9 @@ pub struct Golden {
     keys: BTreeMap<String, Vec<f64>>,
     spec: EsrSpec,
     batch: usize,
-    gamma: f32,
+    gamma: f64,
     salt: String,
-    weight_decay: f32,
+    weight_decay: f64,
 }
 
 impl Golden {
@@ -97,9 +97,9 @@ impl Golden {
                 attention,
             },
             batch: parse("batch")? as usize,
-            gamma: parse("gamma")? as f32,
+            gamma: parse("gamma")?,
             salt: text("salt")?.clone(),
-            weight_decay: parse("weight_decay")? as f32,
+            weight_decay: parse("weight_decay")?,
         })
     }
 
@@ -180,10 +180,10 @@ fn train(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mu
     executor.write(program, x, &batch.images)?;
     executor.write(program, targets, &batch.targets)?;
     executor.write(program, weights, &vec![1.0; branches])?;
-    executor.write(program, input("lr"), &vec![LR; parts])?;
-    executor.write(program, input("decay"), &vec![golden.weight_decay; parts])?;
+    executor.write_f64(program, input("lr"), &vec![LR; parts])?;
+    executor.write_f64(program, input("decay"), &vec![golden.weight_decay; parts])?;
     for term in &loss.terms {
-        executor.write(program, term.gamma, &[golden.gamma])?;
+        executor.write_f64(program, term.gamma, &[golden.gamma])?;
     }
     executor.run(program)?;
     outputs(golden, executor, program, "train", &esr, found)?;

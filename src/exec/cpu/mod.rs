@@ -1,1 +1,332 @@
-//! CPU executor.
+//! The CPU executor: rayon tasks over images, channels and groups, in f32, or in f64 for verification.
+//!
+//! Tensors are NCHW, row-major. Work is split in ways that do not depend on the number of threads, and sums have a
+//! fixed order, so that the same program gives the same bits every run, with any number of threads.
+
+mod activation;
+mod batch_norm;
+mod channel_attention;
+mod channel_gate;
+mod columns;
+mod concat;
+mod conv2d;
+mod cross_entropy;
+mod denormals;
+mod determinant;
+mod global_pool;
+mod kernel;
+mod matmul;
+mod multiply;
+mod pool2d;
+mod program;
+mod scalar;
+mod sgd;
+mod similarity;
+mod spatial_gate;
+mod sum;
+mod weighted_sum;
+
+use std::{collections::HashMap, thread};
+
+use super::{DeviceInfo, Executor, OpTime, Program, Stats};
+use crate::{
+    Error, Result,
+    graph::Graph,
+    ops::{TensorId, shape_error},
+};
+use kernel::Span;
+use program::Compiled;
+
+pub use scalar::Scalar;
+
+/// Compiles and runs graphs on the processor, in precision `T`: f32, or f64 for verification.
+///
+/// ```
+/// use moue::{exec::{Executor, cpu::CpuExecutor}, graph::Graph};
+///
+/// # fn main() -> moue::Result<()> {
+/// let mut graph = Graph::new();
+/// let x = graph.input("x", [3]);
+/// let y = graph.relu(x)?;
+/// graph.output(y);
+/// let mut cpu = CpuExecutor::<f32>::new(None)?;
+/// let program = cpu.compile(&graph)?;
+/// cpu.write(program, x, &[-1.0, 0.0, 2.0])?;
+/// cpu.run(program)?;
+/// assert_eq!(cpu.read(program, y)?, [0.0, 0.0, 2.0]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct CpuExecutor<T: Scalar> {
+    device: DeviceInfo,
+    pool: rayon::ThreadPool,
+    memory: Memory<T>,
+    programs: Vec<Compiled<T>>,
+}
+
+/// All buffers of an executor.
+struct Memory<T> {
+    arena: Vec<Vec<T>>,
+    variables: HashMap<String, Span>,
+    scratch: Vec<T>,
+    created: u64,
+}
+
+impl<T: Scalar> Memory<T> {
+    fn new() -> Self {
+        Self { arena: Vec::new(), variables: HashMap::new(), scratch: Vec::new(), created: 0 }
+    }
+
+    /// A new buffer filled with one value.
+    fn buffer(&mut self, what: &str, len: usize, value: T) -> Result<Span> {
+        let mut data = Vec::new();
+        grow(&mut data, what, len, value)?;
+        self.arena.push(data);
+        self.created += 1;
+        Ok(Span { buffer: self.arena.len() - 1, len })
+    }
+
+    /// The variable of this name, made if it is not there.
+    fn variable(&mut self, name: &str, len: usize) -> Result<Span> {
+        match self.variables.get(name) {
+            Some(span) if span.len == len => Ok(*span),
+            Some(span) => {
+                let hint = "clear the executor before another network";
+                Err(shape_error("compile", format!("{} values of {name}, as before", span.len), len, hint))
+            }
+            None => {
+                let span = self.buffer(name, len, T::ZERO)?;
+                self.variables.insert(name.to_owned(), span);
+                Ok(span)
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<Span> {
+        let unknown = || shape_error("variable", "a variable of a compiled program", name, "check the name");
+        self.variables.get(name).copied().ok_or_else(unknown)
+    }
+
+    fn values(&self, span: Span) -> &[T] {
+        &self.arena[span.buffer][..span.len]
+    }
+
+    fn write(&mut self, what: &str, span: Span, values: impl ExactSizeIterator<Item = T>) -> Result<()> {
+        if values.len() != span.len {
+            let expected = format!("{} values for {what}", span.len);
+            return Err(shape_error("write", expected, values.len(), "give one value for each element"));
+        }
+        self.arena[span.buffer][..span.len].iter_mut().zip(values).for_each(|(to, value)| *to = value);
+        Ok(())
+    }
+}
+
+/// Grows a buffer.
+fn grow<T: Scalar>(data: &mut Vec<T>, what: &str, len: usize, value: T) -> Result<()> {
+    let more = len.saturating_sub(data.len());
+    data.try_reserve_exact(more).map_err(|_| Error::Memory {
+        device: "cpu".to_owned(),
+        what: what.to_owned(),
+        needed: (len as u64).saturating_mul(size_of::<T>() as u64),
+        limit: isize::MAX as u64,
+        hint: "use a smaller batch or network".to_owned(),
+    })?;
+    data.resize(data.len() + more, value);
+    Ok(())
+}
+
+impl<T: Scalar> CpuExecutor<T> {
+    /// An executor with a pool of its own, by default with one thread a core.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for 0 threads, [`Error::Device`] where the threads cannot be started.
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        if threads == Some(0) {
+            return Err(Error::Usage {
+                setting: "threads".to_owned(),
+                expected: "at least 1".to_owned(),
+                found: "0".to_owned(),
+                hint: "leave it out to use every core".to_owned(),
+            });
+        }
+        let threads = threads.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+        let start = |_| {
+            if T::FLUSH {
+                denormals::flush_on_this_thread();
+            }
+        };
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(start);
+        let pool = builder.thread_name(|i| format!("moue-cpu-{i}")).build().map_err(|error| Error::Device {
+            device: "cpu".to_owned(),
+            problem: format!("{threads} threads could not be started: {error}"),
+            hint: "ask for fewer threads".to_owned(),
+        })?;
+        let detail = format!("{}, {}, {threads} threads", instruction_set(), T::NAME);
+        let device = DeviceInfo { kind: "cpu", name: processor(), detail, software: false };
+        Ok(Self { device, pool, memory: Memory::new(), programs: Vec::new() })
+    }
+
+    /// Writes a variable in full precision.
+    ///
+    /// # Errors
+    /// See [`Executor::write_variable`].
+    pub fn write_variable_f64(&mut self, name: &str, values: &[f64]) -> Result<()> {
+        let span = self.memory.named(name)?;
+        self.memory.write(name, span, values.iter().map(|value| T::of(*value)))
+    }
+
+    fn program(&self, program: Program) -> Result<&Compiled<T>> {
+        let unknown = || shape_error("program", "a program compiled by this executor", program.0, "compile it again");
+        self.programs.get(program.0).ok_or_else(unknown)
+    }
+
+    fn write_from(&mut self, program: Program, id: TensorId, values: impl ExactSizeIterator<Item = T>) -> Result<()> {
+        match self.program(program)?.writable(id, values.len())? {
+            Some(span) => self.memory.write("the input", span, values),
+            // Nothing that runs reads it.
+            None => Ok(()),
+        }
+    }
+
+    fn values(&self, program: Program, tensor: TensorId) -> Result<&[T]> {
+        Ok(self.memory.values(self.program(program)?.readable(tensor)?))
+    }
+
+    /// Runs a program, calling `after` each op; stops where it returns a value.
+    fn run_with<R: Send>(
+        &mut self,
+        program: Program,
+        mut after: impl FnMut(&program::Step<T>, &[Vec<T>]) -> Option<R> + Send,
+    ) -> Result<Option<R>> {
+        self.program(program)?;
+        let (program, memory) = (&mut self.programs[program.0], &mut self.memory);
+        let threads = self.pool.current_num_threads();
+        Ok(self.pool.install(|| {
+            program.steps.iter_mut().find_map(|step| {
+                step.run(&mut memory.arena, &mut memory.scratch, threads);
+                after(step, &memory.arena)
+            })
+        }))
+    }
+}
+
+impl<T: Scalar> Executor for CpuExecutor<T> {
+    fn device(&self) -> &DeviceInfo {
+        &self.device
+    }
+
+    fn compile(&mut self, graph: &Graph) -> Result<Program> {
+        let threads = self.pool.current_num_threads();
+        let compiled = Compiled::new(graph, &mut self.memory, threads)?;
+        self.programs.push(compiled);
+        Ok(Program(self.programs.len() - 1))
+    }
+
+    fn clear(&mut self) {
+        self.programs.clear();
+        self.memory = Memory { created: self.memory.created, ..Memory::new() };
+    }
+
+    fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
+        self.write_from(program, tensor, values.iter().map(|value| T::of(f64::from(*value))))
+    }
+
+    fn write_f64(&mut self, program: Program, tensor: TensorId, values: &[f64]) -> Result<()> {
+        self.write_from(program, tensor, values.iter().map(|value| T::of(*value)))
+    }
+
+    fn run(&mut self, program: Program) -> Result<()> {
+        self.run_with::<()>(program, |_, _| None).map(|_| ())
+    }
+
+    fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
+        Ok(self.values(program, tensor)?.iter().map(|value| value.wide() as f32).collect())
+    }
+
+    fn read_f64(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f64>> {
+        Ok(self.values(program, tensor)?.iter().map(|value| value.wide()).collect())
+    }
+
+    fn synchronize(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let span = self.memory.named(name)?;
+        self.memory.write(name, span, values.iter().map(|value| T::of(f64::from(*value))))
+    }
+
+    fn read_variable(&mut self, name: &str) -> Result<Vec<f32>> {
+        let span = self.memory.named(name)?;
+        Ok(self.memory.values(span).iter().map(|value| value.wide() as f32).collect())
+    }
+
+    fn read_variable_f64(&mut self, name: &str) -> Result<Vec<f64>> {
+        let span = self.memory.named(name)?;
+        Ok(self.memory.values(span).iter().map(|value| value.wide()).collect())
+    }
+
+    fn first_not_finite(&mut self, program: Program) -> Result<Option<String>> {
+        let finite = |arena: &[Vec<T>], span: Span| arena[span.buffer][..span.len].iter().all(|x| x.is_finite());
+        let given = &self.program(program)?.given;
+        if let Some((name, _)) = given.iter().find(|(_, span)| !finite(&self.memory.arena, *span)) {
+            return Ok(Some(name.clone()));
+        }
+        self.run_with(program, |step, arena| {
+            let bad = step.written.iter().find(|(_, span)| !finite(arena, *span))?;
+            Some(format!("{} ({})", step.name, bad.0))
+        })
+    }
+
+    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>> {
+        let mut times = Vec::with_capacity(self.program(program)?.steps.len());
+        let mut last = std::time::Instant::now();
+        self.run_with::<()>(program, |step, _| {
+            let now = std::time::Instant::now();
+            let seconds = (now - last).as_secs_f64();
+            times.push(OpTime { op: step.name.clone(), seconds, flops: step.flops });
+            last = now;
+            None
+        })?;
+        Ok(times)
+    }
+
+    fn stats(&self, program: Program) -> Stats {
+        let Some(program) = self.programs.get(program.0) else { return Stats::default() };
+        let mut by_op: HashMap<&str, usize> = HashMap::new();
+        for step in &program.steps {
+            *by_op.entry(step.op).or_default() += 1;
+        }
+        let mut by_op: Vec<_> = by_op.into_iter().map(|(op, count)| (op.to_owned(), count)).collect();
+        by_op.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let variables: usize = self.memory.variables.values().map(|span| span.len).sum();
+        let elements = program.elements + variables + self.memory.scratch.len();
+        Stats {
+            dispatches: program.steps.len(),
+            dispatches_by_op: by_op,
+            bytes: (elements * size_of::<T>()) as u64,
+            resources_created: self.memory.created,
+        }
+    }
+}
+
+/// The processor's name.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name").and_then(|rest| rest.split_once(':')));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// The widest instructions that the hot loops choose at run time.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "AVX2";
+        }
+    }
+    std::env::consts::ARCH
+}

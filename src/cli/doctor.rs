@@ -1,0 +1,68 @@
+//! `moue doctor`: the devices of this machine.
+
+use serde_json::{Value, json};
+
+use super::{Outcome, device};
+use crate::Result;
+
+pub(super) fn run() -> Result<Outcome> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("processor: {threads} threads{}", instruction_sets());
+    let adapters = adapters();
+    let (gpu, reason) = device::auto();
+    let device = if gpu { "gpu" } else { "cpu" };
+    println!("--device auto picks {device}: {reason}");
+    Ok(Outcome::passed(json!({
+        "processor": {"threads": threads, "executor": cfg!(feature = "cpu")},
+        "adapters": adapters,
+        "auto": {"device": device, "reason": reason},
+    })))
+}
+
+fn instruction_sets() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return ", AVX-512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return ", AVX2";
+        }
+    }
+    ""
+}
+
+#[cfg(feature = "gpu")]
+fn adapters() -> Vec<Value> {
+    let adapters = crate::exec::gpu::adapters();
+    if adapters.is_empty() {
+        println!("no GPU adapter; a Vulkan driver (on Debian: mesa-vulkan-drivers) would add one");
+    }
+    adapters
+        .into_iter()
+        .map(|adapter| {
+            let kind = if adapter.software { "software" } else { "GPU" };
+            println!("gpu:{} {} — {}, {}, {kind}", adapter.index, adapter.name, adapter.backend, adapter.driver);
+            println!("      features: {}", adapter.features.join(", "));
+            for (limit, value) in &adapter.limits {
+                println!("      {limit}: {value}");
+            }
+            if let Some(why) = &adapter.unusable {
+                println!("      cannot be used: {why}");
+            }
+            json!({
+                "index": adapter.index, "name": adapter.name, "backend": adapter.backend.to_lowercase(),
+                "device_type": adapter.device_type, "driver": adapter.driver, "software": adapter.software,
+                "features": adapter.features, "unusable": adapter.unusable,
+                "limits": adapter.limits.iter().map(|(k, v)| ((*k).to_owned(), json!(v)))
+                    .collect::<serde_json::Map<_, _>>(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapters() -> Vec<Value> {
+    println!("this build has no GPU executor");
+    Vec::new()
+}

@@ -1,0 +1,91 @@
+//! The command line: arguments, output, exit codes. Results go to stdout, logs and progress to stderr.
+
+mod bench;
+mod data;
+pub mod device;
+mod doctor;
+mod eval;
+mod predict;
+mod progress;
+mod recorder;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::Result;
+
+/// Trains and runs facial-expression-recognition ensembles whose members are made to differ.
+#[derive(Debug, Parser)]
+#[command(name = "moue", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Ends stdout with one line of JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trains a network; with no arguments a small one on rendered faces.
+    Train(Box<train::Args>),
+    /// Evaluates a model on a split of a data set.
+    Eval(eval::Args),
+    /// Gives the probabilities of images.
+    Predict(predict::Args),
+    /// Runs golden files on a device and compares every number.
+    Verify(verify::Args),
+    /// Times training steps or inference.
+    Bench(bench::Args),
+    /// Counts and checks a data set.
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Lists the devices, and what `auto` picks and why.
+    Doctor,
+}
+
+/// What a command leaves for `--json`, and whether it succeeded.
+pub(crate) struct Outcome {
+    json: Value,
+    passed: bool,
+}
+
+impl Outcome {
+    pub(crate) fn passed(json: Value) -> Self {
+        Self { json, passed: true }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(outcome) => {
+            if cli.json {
+                println!("{}", outcome.json);
+            }
+            if outcome.passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(error) => {
+            eprintln!("moue: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Outcome> {
+    match &cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Data(command) => data::run(command, cli.json),
+        Command::Doctor => doctor::run(),
+    }
+}

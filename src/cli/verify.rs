@@ -1,0 +1,67 @@
+//! `moue verify`: golden files on a device.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{Outcome, device};
+use crate::{
+    Result,
+    verify::{Golden, Precision, verify},
+};
+
+/// Arguments of `moue verify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Golden files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// cpu, gpu, gpu:NUMBER or gpu:NAME.
+    #[arg(long, default_value = "cpu")]
+    device: device::Choice,
+    /// What the processor computes in.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionArg,
+    /// Threads of the processor; all by default.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PrecisionArg {
+    /// float32
+    F32,
+    /// float64 (CPU only)
+    F64,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let precision = match args.precision {
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::F64 => Precision::F64,
+    };
+    // A file that cannot be read is told before a device is opened.
+    let goldens = args.files.iter().map(|file| Golden::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut opened = device::open(&args.device, precision, args.threads)?;
+    let device = opened.name();
+    let mut results = Vec::new();
+    for golden in &goldens {
+        let verdict = verify(golden, opened.executor.as_mut(), precision)?;
+        let word = if verdict.passed() { "passed" } else { "FAILED" };
+        println!("{}: {word}, {}/{} keys on {device}", golden.path().display(), verdict.compared, verdict.total);
+        for (group, error) in &verdict.worst {
+            println!("  {group:<36} {error:.2e}");
+        }
+        for failure in &verdict.failures {
+            println!("  {failure}");
+        }
+        results.push(json!({
+            "file": golden.path(), "device": device, "passed": verdict.passed(), "compared": verdict.compared,
+            "total": verdict.total, "worst": verdict.worst,
+        }));
+    }
+    let passed = results.iter().all(|result| result["passed"] == true);
+    let json = if results.len() == 1 { results.remove(0) } else { Value::from(results) };
+    Ok(Outcome { json, passed })
+}

@@ -1,0 +1,333 @@
+//! Random changes of colour and geometry, as torchvision draws them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::options::settings;
+use super::transform::{Planes, Warp};
+use crate::{Error, Result, rng::Rng};
+
+/// What is changed at random, and how far.
+///
+/// The draws follow torchvision's `ColorJitter`, `RandomHorizontalFlip`, `RandomAffine` (about the centre,
+/// bilinear, black outside), `RandomCrop` with black padding, and `RandomErasing` with value 0 after
+/// normalisation. Departures: resizing, affine map, flip and crop are one bilinear resample of the u8 source
+/// instead of up to four, and pixels are not rounded to bytes in between.
+///
+/// As text: a preset, settings, or both, such as `rafdb`, `flip=0.5,degrees=10` or `affectnet,scale=1.1`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Augment {
+    /// Brightness factor uniform in [max(0, 1 − b), 1 + b].
+    pub brightness: f64,
+    /// Contrast factor uniform in [max(0, 1 − c), 1 + c], about the mean grey of the picture.
+    pub contrast: f64,
+    /// Saturation factor uniform in [max(0, 1 − s), 1 + s]; nothing happens to grey pictures.
+    pub saturation: f64,
+    /// Probability of a left-right flip.
+    pub flip: f64,
+    /// Probability that the geometry below (rotation, shift, scale, crop) is drawn at all.
+    pub geometry: f64,
+    /// Rotation uniform in ±degrees.
+    pub degrees: f64,
+    /// Shift uniform in ±this part of the size in x and in y, rounded to whole pixels.
+    pub translate: f64,
+    /// Scale uniform in [low, high]; above 1 the face grows.
+    pub scale: (f64, f64),
+    /// A crop of the full size out of the picture padded by this part of the size on each side.
+    pub crop: f64,
+    /// Probability that a rectangle is erased.
+    pub erase: f64,
+    /// The rectangle's part of the area, uniform in [low, high]; its aspect ratio is log-uniform in [0.3, 3.3].
+    pub erase_area: (f64, f64),
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl Augment {
+    /// Nothing random.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            flip: 0.0,
+            geometry: 1.0,
+            degrees: 0.0,
+            translate: 0.0,
+            scale: (1.0, 1.0),
+            crop: 0.0,
+            erase: 0.0,
+            erase_area: (0.02, 0.33),
+        }
+    }
+
+    /// The recipe for AffectNet, used for FER+ as well: jitter of brightness and contrast 0.5, flip 0.5,
+    /// ±30°, shift 0.1, scale 1–1.25.
+    #[must_use]
+    pub const fn affectnet() -> Self {
+        Self {
+            brightness: 0.5,
+            contrast: 0.5,
+            flip: 0.5,
+            degrees: 30.0,
+            translate: 0.1,
+            scale: (1.0, 1.25),
+            ..Self::none()
+        }
+    }
+
+    /// Mild changes for small data sets: jitter 0.2, flip 0.5, ±15°, shift 0.08, scale 0.9–1.1.
+    #[must_use]
+    pub const fn light() -> Self {
+        Self {
+            brightness: 0.2,
+            contrast: 0.2,
+            flip: 0.5,
+            degrees: 15.0,
+            translate: 0.08,
+            scale: (0.9, 1.1),
+            ..Self::none()
+        }
+    }
+
+    /// The recipe for RAF-DB: flip 0.5; with probability 0.2 ±20° and a crop out of a padding of a third
+    /// (32 pixels at 96); erasing of 0.02–0.25 of the area with torchvision's default probability 0.5. It goes
+    /// with [`Normalise::imagenet`](super::Normalise::imagenet).
+    #[must_use]
+    pub const fn rafdb() -> Self {
+        Self {
+            flip: 0.5,
+            geometry: 0.2,
+            degrees: 20.0,
+            crop: 1.0 / 3.0,
+            erase: 0.5,
+            erase_area: (0.02, 0.25),
+            ..Self::none()
+        }
+    }
+
+    /// True if two epochs see the same pixels.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        let still = self.degrees == 0.0 && self.translate == 0.0 && self.scale == (1.0, 1.0) && self.crop == 0.0;
+        let colour = self.brightness == 0.0 && self.contrast == 0.0 && self.saturation == 0.0;
+        colour && self.flip == 0.0 && (still || self.geometry == 0.0) && self.erase == 0.0
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for the first setting out of its range.
+    pub fn check(&self) -> Result<()> {
+        let (low, high) = (self.scale, self.erase_area);
+        let ranges = [
+            ("brightness", self.brightness, 0.0, 10.0),
+            ("contrast", self.contrast, 0.0, 10.0),
+            ("saturation", self.saturation, 0.0, 10.0),
+            ("flip", self.flip, 0.0, 1.0),
+            ("geometry", self.geometry, 0.0, 1.0),
+            ("degrees", self.degrees, 0.0, 180.0),
+            ("translate", self.translate, 0.0, 1.0),
+            ("scale", low.0, 0.1, low.1),
+            ("scale", low.1, low.0, 10.0),
+            ("crop", self.crop, 0.0, 1.0),
+            ("erase", self.erase, 0.0, 1.0),
+            ("erase_area", high.0, 0.0, high.1),
+            ("erase_area", high.1, high.0, 1.0),
+        ];
+        match ranges.iter().find(|(_, value, low, high)| !(low <= value && value <= high)) {
+            None => Ok(()),
+            Some((key, value, low, high)) => Err(Error::Usage {
+                setting: format!("augmentation, {key}"),
+                expected: format!("a number from {low} to {high}"),
+                found: value.to_string(),
+                hint: "correct the value".into(),
+            }),
+        }
+    }
+
+    /// Colour jitter, in a random order of its parts.
+    pub(super) fn recolour(&self, planes: &mut Planes, rng: &mut Rng) {
+        let factor = |rng: &mut Rng, spread: f64| rng.range((1.0 - spread).max(0.0), 1.0 + spread) as f32;
+        let mut parts = [0, 1, 2];
+        rng.shuffle(&mut parts);
+        for part in parts {
+            match part {
+                0 if self.brightness > 0.0 => {
+                    let factor = factor(rng, self.brightness);
+                    planes.values.iter_mut().for_each(|value| *value = (*value * factor).min(1.0));
+                }
+                1 if self.contrast > 0.0 => {
+                    let factor = factor(rng, self.contrast);
+                    let rest = (1.0 - factor) * mean_grey(planes);
+                    planes.values.iter_mut().for_each(|value| *value = (*value * factor + rest).clamp(0.0, 1.0));
+                }
+                2 if self.saturation > 0.0 => {
+                    let factor = factor(rng, self.saturation);
+                    saturate(planes, factor);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// One draw of the geometry, from the result's pixels back to the resized picture's.
+    pub(super) fn warp(&self, size: usize, rng: &mut Rng) -> Warp {
+        let side = size as f32;
+        let mut warp = Warp::identity();
+        let flip = self.flip > 0.0 && rng.chance(self.flip);
+        if self.geometry >= 1.0 || (self.geometry > 0.0 && rng.chance(self.geometry)) {
+            let angle = rng.range(-self.degrees, self.degrees).to_radians();
+            let reach = self.translate * f64::from(side);
+            let shift = [rng.range(-reach, reach).round() as f32, rng.range(-reach, reach).round() as f32];
+            let scale = rng.range(self.scale.0, self.scale.1);
+            warp = Warp::affine(size, angle, scale, shift);
+            let padding = (self.crop * f64::from(side)).round() as usize;
+            if padding > 0 {
+                let (x, y) = (rng.below(2 * padding + 1) as f32, rng.below(2 * padding + 1) as f32);
+                let moved = [1.0, 0.0, x - padding as f32, 0.0, 1.0, y - padding as f32];
+                warp = warp.after(&Warp(moved));
+            }
+        }
+        if flip { warp.after(&Warp([-1.0, 0.0, side, 0.0, 1.0, 0.0])) } else { warp }
+    }
+
+    /// Erases a rectangle of the three planes with probability `erase`, as torchvision in at most ten tries.
+    pub(super) fn erase(&self, size: usize, rng: &mut Rng, out: &mut [f32]) {
+        if self.erase <= 0.0 || !rng.chance(self.erase) {
+            return;
+        }
+        for _ in 0..10 {
+            let area = rng.range(self.erase_area.0, self.erase_area.1) * (size * size) as f64;
+            let ratio = rng.range(0.3f64.ln(), 3.3f64.ln()).exp();
+            let (height, width) = ((area * ratio).sqrt().round() as usize, (area / ratio).sqrt().round() as usize);
+            if height >= size || width >= size {
+                continue;
+            }
+            let (top, left) = (rng.below(size - height + 1), rng.below(size - width + 1));
+            for plane in out.chunks_exact_mut(size * size) {
+                for row in plane.chunks_exact_mut(size).skip(top).take(height) {
+                    row[left..left + width].fill(0.0);
+                }
+            }
+            return;
+        }
+    }
+}
+
+/// ITU-R 601 weights, as torchvision's `rgb_to_grayscale`.
+const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
+
+fn mean_grey(planes: &Planes) -> f32 {
+    let area = planes.width * planes.height;
+    let means = planes.values.chunks_exact(area).map(|plane| plane.iter().sum::<f32>() / area as f32);
+    if planes.channels == 1 { means.sum() } else { means.zip(GREY).map(|(mean, weight)| mean * weight).sum() }
+}
+
+fn saturate(planes: &mut Planes, factor: f32) {
+    if planes.channels != 3 {
+        return;
+    }
+    let area = planes.width * planes.height;
+    let (red, rest) = planes.values.split_at_mut(area);
+    let (green, blue) = rest.split_at_mut(area);
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        let grey = (1.0 - factor) * (GREY[0] * *red + GREY[1] * *green + GREY[2] * *blue);
+        for value in [red, green, blue] {
+            *value = (*value * factor + grey).clamp(0.0, 1.0);
+        }
+    }
+}
+
+impl FromStr for Augment {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const WHAT: &str = "augmentation";
+        let (first, rest) = text.split_once(',').unwrap_or((text, ""));
+        let (mut augment, rest) = match first.trim() {
+            "none" | "" => (Self::none(), rest),
+            "affectnet" | "ferplus" => (Self::affectnet(), rest),
+            "light" => (Self::light(), rest),
+            "rafdb" => (Self::rafdb(), rest),
+            name if !name.contains('=') => {
+                return Err(Error::Usage {
+                    setting: WHAT.into(),
+                    expected: "none, light, affectnet, ferplus, rafdb or settings such as flip=0.5,degrees=10".into(),
+                    found: format!("`{name}`"),
+                    hint: "name one of the presets".into(),
+                });
+            }
+            _ => (Self::none(), text),
+        };
+        for setting in settings(WHAT, rest)? {
+            let known = "brightness, contrast, saturation, flip, geometry, degrees, translate, scale, scale_min, \
+                         crop, erase, erase_area, erase_area_min";
+            let value = || setting.number(WHAT, 0.0, 180.0);
+            match setting.key {
+                "brightness" => augment.brightness = value()?,
+                "contrast" => augment.contrast = value()?,
+                "saturation" => augment.saturation = value()?,
+                "flip" => augment.flip = value()?,
+                "geometry" => augment.geometry = value()?,
+                "degrees" => augment.degrees = value()?,
+                "translate" => augment.translate = value()?,
+                "scale" => augment.scale.1 = value()?,
+                "scale_min" => augment.scale.0 = value()?,
+                "crop" => augment.crop = value()?,
+                "erase" => augment.erase = value()?,
+                "erase_area" => augment.erase_area.1 = value()?,
+                "erase_area_min" => augment.erase_area.0 = value()?,
+                _ => return Err(setting.unknown(WHAT, known)),
+            }
+        }
+        augment.check()?;
+        Ok(augment)
+    }
+}
+
+impl fmt::Display for Augment {
+    /// A preset's name, or every setting that differs from [`Augment::none`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, preset) in [
+            ("none", Self::none()),
+            ("light", Self::light()),
+            ("affectnet", Self::affectnet()),
+            ("rafdb", Self::rafdb()),
+        ] {
+            if *self == preset {
+                return f.write_str(name);
+            }
+        }
+        let list = |of: &Self| {
+            [
+                ("brightness", of.brightness),
+                ("contrast", of.contrast),
+                ("saturation", of.saturation),
+                ("flip", of.flip),
+                ("geometry", of.geometry),
+                ("degrees", of.degrees),
+                ("translate", of.translate),
+                ("scale", of.scale.1),
+                ("scale_min", of.scale.0),
+                ("crop", of.crop),
+                ("erase", of.erase),
+                ("erase_area", of.erase_area.1),
+                ("erase_area_min", of.erase_area.0),
+            ]
+        };
+        let mut first = true;
+        for ((key, value), (_, plain)) in list(self).into_iter().zip(list(&Self::none())) {
+            if value != plain {
+                write!(f, "{}{key}={value}", if first { "" } else { "," })?;
+                first = false;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Images in memory, and reading many image files at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, imageops::FilterType, metadata::Orientation};
+use rayon::prelude::*;
+
+use super::{Dropped, Sample};
+use crate::{Error, Result};
+
+/// Larger images are reduced to this many pixels on their longer side when they are read: more than any
+/// network here looks at, and a folder of photographs still fits into memory.
+const LONGEST_SIDE: u32 = 512;
+
+/// An image of 8 bits per channel.
+///
+/// `pixels` is row-major and interleaved, [height, width, channels]; channels is 1 (grey) or 3 (red, green, blue).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// Pixels per row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// height · width · channels bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl Image {
+    /// Reads a PNG, JPEG, BMP or WebP file, turned upright as its EXIF data asks.
+    ///
+    /// Grey files stay grey; all others become RGB, alpha is ignored. More than 512 pixels on the longer side
+    /// are reduced to 512 (triangle filter).
+    ///
+    /// # Errors
+    /// [`Error::File`] if the file is missing, truncated or in another format.
+    pub fn open(path: &Path) -> Result<Self> {
+        decode(path).map_err(|found| Error::File {
+            path: path.to_path_buf(),
+            expected: "a whole PNG, JPEG, BMP or WebP image".into(),
+            found,
+            hint: "copy the file again, or leave it out".into(),
+        })
+    }
+
+    /// What is wrong with the sizes, as (expected, found).
+    pub(crate) fn check(&self) -> std::result::Result<(), (String, String)> {
+        let Self { width, height, channels, pixels } = self;
+        if *width == 0 || *height == 0 || !matches!(channels, 1 | 3) {
+            return Err((
+                "at least one pixel with 1 or 3 channels".into(),
+                format!("{width}×{height} pixels with {channels} channels"),
+            ));
+        }
+        let expected = width * height * channels;
+        if pixels.len() != expected {
+            return Err((format!("{width}×{height}×{channels} = {expected} bytes"), format!("{} bytes", pixels.len())));
+        }
+        Ok(())
+    }
+}
+
+fn decode(path: &Path) -> std::result::Result<Image, String> {
+    let mut decoder = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(|error| error.to_string())?
+        .into_decoder()
+        .map_err(|error| error.to_string())?;
+    // Broken EXIF data is no reason to refuse a readable picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
+    picture.apply_orientation(orientation);
+    if picture.width().max(picture.height()) > LONGEST_SIDE {
+        picture = picture.resize(LONGEST_SIDE, LONGEST_SIDE, FilterType::Triangle);
+    }
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    if width == 0 || height == 0 {
+        return Err("an image without pixels".into());
+    }
+    Ok(if picture.color().has_color() {
+        Image { width, height, channels: 3, pixels: picture.into_rgb8().into_raw() }
+    } else {
+        Image { width, height, channels: 1, pixels: picture.into_luma8().into_raw() }
+    })
+}
+
+/// A listed image whose file is still to be read.
+pub(super) struct Pending {
+    pub(super) id: String,
+    pub(super) path: PathBuf,
+    pub(super) label: usize,
+    pub(super) votes: Option<Vec<f32>>,
+}
+
+/// Reads the files on all cores, in order; a file that cannot be read is dropped with its reason.
+///
+/// # Errors
+/// [`Error::Data`] if more than 1 % cannot be read: then something is wrong with the copy, not with a file.
+pub(super) fn read_all(what: &str, pending: Vec<Pending>) -> Result<(Vec<Sample>, Vec<Dropped>)> {
+    let total = pending.len();
+    let read: Vec<_> = pending
+        .into_par_iter()
+        .map(|Pending { id, path, label, votes }| match decode(&path) {
+            Ok(image) => Ok(Sample { id, image: Arc::new(image), label, votes }),
+            Err(reason) => Err(Dropped { id, reason: format!("unreadable: {reason}"), unreadable: true }),
+        })
+        .collect();
+    let mut samples = Vec::with_capacity(total);
+    let mut dropped = Vec::new();
+    for result in read {
+        match result {
+            Ok(sample) => samples.push(sample),
+            Err(drop) => dropped.push(drop),
+        }
+    }
+    match dropped.first() {
+        Some(first) if dropped.len() * 100 > total => Err(Error::Data {
+            what: what.into(),
+            expected: format!("at most 1 % of its {total} images to be unreadable"),
+            found: format!("{} unreadable, the first {} ({})", dropped.len(), first.id, first.reason),
+            hint: "unpack or download the data again".into(),
+        }),
+        _ => Ok((samples, dropped)),
+    }
+}

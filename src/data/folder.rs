@@ -1,0 +1,236 @@
+//! Images of one's own: one folder per class, or a `labels.csv`.
+//!
+//! `DIR/<class>/…` is all train; `DIR/train/<class>/…`, `DIR/valid/…` (or `val`) and `DIR/test/…` are splits.
+//! `DIR/labels.csv` has the header `path,label[,split]`, its paths are relative to DIR. The classes' order is
+//! `classes.txt`'s (one name per line), else [`EXPRESSIONS`]' if all names are expressions, else alphabetical.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Component, Path, PathBuf};
+
+use super::decode::{Pending, read_all};
+use super::ferplus::{contents, csv_error};
+use super::spec::SPLITS;
+use super::{Dropped, EXPRESSIONS, Split};
+use crate::{Error, Result};
+
+/// The formats that can be read, by their endings.
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
+
+/// An image as listed, its class still a name.
+struct Listed {
+    id: String,
+    path: PathBuf,
+    class: String,
+}
+
+/// What a folder or a csv lists, split by split.
+#[derive(Default)]
+struct Listing {
+    /// Every class that any split names, whether it was asked for or not: labels must not depend on that.
+    classes: BTreeSet<String>,
+    splits: BTreeMap<String, (Vec<Listed>, Vec<Dropped>)>,
+}
+
+/// Loads those of the named splits that the folder has.
+pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<String, Split>)> {
+    let csv = dir.join("labels.csv");
+    let listing = if csv.is_file() { listed(dir, &csv, names)? } else { walk(dir, names)? };
+    let classes = classes(dir, &listing)?;
+    let mut splits = BTreeMap::new();
+    for (name, (images, mut dropped)) in listing.splits {
+        let mut pending = Vec::with_capacity(images.len());
+        for Listed { id, path, class } in images {
+            let label = classes.iter().position(|name| *name == class).expect("invariant: `classes` has every class");
+            pending.push(Pending { id, path, label, votes: None });
+        }
+        let what = format!("the {name} split in {}", dir.display());
+        let (samples, unreadable) = read_all(&what, pending)?;
+        dropped.extend(unreadable);
+        let absent = |class: &usize| !samples.iter().any(|sample| sample.label == *class);
+        if let Some(class) = (0..classes.len()).find(|class| name == "train" && absent(class)) {
+            return Err(Error::Data {
+                what,
+                expected: format!("images of each class ({})", classes.join(", ")),
+                found: format!("none of `{}`", classes[class]),
+                hint: "add images of that class or take it off the list".into(),
+            });
+        }
+        splits.insert(name, Split { samples, dropped });
+    }
+    if splits.values().all(|split| split.samples.is_empty()) {
+        return Err(Error::File {
+            path: dir.into(),
+            expected: format!("images ({}) for {}", ENDINGS.join(", "), names.join(", ")),
+            found: contents(dir),
+            hint: "put one subfolder per class there, or a labels.csv with the header path,label,split".into(),
+        });
+    }
+    Ok((classes, splits))
+}
+
+/// The split that a folder's or a csv's name stands for.
+fn split_of(name: &str) -> Option<&'static str> {
+    let name = if name == "val" { "valid" } else { name };
+    SPLITS.into_iter().find(|split| *split == name)
+}
+
+/// One folder per class, below the splits' folders if there are any.
+fn walk(dir: &Path, names: &[&str]) -> Result<Listing> {
+    let folders = folders_in(dir)?;
+    let mut parts: Vec<(&str, String)> =
+        folders.iter().filter_map(|folder| Some((split_of(folder)?, folder.clone()))).collect();
+    if parts.is_empty() {
+        parts.push(("train", String::new()));
+    }
+    let mut listing = Listing::default();
+    for (split, part) in parts {
+        for class in folders_in(&dir.join(&part))? {
+            if names.contains(&split) {
+                let (images, dropped) = listing.splits.entry(split.into()).or_default();
+                let folder = if part.is_empty() { class.clone() } else { format!("{part}/{class}") };
+                for file in names_in(&dir.join(&folder), |path| path.is_file())? {
+                    let id = format!("{folder}/{file}");
+                    let ending = Path::new(&file).extension().map(|ending| ending.to_string_lossy().to_lowercase());
+                    if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+                        images.push(Listed { path: dir.join(&id), id, class: class.clone() });
+                    } else {
+                        let reason = format!("not one of {}", ENDINGS.join(", "));
+                        dropped.push(Dropped { id, reason, unreadable: false });
+                    }
+                }
+            }
+            listing.classes.insert(class);
+        }
+    }
+    Ok(listing)
+}
+
+fn folders_in(dir: &Path) -> Result<Vec<String>> {
+    names_in(dir, |path| path.is_dir())
+}
+
+/// The names in a folder that are not hidden and pass `keep`, sorted.
+fn names_in(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<String>> {
+    let refused = |error| Error::io(dir, "listing the folder", error, "name a folder that exists and may be read");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(refused)? {
+        let entry = entry.map_err(refused)?;
+        let name = entry.file_name().into_string().map_err(|name| Error::File {
+            path: dir.into(),
+            expected: "file names in UTF-8".into(),
+            found: name.to_string_lossy().into_owned(),
+            hint: "rename that file".into(),
+        })?;
+        if !name.starts_with('.') && keep(&entry.path()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The rows of `labels.csv`.
+fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
+    let wrong = |expected: &str, found: String, hint: &str| Error::File {
+        path: csv.into(),
+        expected: expected.into(),
+        found,
+        hint: hint.into(),
+    };
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(csv).map_err(|error| csv_error(csv, &error))?;
+    let header = reader.headers().map_err(|error| csv_error(csv, &error))?.clone();
+    let column = |name: &str| header.iter().position(|column| column == name);
+    let (Some(path_at), Some(label_at)) = (column("path"), column("label")) else {
+        let found = format!("`{}` on line 1", header.iter().collect::<Vec<_>>().join(","));
+        return Err(wrong("the header path,label or path,label,split", found, "add the header line"));
+    };
+    let split_at = column("split");
+    let (mut listing, mut seen) = (Listing::default(), HashSet::new());
+    for record in reader.records() {
+        let record = record.map_err(|error| csv_error(csv, &error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let (path, class) = (&record[path_at], &record[label_at]);
+        if path.is_empty() || class.is_empty() {
+            return Err(wrong("a path and a label", format!("an empty one on line {line}"), "complete the line"));
+        }
+        if leaves(Path::new(path)) {
+            let found = format!("`{path}` on line {line}");
+            let hint = "move the image into the folder and write its path relative to it";
+            return Err(wrong("paths that stay inside the folder", found, hint));
+        }
+        let name = split_at.map_or("train", |at| &record[at]);
+        let Some(split) = split_of(name) else {
+            let found = format!("`{name}` on line {line}");
+            return Err(wrong("train, valid or test as the split", found, "correct the line"));
+        };
+        // Ids are unique; an image listed twice could stand on both sides of a split.
+        if !seen.insert(path.to_string()) {
+            let found = format!("`{path}` a second time on line {line}");
+            return Err(wrong("each image once", found, "keep one of the lines"));
+        }
+        listing.classes.insert(class.into());
+        if names.contains(&split) {
+            let images = &mut listing.splits.entry(split.into()).or_default().0;
+            images.push(Listed { id: path.replace('\\', "/"), path: dir.join(path), class: class.into() });
+        }
+    }
+    Ok(listing)
+}
+
+/// Does a path lead out of the folder it is relative to?
+fn leaves(path: &Path) -> bool {
+    let mut depth = 0;
+    path.components().any(|component| {
+        depth += match component {
+            Component::Normal(_) => 1,
+            Component::CurDir => 0,
+            Component::ParentDir => -1,
+            Component::RootDir | Component::Prefix(_) => return true,
+        };
+        depth < 0
+    })
+}
+
+/// The classes in their order.
+fn classes(dir: &Path, listing: &Listing) -> Result<Vec<String>> {
+    let path = dir.join("classes.txt");
+    let classes: Vec<String> = if path.is_file() {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::io(&path, "reading the class list", error, "write one class name per line"))?;
+        let classes: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+        let twice = classes.iter().enumerate().find(|(at, class)| classes[..*at].contains(class));
+        let missing = listing.classes.iter().find(|class| !classes.contains(class));
+        let found = match (twice, missing) {
+            (Some((_, class)), _) => format!("`{class}` twice"),
+            (None, Some(class)) => format!("`{class}` among the images but not in the list ({})", classes.join(", ")),
+            (None, None) => return at_least_two(dir, classes),
+        };
+        return Err(Error::File {
+            path,
+            expected: "each class of the images, once, one per line".into(),
+            found,
+            hint: "correct the list, or delete it for the default order".into(),
+        });
+    } else if listing.classes.iter().all(|class| EXPRESSIONS.contains(&class.as_str())) {
+        EXPRESSIONS.iter().filter(|name| listing.classes.contains(**name)).map(|name| (*name).into()).collect()
+    } else {
+        listing.classes.iter().cloned().collect()
+    };
+    at_least_two(dir, classes)
+}
+
+fn at_least_two(dir: &Path, classes: Vec<String>) -> Result<Vec<String>> {
+    if classes.len() >= 2 {
+        return Ok(classes);
+    }
+    Err(Error::File {
+        path: dir.into(),
+        expected: "at least two classes".into(),
+        found: match classes.first() {
+            Some(class) => format!("only `{class}`"),
+            None => format!("none ({})", contents(dir)),
+        },
+        hint: "put one subfolder per class there, or a labels.csv with the header path,label,split".into(),
+    })
+}

@@ -1,0 +1,87 @@
+//! Average and maximum over all positions of a map, and their gradient.
+
+use rayon::prelude::*;
+
+use super::{
+    Scalar,
+    kernel::{Io, Kernel},
+    sum::sum,
+};
+use crate::ops::Pooling;
+
+pub(super) struct Forward {
+    pub(super) pooling: Pooling,
+    pub(super) dims: [usize; 4],
+}
+
+/// The largest value and the first place that has it.
+fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
+    let mut lanes = [x[0]; 16];
+    let (chunks, rest) = x.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    let max = rest.iter().chain(&lanes).fold(x[0], |max, &x| if x > max { x } else { max });
+    (max, x.iter().position(|x| *x == max).unwrap_or(0))
+}
+
+impl<T: Scalar> Kernel<T> for Forward {
+    fn run(&self, io: &mut Io<'_, T>) {
+        let [n, c, h, w] = self.dims;
+        let (area, planes) = (h * w, n * c);
+        let x = io.input(0);
+        let ([y, place], _) = io.write();
+        let (average, max) = y.split_at_mut(if self.pooling == Pooling::Max { 0 } else { planes });
+        let mean = |x: &[T]| T::of(sum(x) / area as f64);
+        let x = x.par_chunks(area);
+        match self.pooling {
+            Pooling::Avg => {
+                x.zip(average.par_iter_mut().zip(place)).for_each(|(x, (average, place))| {
+                    (*average, *place) = (mean(x), T::ZERO);
+                });
+            }
+            Pooling::Max => x.zip(max.par_iter_mut().zip(place)).for_each(|(x, (max, place))| {
+                let (value, index) = first_max(x);
+                (*max, *place) = (value, T::of(index as f64));
+            }),
+            Pooling::AvgMax => x.zip(average.par_iter_mut()).zip(max.par_iter_mut().zip(place)).for_each(
+                |((x, average), (max, place))| {
+                    let (value, index) = first_max(x);
+                    (*average, *max, *place) = (mean(x), value, T::of(index as f64));
+                },
+            ),
+        }
+    }
+}
+
+pub(super) struct Gradient {
+    pub(super) pooling: Pooling,
+    pub(super) dims: [usize; 4],
+}
+
+impl<T: Scalar> Kernel<T> for Gradient {
+    fn run(&self, io: &mut Io<'_, T>) {
+        let [n, c, h, w] = self.dims;
+        let (area, planes) = (h * w, n * c);
+        let (dy, place) = (io.input(0), io.input(1));
+        let so_far = (io.inputs() == 3).then(|| io.input(2));
+        let ([dx], _) = io.write();
+        let share = T::of(1.0 / area as f64);
+        dx.par_chunks_mut(area).enumerate().for_each(|(plane, dx)| {
+            let base = if self.pooling == Pooling::Max { T::ZERO } else { dy[plane] * share };
+            match so_far {
+                None => dx.fill(base),
+                Some(so_far) => {
+                    dx.iter_mut().zip(&so_far[plane * area..][..area]).for_each(|(dx, so_far)| *dx = *so_far + base);
+                }
+            }
+            match self.pooling {
+                Pooling::Avg => {}
+                Pooling::Max => dx[place[plane].wide() as usize] += dy[plane],
+                Pooling::AvgMax => dx[place[plane].wide() as usize] += dy[planes + plane],
+            }
+        });
+    }
+}

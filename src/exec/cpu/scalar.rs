@@ -1,0 +1,83 @@
+//! The numbers that the CPU executor computes with.
+
+use std::{
+    fmt::Debug,
+    ops::{Add, AddAssign, Div, Mul, Neg, Sub},
+};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// f32 for work, f64 for verification.
+pub trait Scalar:
+    Copy
+    + Debug
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + sealed::Sealed
+    + 'static
+{
+    /// `f32` or `f64`.
+    const NAME: &'static str;
+    /// Whether numbers below the smallest normal one become 0.
+    const FLUSH: bool;
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// Rounds to this precision.
+    fn of(value: f64) -> Self;
+    /// The value in double precision.
+    fn wide(self) -> f64;
+    /// eˣ.
+    fn exp(self) -> Self;
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+    /// `self·a + b`, rounded once or twice.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+}
+
+macro_rules! scalar {
+    ($t:ident, $flush:literal) => {
+        impl Scalar for $t {
+            const NAME: &'static str = stringify!($t);
+            const FLUSH: bool = $flush;
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            #[inline(always)]
+            fn of(value: f64) -> Self {
+                value as $t
+            }
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $t::exp(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                $t::mul_add(self, a, b)
+            }
+        }
+    };
+}
+
+scalar!(f32, true);
+scalar!(f64, false);

@@ -1,0 +1,409 @@
+//! A network compiled on a device for training and for evaluation; both share the variables.
+
+use crate::{
+    Error, Result,
+    data::Batch,
+    diversity::{Diversity, Loss, esr_loss, map_gradients},
+    exec::{Executor, OpTime, Program, Stats},
+    graph::Graph,
+    models::{Esr, EsrSpec},
+    nn::{Mode, variables},
+    ops::{Emit, TensorId},
+};
+
+/// What is compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionSpec {
+    /// The network.
+    pub esr: EsrSpec,
+    /// Images of a batch.
+    pub batch: usize,
+    /// The diversity terms.
+    pub diversity: Diversity,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Nesterov's variant.
+    pub nesterov: bool,
+}
+
+struct TrainProgram {
+    graph: Graph,
+    program: Program,
+    images: TensorId,
+    targets: TensorId,
+    weights: TensorId,
+    lr: TensorId,
+    decay: TensorId,
+    loss: Loss,
+    map_gradients: Vec<(String, TensorId)>,
+}
+
+struct EvalProgram {
+    program: Program,
+    images: TensorId,
+    esr: Esr,
+}
+
+/// A network on a device.
+pub struct Session<'e> {
+    executor: &'e mut dyn Executor,
+    spec: SessionSpec,
+    train: TrainProgram,
+    eval: EvalProgram,
+}
+
+/// The numbers of one training step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepReport {
+    /// The loss that is minimised.
+    pub total: f64,
+    /// The sum of the weighted cross-entropies.
+    pub cross_entropy: f64,
+    /// Hits of each branch, last of the majority vote.
+    pub hits: Vec<f32>,
+    /// The diversity terms.
+    pub terms: Vec<TermReport>,
+}
+
+/// The numbers of one diversity term.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TermReport {
+    /// `spatial` or `channel`.
+    pub kind: String,
+    /// D.
+    pub value: f64,
+    /// S, row-major [B, B].
+    pub similarity: Vec<f32>,
+    /// The mean of S off its diagonal.
+    pub mean_off_diagonal: f64,
+    /// The norm of the gradient that the term sends into the maps.
+    pub gradient_norm: f64,
+}
+
+/// One batch's answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answers {
+    /// Logits [N, B·K], branch-major.
+    pub logits: Vec<f32>,
+    /// Spatial attention [N, B, H, W], where the network has it.
+    pub spatial: Option<Vec<f32>>,
+    /// Channel attention [N, B·C], where the network has it.
+    pub channel: Option<Vec<f32>>,
+}
+
+impl<'e> Session<'e> {
+    /// Compiles a network for training and evaluation and writes its variables; momenta start at zero.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::Shape`] or [`Error::Data`] where the specification or the tensors do not fit,
+    /// [`Error::Memory`] or [`Error::Device`] where the device does not carry it.
+    pub fn new(executor: &'e mut dyn Executor, spec: SessionSpec, tensors: &variables::Tensors) -> Result<Self> {
+        executor.clear();
+        let train = TrainProgram::compile(executor, &spec)?;
+        let eval = EvalProgram::compile(executor, &spec.esr, spec.batch)?;
+        variables::write(executor, &train.graph, tensors)?;
+        variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;
+        Ok(Self { executor, spec, train, eval })
+    }
+
+    /// What was compiled.
+    #[must_use]
+    pub fn spec(&self) -> &SessionSpec {
+        &self.spec
+    }
+
+    /// The cost of a training step.
+    #[must_use]
+    pub fn train_stats(&self) -> Stats {
+        self.executor.stats(self.train.program)
+    }
+
+    /// Writes what stays the same over many steps: branch weights [B], weight decay, γ of each term.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn configure(&mut self, weights: &[f32], decay: f64, gammas: &[f64]) -> Result<()> {
+        let parts = self.train.graph.part_names().len();
+        let TrainProgram { program, weights: weights_id, decay: decay_id, loss, .. } = &self.train;
+        self.executor.write(*program, *weights_id, weights)?;
+        self.executor.write(*program, *decay_id, &vec![decay as f32; parts])?;
+        for (term, gamma) in loss.terms.iter().zip(gammas) {
+            self.executor.write(*program, term.gamma, &[*gamma as f32])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the learning rate of every part, by its name.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn set_lr(&mut self, lr: impl Fn(&str) -> f64) -> Result<()> {
+        let rates: Vec<f32> = self.train.graph.part_names().into_iter().map(|part| lr(part) as f32).collect();
+        self.executor.write(self.train.program, self.train.lr, &rates)
+    }
+
+    /// Runs one training step; may return before the device has finished.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn step(&mut self, batch: &Batch) -> Result<()> {
+        self.write_batch(&batch.images, &batch.targets)?;
+        self.executor.run(self.train.program)
+    }
+
+    /// Reads the numbers of the last step, waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] where the loss, now or in a step since the last report, was not finite, with the op
+    /// where that began; [`Error::Device`] where the device fails.
+    pub fn report(&mut self, step: usize) -> Result<StepReport> {
+        let program = self.train.program;
+        let healthy = self.executor.read_variable("healthy")?[0] == 1.0;
+        let total = self.executor.read(program, self.train.loss.total)?[0];
+        if !healthy || !total.is_finite() {
+            return Err(self.diagnose(step)?);
+        }
+        let cross_entropy = f64::from(self.executor.read(program, self.train.loss.cross_entropy)?[0]);
+        let hits = self.executor.read(program, self.train.loss.hits)?;
+        let mut terms = Vec::new();
+        // Differentiation runs backwards, so the gradients come in another order than the terms.
+        for term in &self.train.loss.terms {
+            let similarity = self.executor.read(program, term.similarity)?;
+            let value = f64::from(self.executor.read(program, term.value)?[0]);
+            let scope = format!("diversity.{}", term.kind);
+            let gradient = self.train.map_gradients.iter().find(|(name, _)| *name == scope);
+            let gradient_norm = match gradient {
+                Some((_, id)) => {
+                    self.executor.read(program, *id)?.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt()
+                }
+                None => 0.0,
+            };
+            terms.push(TermReport {
+                kind: term.kind.clone(),
+                value,
+                mean_off_diagonal: mean_off_diagonal(&similarity),
+                similarity,
+                gradient_norm,
+            });
+        }
+        Ok(StepReport { total: f64::from(total), cross_entropy, hits, terms })
+    }
+
+    /// Answers of the network in evaluation mode to a batch of exactly the session's size.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn answer(&mut self, images: &[f32]) -> Result<Answers> {
+        self.eval.answer(self.executor, images)
+    }
+
+    /// Waits until all steps are done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn synchronize(&mut self) -> Result<()> {
+        self.executor.synchronize()
+    }
+
+    /// Times each op of a training step on the last batch.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device cannot.
+    pub fn profile(&mut self) -> Result<Vec<OpTime>> {
+        self.executor.profile(self.train.program)
+    }
+
+    /// The variables, in parts.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn tensors(&mut self) -> Result<variables::Tensors> {
+        variables::read(self.executor, &self.train.graph)
+    }
+
+    /// The momenta, in parts.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn momenta(&mut self) -> Result<variables::Tensors> {
+        variables::read_momenta(self.executor, &self.train.graph)
+    }
+
+    /// Writes the momenta of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn set_momenta(&mut self, momenta: &variables::Tensors) -> Result<()> {
+        variables::write_momenta(self.executor, &self.train.graph, momenta)
+    }
+
+    fn write_batch(&mut self, images: &[f32], targets: &[f32]) -> Result<()> {
+        self.executor.write(self.train.program, self.train.images, images)?;
+        self.executor.write(self.train.program, self.train.targets, targets)
+    }
+
+    /// Names the op where a value stopped being finite; the flag of SGD has kept the parameters as they were.
+    fn diagnose(&mut self, step: usize) -> Result<Error> {
+        let at = self.executor.first_not_finite(self.train.program)?;
+        Ok(Error::NotFinite {
+            what: format!("the loss at or shortly before step {step}"),
+            at: at.unwrap_or_else(|| "no op of the last batch, so in a batch before it".into()),
+            hint: "lower the learning rate, or go on from the last checkpoint with `--resume`".into(),
+        })
+    }
+}
+
+impl TrainProgram {
+    fn compile(executor: &mut dyn Executor, spec: &SessionSpec) -> Result<Self> {
+        let (n, b, size) = (spec.batch, spec.esr.branches, spec.esr.size);
+        let mut graph = Graph::new();
+        let images = graph.input("images", [n, 3, size, size]);
+        let targets = graph.input("targets", [n, spec.esr.classes]);
+        let weights = graph.input("branch_weights", [b]);
+        let esr = spec.esr.build(&mut graph, images, Mode::Train)?;
+        let loss = esr_loss(&mut graph, &esr, targets, weights, &spec.diversity)?;
+        graph.sgd(loss.total, spec.momentum, spec.nesterov)?;
+        let map_gradients = map_gradients(&graph);
+        let terms = loss.terms.iter().flat_map(|term| [term.similarity, term.value]);
+        for id in terms.chain([loss.total, loss.cross_entropy, loss.hits]).chain(map_gradients.iter().map(|g| g.1)) {
+            graph.output(id);
+        }
+        let program = executor.compile(&graph)?;
+        let find = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
+        let (lr, decay) = (find("lr"), find("decay"));
+        Ok(Self { graph, program, images, targets, weights, lr, decay, loss, map_gradients })
+    }
+}
+
+impl EvalProgram {
+    fn compile(executor: &mut dyn Executor, spec: &EsrSpec, batch: usize) -> Result<Self> {
+        let (graph, images, esr) = eval_graph(spec, batch)?;
+        Ok(Self { program: executor.compile(&graph)?, images, esr })
+    }
+
+    fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
+        executor.write(self.program, self.images, images)?;
+        executor.run(self.program)?;
+        let mut read = |id: Option<TensorId>| id.map(|id| executor.read(self.program, id)).transpose();
+        Ok(Answers {
+            logits: read(Some(self.esr.logits))?.expect("invariant: logits are always there"),
+            spatial: read(self.esr.spatial)?,
+            channel: read(self.esr.channel)?,
+        })
+    }
+}
+
+fn eval_graph(spec: &EsrSpec, batch: usize) -> Result<(Graph, TensorId, Esr)> {
+    let mut graph = Graph::new();
+    let images = graph.input("images", [batch, 3, spec.size, spec.size]);
+    let esr = spec.build(&mut graph, images, Mode::Eval)?;
+    for id in [Some(esr.logits), esr.spatial, esr.channel].into_iter().flatten() {
+        graph.output(id);
+    }
+    Ok((graph, images, esr))
+}
+
+/// A network on a device for evaluation alone.
+pub struct Evaluator<'e> {
+    executor: &'e mut dyn Executor,
+    eval: EvalProgram,
+}
+
+impl<'e> Evaluator<'e> {
+    /// Compiles a network for batches of `batch` images and writes its variables.
+    ///
+    /// # Errors
+    /// See [`Session::new`].
+    pub fn new(
+        executor: &'e mut dyn Executor,
+        spec: &EsrSpec,
+        batch: usize,
+        tensors: &variables::Tensors,
+    ) -> Result<Self> {
+        executor.clear();
+        let eval = EvalProgram::compile(executor, spec, batch)?;
+        let (graph, ..) = eval_graph(spec, batch)?;
+        variables::write(executor, &graph, tensors)?;
+        Ok(Self { executor, eval })
+    }
+
+    /// The cost of a run.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.executor.stats(self.eval.program)
+    }
+
+    /// Times each op of a run on the last batch.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device cannot.
+    pub fn profile(&mut self) -> Result<Vec<OpTime>> {
+        self.executor.profile(self.eval.program)
+    }
+
+    /// Answers to a batch of exactly the compiled size.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn answer(&mut self, images: &[f32]) -> Result<Answers> {
+        self.eval.answer(self.executor, images)
+    }
+}
+
+/// γ for each diversity term such that γ times the median squared distance between two branches' maps is 1,
+/// from the maps of some batches in training mode; in the order spatial, channel, of those that are used.
+///
+/// # Errors
+/// See [`Session::new`].
+pub fn auto_gammas(
+    executor: &mut dyn Executor,
+    spec: &SessionSpec,
+    tensors: &variables::Tensors,
+    batches: &[Batch],
+) -> Result<Vec<f64>> {
+    executor.clear();
+    let (n, b) = (spec.batch, spec.esr.branches);
+    let mut graph = Graph::new();
+    let images = graph.input("images", [n, 3, spec.esr.size, spec.esr.size]);
+    let esr = spec.esr.build(&mut graph, images, Mode::Train)?;
+    let kinds = [(spec.diversity.spatial, esr.spatial), (spec.diversity.channel, esr.channel)];
+    let maps: Vec<TensorId> = kinds.into_iter().filter(|kind| kind.0).filter_map(|kind| kind.1).collect();
+    if b < 2 || maps.is_empty() {
+        return Ok(vec![]);
+    }
+    for &id in &maps {
+        graph.output(id);
+    }
+    let program = executor.compile(&graph)?;
+    variables::write(executor, &graph, tensors)?;
+    let mut distances = vec![Vec::new(); maps.len()];
+    for batch in batches {
+        executor.write(program, images, &batch.images)?;
+        executor.run(program)?;
+        for (id, distances) in maps.iter().zip(&mut distances) {
+            let values = executor.read(program, *id)?;
+            let per_branch = graph.shape(*id).elements() / (n * b);
+            for image in values.chunks(per_branch * b) {
+                let branches: Vec<_> = image.chunks(per_branch).collect();
+                for l in 0..b {
+                    for k in l + 1..b {
+                        let pairs = branches[l].iter().zip(branches[k]);
+                        distances.push(pairs.map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>());
+                    }
+                }
+            }
+        }
+    }
+    Ok(distances.into_iter().map(|d| 1.0 / median(d).max(f64::from(f32::MIN_POSITIVE))).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn mean_off_diagonal(similarity: &[f32]) -> f64 {
+    let side = similarity.len().isqrt();
+    let sum: f64 = (0..side * side).filter(|i| i / side != i % side).map(|i| f64::from(similarity[i])).sum();
+    sum / (side * side.saturating_sub(1)).max(1) as f64
+}
