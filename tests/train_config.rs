@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args, FromArgMatches};
-use moue::train::{DeviceChoice, Gamma, LrSchedule, Schedule, TrainConfig, TrainOptions};
+use moue::train::choices::{DeviceChoice, Gamma, LrSchedule, Schedule};
+use moue::train::{TrainConfig, TrainOptions};
 use moue::{Error, Result};
 
 fn flags(arguments: &[&str]) -> std::result::Result<TrainOptions, clap::Error> {
