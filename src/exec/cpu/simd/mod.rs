@@ -11,7 +11,7 @@ use super::Scalar;
 pub(super) const LANES: usize = 16;
 
 /// A vector in memory.
-pub type Lanes<T> = [T; LANES];
+pub(super) type Lanes<T> = [T; LANES];
 
 /// Rows of a product's tile are padded to a multiple of this, which each instruction set's own number divides.
 pub(super) const ROWS: usize = 12;
