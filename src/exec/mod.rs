@@ -72,13 +72,13 @@ pub trait Executor {
     /// [`crate::Error::Shape`] where the number of values differs.
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()>;
 
-    /// Writes an input in full precision where the executor computes in float64.
+    /// Writes an input in full precision where the executor computes in float64; elsewhere rounded to float32.
     ///
     /// # Errors
     /// See [`Executor::write`].
     fn write_f64(&mut self, program: Program, tensor: TensorId, values: &[f64]) -> Result<()> {
-        let rounded: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-        self.write(program, tensor, &rounded)
+        let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+        self.write(program, tensor, &values)
     }
 
     /// Runs a program once; may return before the device has finished.
