@@ -14,7 +14,9 @@ fn folder() -> TempDir {
 /// A grey PNG whose pixels depend on `tone`.
 fn png(path: &Path, side: u32, tone: u8) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-    image::GrayImage::from_fn(side, side, |x, y| image::Luma([tone ^ (x * 7 + y * 3) as u8])).save(path).expect("a PNG");
+    image::GrayImage::from_fn(side, side, |x, y| image::Luma([tone ^ (x * 7 + y * 3) as u8]))
+        .save(path)
+        .expect("a PNG");
 }
 
 fn write(path: &Path, text: &str) {
@@ -29,7 +31,7 @@ fn load(kind: &str, dir: &Path) -> moue::Result<Dataset> {
 /// A failed load's message must be one line that contains all of `parts`, and its exit code 3.
 #[track_caller]
 fn assert_fails(result: moue::Result<Dataset>, parts: &[&str]) {
-    let error = result.err().expect("an error");
+    let error = result.expect_err("bad data");
     let message = error.to_string();
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
@@ -120,6 +122,8 @@ fn ferplus_is_the_same_in_its_three_layouts() {
     assert_fails(load("ferplus", kaggle.path()), &["fer2013.csv", "2304 grey values", "line 2"]);
     write(&kaggle.path().join("fer2013.csv"), "emotion,pixels,Usage\n");
     assert_fails(load("ferplus", kaggle.path()), &["fer2013new.csv", "a line too many", "line 2"]);
+    write(&kaggle.path().join("fer2013.csv"), &(faces + "0,0,PrivateTest\n"));
+    assert_fails(load("ferplus", kaggle.path()), &["fer2013.csv", "a line too many", "line 41"]);
 }
 
 #[test]
@@ -201,8 +205,13 @@ fn folders_take_the_order_of_the_expressions_and_any_format() {
     let train = data.split("train").expect("train");
     let mut found: Vec<_> = train.samples.iter().map(|sample| (sample.id.as_str(), sample.label)).collect();
     found.sort_unstable();
-    let expected =
-        [("anger/b.JPG", 3), ("happiness/d.webp", 1), ("happiness/e.png", 1), ("neutral/c.bmp", 0), ("sadness/a.png", 2)];
+    let expected = [
+        ("anger/b.JPG", 3),
+        ("happiness/d.webp", 1),
+        ("happiness/e.png", 1),
+        ("neutral/c.bmp", 0),
+        ("sadness/a.png", 2),
+    ];
     assert_eq!(found, expected);
     let image = |id: &str| &*train.samples.iter().find(|sample| sample.id == id).expect("a sample").image;
     assert_eq!((image("anger/b.JPG").width, image("anger/b.JPG").height), (9, 5));
@@ -226,8 +235,13 @@ fn large_photographs_are_reduced() {
 #[test]
 fn labels_do_not_depend_on_the_splits_asked_for() {
     let dir = folder();
-    let files =
-        [("train/yes/a.png", 1), ("train/no/b.png", 2), ("val/yes/c.png", 3), ("test/maybe/d.png", 1), ("train/maybe/e.png", 9)];
+    let files = [
+        ("train/yes/a.png", 1),
+        ("train/no/b.png", 2),
+        ("val/yes/c.png", 3),
+        ("test/maybe/d.png", 1),
+        ("train/maybe/e.png", 9),
+    ];
     for (path, tone) in files {
         png(&dir.path().join(path), 8, tone);
     }

@@ -10,8 +10,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use moue::exec::gpu::{Shader, shaders};
 use libtest_mimic::{Arguments, Trial, run};
+use moue::exec::gpu::{Shader, shaders};
 use naga::{
     AddressSpace, Module, ShaderStage, TypeInner,
     back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv},
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<_> = checks.into_iter().map(trial).collect();
     let missing = Command::new("spirv-val").arg("--version").output().is_err();
-    let name = if missing { "spirv_val_accepts_every_shader (needs spirv-val)" } else { "spirv_val_accepts_every_shader" };
+    let name =
+        if missing { "spirv_val_accepts_every_shader (needs spirv-val)" } else { "spirv_val_accepts_every_shader" };
     trials.push(trial((name, spirv_val_accepts_every_shader)).with_ignored_flag(missing));
     run(&Arguments::from_args(), trials).exit_code()
 }
@@ -58,7 +59,8 @@ fn folder() -> Option<PathBuf> {
 
 fn keep(name: &str, ending: &str, bytes: impl AsRef<[u8]>) {
     if let Some(folder) = folder() {
-        fs::write(folder.join(format!("{}.{ending}", name.replace(", ", "."))), bytes).expect("the translation written");
+        fs::write(folder.join(format!("{}.{ending}", name.replace(", ", "."))), bytes)
+            .expect("the translation written");
     }
 }
 
@@ -185,10 +187,8 @@ fn spirv_val_accepts_every_shader() {
 fn shaders_translate_to_msl() {
     each_entry(|name, module, info, entry| {
         let options = msl::Options { lang_version: (2, 3), fake_missing_bindings: true, ..Default::default() };
-        let pipeline = msl::PipelineOptions {
-            entry_point: Some((ShaderStage::Compute, entry.to_owned())),
-            ..Default::default()
-        };
+        let pipeline =
+            msl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())), ..Default::default() };
         let (text, _) =
             msl::write_string(module, info, &options, &pipeline).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(text.contains("kernel void"), "{name}");
@@ -212,10 +212,8 @@ fn shaders_translate_to_hlsl() {
 
 fn shaders_translate_to_glsl() {
     each_entry(|name, module, info, entry| {
-        let options = glsl::Options {
-            version: glsl::Version::Embedded { version: 310, is_webgl: false },
-            ..Default::default()
-        };
+        let options =
+            glsl::Options { version: glsl::Version::Embedded { version: 310, is_webgl: false }, ..Default::default() };
         let pipeline = glsl::PipelineOptions {
             shader_stage: ShaderStage::Compute,
             entry_point: entry.to_owned(),
@@ -234,8 +232,7 @@ fn a_write_to_what_may_only_be_read_is_refused() {
     let shader = shaders().into_iter().find(|shader| shader.name == "multiply").expect("the shader");
     let wrong = shader.text.replace("y[i] = a[i]", "a[i] = y[i]");
     assert_ne!(wrong, shader.text);
-    let accepted = naga::front::wgsl::parse_str(&wrong).is_ok_and(|module| {
-        Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).is_ok()
-    });
+    let accepted = naga::front::wgsl::parse_str(&wrong)
+        .is_ok_and(|module| Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).is_ok());
     assert!(!accepted);
 }

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];
     let mut predictions = Vec::new();
     for image in &images {
-        transform.evaluate(image, &mut pixels);
+        transform.evaluate(image, &mut pixels)?;
         predictions.push(prediction(&evaluator.answer(&pixels)?.logits, classes.len()));
     }
     if args.csv {

@@ -186,11 +186,7 @@ impl Augment {
             let reach = self.translate * f64::from(side);
             let shift = [rng.range(-reach, reach).round() as f32, rng.range(-reach, reach).round() as f32];
             let scale = rng.range(self.scale.0, self.scale.1);
-            let (sin, cos) = ((angle.sin() / scale) as f32, (angle.cos() / scale) as f32);
-            let centre = side / 2.0;
-            // p ↦ R⁻¹(p − centre − shift) / scale + centre
-            let (x, y) = (centre + shift[0], centre + shift[1]);
-            warp = Warp([cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y]);
+            warp = Warp::affine(size, angle, scale, shift);
             let padding = (self.crop * f64::from(side)).round() as usize;
             if padding > 0 {
                 let (x, y) = (rng.below(2 * padding + 1) as f32, rng.below(2 * padding + 1) as f32);

@@ -9,10 +9,10 @@ use super::svg::{Anchor, Svg};
 pub fn confusion_svg(evaluation: &Evaluation) -> String {
     let classes: Vec<&str> = evaluation.per_class.iter().map(|score| score.class.as_str()).collect();
     let longest = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0) as f64 * 7.2;
-    let cell = if classes.len() <= 10 { 58.0 } else { (580.0 / classes.len() as f64).max(24.0) };
+    let cell = if classes.len() <= 10 { 54.0 } else { (540.0 / classes.len() as f64).max(24.0) };
     let side = cell * classes.len() as f64;
     let (left, top) = (longest + 46.0, 58.0 + longest * 0.62 + 16.0);
-    let width = left + side + 84.0 + longest * 0.3;
+    let width = left + side + 70.0 + longest * 0.2;
     let mut svg = Svg::new(width.max(320.0).ceil(), (top + side + 40.0).ceil(), "Confusion matrix");
     svg.text("head", (16.0, 26.0), Anchor::Start, "Confusion");
     let note = format!("percent of each true class and images; {} images in all", evaluation.images);

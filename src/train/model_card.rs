@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::choices::Protocol;
+use super::choices::{ObjectiveKind, Protocol};
 use super::config::TrainConfig;
 use super::metrics::Summary;
 use super::report::{duration, percent, run_rows};
@@ -18,24 +18,29 @@ pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Su
     let split = if summary.split.is_empty() { "validation" } else { &summary.split };
     let _ = write!(
         card,
-        "# {} trained on {data}\n\n\
-         An ensemble of convolutional networks that names the apparent expression of one face in an image, by majority vote \
-         of its {} (ties go to the first class in the list).\n\n\
-         ## Model\n\n\
-         | | |\n|---|---|\n",
+        "# {} trained on {data}\n\n{}\n\n## Model\n\n| | |\n|---|---|\n",
         config.model.to_string().to_uppercase(),
-        if config.branches == 1 { "one branch".into() } else { format!("{} branches", config.branches) },
+        match config.branches {
+            1 => "A convolutional network that names the apparent expression of one face in an image.".into(),
+            branches => format!(
+                "An ensemble of convolutional networks that names the apparent expression of one face in an image, by \
+                 majority vote of its {branches} branches (ties go to the first class in the list)."
+            ),
+        },
     );
     let attention = if config.attention { "CBAM (channel and spatial) in every branch" } else { "none" };
-    let diversity = match (&meta.diversity, config.diversified()) {
-        (Some(diversity), _) => format!(
-            "{} of the similarity of the branches' attention maps ({}; {} diagonal), subtracted from or added to the loss",
-            diversity.objective,
-            diversity.gamma.iter().map(|(kind, gamma)| format!("{kind}, γ = {gamma}")).collect::<Vec<_>>().join("; "),
-            diversity.similarity
-        ),
-        (None, true) => format!("objective {}, γ = {}", config.objective, config.gamma),
-        (None, false) => "none".into(),
+    let gammas = meta.diversity.iter().flat_map(|diversity| &diversity.gamma);
+    let gammas: Vec<_> = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect();
+    let diversity = if config.diversified() {
+        let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
+        format!(
+            "{} of the similarity matrix of the branches' attention maps, {aim} (similarity `{}`; {})",
+            config.objective,
+            config.similarity,
+            if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }
+        )
+    } else {
+        "none".into()
     };
     let [mean, std] = [meta.normalisation.mean, meta.normalisation.std].map(|v| v.map(|v| v.to_string()).join(", "));
     let rows = [

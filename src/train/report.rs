@@ -28,15 +28,16 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A figure with about three digits.
+/// A figure with three digits.
 fn figure(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "–".into(),
         0.0 => "0".into(),
-        size if !(1e-3..1e5).contains(&size) => format!("{value:.2e}"),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
+        size if !(1e-4..1e5).contains(&size) => format!("{value:.2e}"),
+        size => {
+            let digits = (2.0 - size.log10().floor()).max(0.0) as usize;
+            format!("{value:.digits$}")
+        }
     }
 }
 
@@ -84,7 +85,7 @@ pub fn report_html(
             page.add("<div class='pair'>\n");
             page.figure(&confusion_svg(evaluation));
             page.add(
-                "<table class='numbers'><thead><tr><th>class</th><th>images</th><th>recall</th><th>precision</th>\
+                "<div class='wide'><table class='numbers'><thead><tr><th>class</th><th>images</th><th>recall</th><th>precision</th>\
                  <th>F1</th></tr></thead>\n<tbody>\n",
             );
             let share = |share: Option<f64>| share.map_or_else(|| "–".into(), percent);
@@ -98,20 +99,22 @@ pub fn report_html(
                     share(score.f1)
                 ));
             }
-            page.add("</tbody></table>\n</div>\n");
+            page.add("</tbody></table></div>\n</div>\n");
         });
     }
     if !summary.branch_accuracy.is_empty() {
         section(&mut page, "Branches", |page| branches(page, summary));
     }
     section(&mut page, "Similarity", |page| {
-        page.add(&format!(
+        if records.iter().any(|record| record.similarity_spatial.is_some() || record.similarity_channel.is_some()) {
+            page.add(&format!(
             "<p class='soft'>S of Eq. 1, the mean over read batches of exp(−γ‖φ<sub>l</sub> − φ<sub>k</sub>‖²) between \
              two branches’ attention maps; γ = {}, similarity <code>{}</code>, objective <code>{}</code>.</p>\n",
             gamma(config, meta),
             config.similarity,
             config.objective
         ));
+        }
         page.figure(&similarity_svg(records));
     });
     section(&mut page, "Epochs", |page| epochs(page, records));
@@ -157,10 +160,10 @@ fn section(page: &mut Page, title: &str, content: impl FnOnce(&mut Page)) {
     page.add("</section>\n");
 }
 
-/// A cell with a share as a bar behind its text.
+/// A cell with a share as a bar before its text.
 fn bar(share: f64, text: &str) -> String {
-    let width = if share.is_finite() { (share * 100.0).clamp(0.0, 100.0) } else { 0.0 };
-    format!("<td class='bar'><span style='width:{width:.1}%'></span><b>{text}</b></td>")
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    format!("<td class='bar'><span style='width:calc((100% - 78px)*{share:.3})'></span><b>{text}</b></td>")
 }
 
 fn text<'a>(facts: &'a Map<String, Value>, key: &str) -> &'a str {
@@ -177,7 +180,7 @@ fn gamma(config: &TrainConfig, meta: &ModelMeta) -> String {
         Some(diversity) if !diversity.gamma.is_empty() => diversity
             .gamma
             .iter()
-            .map(|(kind, value)| format!("{} ({})", figure(*value), escape(kind)))
+            .map(|(kind, value)| format!("{value} ({})", escape(kind)))
             .collect::<Vec<_>>()
             .join(", "),
         _ => config.gamma.to_string(),
@@ -210,7 +213,7 @@ fn millions(count: usize) -> String {
 }
 
 fn branches(page: &mut Page, summary: &Summary) {
-    page.add("<table class='numbers'><thead><tr><th>member</th><th>accuracy</th></tr></thead>\n<tbody>\n");
+    page.add("<table class='numbers narrow'><thead><tr><th>member</th><th>accuracy</th></tr></thead>\n<tbody>\n");
     for (branch, accuracy) in summary.branch_accuracy.iter().enumerate() {
         page.add(&format!("<tr><th>branch {}</th>{}</tr>\n", branch + 1, bar(*accuracy, &percent(*accuracy))));
     }
@@ -227,9 +230,8 @@ fn branches(page: &mut Page, summary: &Summary) {
 fn epochs(page: &mut Page, records: &[EpochRecord]) {
     page.add(
         "<details><summary>Every epoch</summary>\n<div class='wide'><table class='numbers'><thead><tr><th>epoch</th>\
-         <th>stage</th><th>learning rate</th><th>training loss</th><th>training accuracy</th><th>validation loss</th>\
-         <th>validation accuracy</th><th>D spatial</th><th>D channel</th><th>seconds</th><th>images/s</th></tr></thead>\n\
-         <tbody>\n",
+         <th>stage</th><th>lr</th><th>train loss</th><th>train acc.</th><th>val. loss</th><th>val. acc.</th>\
+         <th>D spatial</th><th>D channel</th><th>seconds</th><th>images/s</th></tr></thead>\n<tbody>\n",
     );
     let optional = |value: Option<f64>| value.map_or_else(|| "–".into(), figure);
     for record in records {
@@ -308,6 +310,8 @@ mod tests {
         assert_eq!(figure(0.0), "0");
         assert_eq!(figure(4e-9), "4.00e-9");
         assert_eq!(figure(12.34), "12.3");
+        assert_eq!(figure(0.05624), "0.0562");
+        assert_eq!(figure(0.00012), "0.000120");
         assert_eq!(percent(f64::NAN), "–");
         assert_eq!(millions(20_832_332), "20.83 M");
     }

@@ -64,6 +64,71 @@ pub(super) fn cases(cases: &mut Cases) {
     add(cases, frozen("an_infinite_loss_freezes", &[f64::INFINITY, 0.0, 0.0], 1.0));
     add(cases, frozen("a_loss_of_minus_infinity_freezes", &[0.0, 0.0, f64::NEG_INFINITY], 1.0));
     add(cases, frozen("an_unhealthy_flag_freezes", &[0.0], 0.0));
+    cases.add("parameters_that_share_a_gradient", |executor, _| shared_gradient(executor));
+    cases.add("a_constant_gradient", |executor, _| constant_gradient(executor));
+}
+
+/// One step of lr 1/2 without decay or momentum on parameters that start at 1.
+fn one_step(
+    executor: &mut dyn Executor,
+    graph: &Graph,
+    names: &[&str],
+    inputs: &[TensorId],
+) -> Result<Vec<f32>, String> {
+    executor.clear();
+    let program = executor.compile(graph).map_err(text)?;
+    for (name, value) in [("lr", 0.5), ("decay", 0.0)] {
+        write(executor, program, find(graph, name)?, &Array::filled(&[names.len()], value))?;
+    }
+    executor.write_variable("healthy", &[1.0]).map_err(text)?;
+    for &id in inputs {
+        write(executor, program, id, &Array::new(&[3], vec![1.0, 2.0, -4.0]))?;
+    }
+    for name in names {
+        let id = find(graph, name)?;
+        let count = graph.tensor(id).shape.elements();
+        executor.write_variable(name, &vec![1.0; count]).map_err(text)?;
+    }
+    executor.run(program).map_err(text)?;
+    let mut values = Vec::new();
+    for name in names {
+        values.extend(executor.read_variable(name).map_err(text)?);
+    }
+    Ok(values)
+}
+
+/// Of `r·(a + b)` both gradients are the same tensor.
+fn shared_gradient(executor: &mut dyn Executor) -> Result<(), String> {
+    let build = || -> moue::Result<(Graph, TensorId)> {
+        let mut graph = Graph::new();
+        let (a, b) = (graph.parameter("a", 1, [3], Init::Fill(0.0)), graph.parameter("b", 1, [3], Init::Fill(0.0)));
+        let r = graph.input("r", [3]);
+        let sum = graph.add_tensors(a, b)?;
+        let product = graph.multiply(sum, r)?;
+        let row = graph.reshape(product, [1, 3].into())?;
+        let ones = graph.constant([1, 3].into(), 1.0);
+        let loss = graph.linear(row, ones, None, 1)?;
+        let loss = graph.reshape(loss, [1].into())?;
+        graph.sgd(loss, 0.0, false)?;
+        Ok((graph, r))
+    };
+    let (graph, r) = build().map_err(text)?;
+    let found = one_step(executor, &graph, &["a", "b"], &[r])?;
+    let expected = [0.5, 0.0, 3.0, 0.5, 0.0, 3.0];
+    if found == expected { Ok(()) } else { Err(format!("{found:?}, expected {expected:?}")) }
+}
+
+/// Of `2a − b` the gradients are constants.
+fn constant_gradient(executor: &mut dyn Executor) -> Result<(), String> {
+    let build = || -> moue::Result<Graph> {
+        let mut graph = Graph::new();
+        let (a, b) = (graph.parameter("a", 1, [1], Init::Fill(0.0)), graph.parameter("b", 1, [1], Init::Fill(0.0)));
+        let loss = graph.weighted_sum(&[(a, 2.0), (b, -1.0)])?;
+        graph.sgd(loss, 0.0, false)?;
+        Ok(graph)
+    };
+    let found = one_step(executor, &build().map_err(text)?, &["a", "b"], &[])?;
+    if found == [0.0, 1.5] { Ok(()) } else { Err(format!("{found:?}, expected [0.0, 1.5]")) }
 }
 
 fn add(cases: &mut Cases, setting: Setting) {

@@ -34,10 +34,10 @@ pub(super) fn corner(person: &Identity, actions: &Actions, side: usize) -> (f32,
     let width = person.mouth_width
         * (1.0 + 0.30 * pull + 0.30 * actions.stretch - 0.16 * actions.tight + 0.04 * dimple)
         - person.mouth_width * (0.26 * actions.jaw + 0.14 * actions.gape) * (1.0 - pull) * (1.0 - actions.stretch);
-    let y = person.corners - 0.13 * pull - 0.05 * dimple
+    let y = person.corners - 0.13 * pull - 0.07 * dimple
         + 0.125 * actions.corner_down
         + 0.02 * actions.stretch
-        + 0.03 * strain
+        + 0.035 * strain
         + 0.4 * jaw_drop(actions);
     (width, person.mouth_y + y)
 }
@@ -148,7 +148,7 @@ fn folds(pen: &mut Pen, person: &Identity, actions: &Actions, fold: Colour) {
                 pen.on(sign * (x + 0.085), y, 0.03),
                 pen.on(sign * (x + 0.05), y + 0.05, 0.03),
             ];
-            pen.line(&mark, 0.032, fold.alpha(0.9 * dimple));
+            pen.line(&mark, 0.04, fold.alpha(0.9 * dimple));
         }
         if actions.corner_down > 0.3 {
             let mark = [pen.on(sign * (x + 0.015), y + 0.02, 0.03), pen.on(sign * (x + 0.05), y + 0.12, 0.03)];

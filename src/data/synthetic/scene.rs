@@ -126,9 +126,9 @@ impl Scene {
             let grey = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
             // One draw is enough for the three channels' noise: a triangle of two 10-bit numbers each.
             let bits = rng.next_u64();
-            for channel in 0..3 {
-                let value = grey + (pixel[channel] - grey) * self.colour;
-                let cast = 1.0 + (self.cast[channel] - 1.0) * self.colour.min(1.0);
+            for (channel, (value, cast)) in pixel.iter().zip(self.cast).enumerate() {
+                let value = grey + (value - grey) * self.colour;
+                let cast = 1.0 + (cast - 1.0) * self.colour.min(1.0);
                 let lit = (value * light * cast).max(0.0);
                 // A cheap stand-in for lit^gamma, exact at 0 and 1.
                 let toned = lit + (self.gamma - 1.0) * lit * (lit - 1.0).min(0.0);

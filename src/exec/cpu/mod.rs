@@ -21,9 +21,11 @@ mod pool2d;
 mod program;
 mod scalar;
 mod sgd;
+mod simd;
 mod similarity;
 mod spatial_gate;
 mod sum;
+mod tasks;
 mod weighted_sum;
 
 use std::{collections::HashMap, thread};

@@ -5,10 +5,28 @@ use std::{
     ops::{Add, AddAssign, Div, Mul, Neg, Sub},
 };
 
+use super::simd::{self, Job};
+
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    /// What the executor needs beyond arithmetic.
+    pub trait Sealed: Sized {
+        /// Runs a job with the widest instructions of this processor.
+        fn run(job: impl super::Job<Self>);
+    }
+}
+
+pub(super) use sealed::Sealed as Dispatch;
+
+impl Dispatch for f32 {
+    fn run(job: impl Job<Self>) {
+        simd::run_f32(job);
+    }
+}
+
+impl Dispatch for f64 {
+    fn run(job: impl Job<Self>) {
+        simd::run_f64(job);
+    }
 }
 
 /// f32 for work, f64 for verification.

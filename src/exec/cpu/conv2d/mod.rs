@@ -1,6 +1,20 @@
-//! Grouped convolution, its input gradient and its weight gradient, as matrix products over unfolded maps.
+//! Grouped convolution, its input gradient and its weight gradient.
+//!
+//! 3×3 filters of stride 1 over enough channels go by Winograd's way, all others as matrix products over unfolded
+//! maps.
+
+mod rows;
+mod schemes;
+mod tiles;
+mod winograd;
+mod winograd_weight;
 
 use rayon::prelude::*;
+
+use schemes::F2;
+use tiles::Tiles;
+use winograd::Convolution;
+use winograd_weight::WeightGradient;
 
 use super::{
     Scalar,
@@ -111,19 +125,74 @@ impl Sizes {
     }
 }
 
-pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
-    Box::new(Forward(Sizes::new(op, nchw(inputs[0]), nchw(inputs[1]))))
+/// Channels of a group from which Winograd's way pays: vectors run over 16.
+const WINOGRAD_CHANNELS: usize = 8;
+
+impl Sizes {
+    fn winograd(&self) -> bool {
+        self.kh == 3
+            && self.kw == 3
+            && self.stride == 1
+            && self.padding <= 2
+            && self.c >= WINOGRAD_CHANNELS
+            && self.o >= WINOGRAD_CHANNELS
+    }
 }
 
+/// The convolution.
+pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
+    let sizes = Sizes::new(op, nchw(inputs[0]), nchw(inputs[1]));
+    if sizes.winograd() {
+        return Box::new(Convolution::<F2, 4, 2>::new(Tiles::new(&sizes, 2, false), false));
+    }
+    Box::new(Forward(sizes))
+}
+
+/// The gradient of the input.
 pub(super) fn grad_input<T: Scalar>(op: &Conv2dGradInput, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     let ([n, ..], weight) = (nchw(inputs[0]), nchw(inputs[1]));
-    Box::new(GradInput(Sizes::new(&op.conv, [n, weight[1] * op.conv.groups, op.size[0], op.size[1]], weight)))
+    let sizes = Sizes::new(&op.conv, [n, weight[1] * op.conv.groups, op.size[0], op.size[1]], weight);
+    if sizes.winograd() {
+        return Box::new(Convolution::<F2, 4, 2>::new(Tiles::new(&sizes, 2, true), true));
+    }
+    Box::new(GradInput(sizes))
 }
 
+/// The gradients of the weight and the bias.
 pub(super) fn grad_weight<T: Scalar>(op: &Conv2dGradWeight, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     let ([_, o, ..], x) = (nchw(inputs[0]), nchw(inputs[1]));
     let [kh, kw] = op.kernel;
-    Box::new(GradWeight(Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw])))
+    let sizes = Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw]);
+    let weight: Box<dyn Kernel<T>> = if sizes.winograd() {
+        Box::new(WeightGradient::<F2, 4, 2>::new(Tiles::new(&sizes, 2, false)))
+    } else {
+        Box::new(GradWeight(sizes))
+    };
+    Box::new(WithBias { weight, sizes })
+}
+
+/// A weight gradient with the bias gradient, if that is wanted.
+struct WithBias<T> {
+    weight: Box<dyn Kernel<T>>,
+    sizes: Sizes,
+}
+
+impl<T: Scalar> Kernel<T> for WithBias<T> {
+    fn scratch(&self, threads: usize) -> usize {
+        self.weight.scratch(threads)
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let s = &self.sizes;
+        let dy = io.input(0);
+        if let [_, db] = &mut *io.held {
+            db.data[..db.len].par_iter_mut().enumerate().for_each(|(o, db)| {
+                let plane = |n| &dy[(n * s.groups * s.o + o) * s.out_area()..][..s.out_area()];
+                *db = T::of((0..s.images).map(|n| sum(plane(n))).sum());
+            });
+        }
+        self.weight.run(io);
+    }
 }
 
 struct Forward(Sizes);
@@ -181,14 +250,6 @@ impl<T: Scalar> Kernel<T> for GradWeight {
         let s = self.0;
         let (dy, x) = (io.input(0), io.input(1));
         let maps = |n: usize, group: usize| &dy[(n * s.groups + group) * s.o * s.out_area()..][..s.o * s.out_area()];
-        let bias = io.held.len() == 2;
-        if bias {
-            let db = &mut io.held[1];
-            db.data[..db.len].par_iter_mut().enumerate().for_each(|(o, db)| {
-                let row = |n| sum(&maps(n, o / s.o)[o % s.o * s.out_area()..][..s.out_area()]);
-                *db = T::of((0..s.images).map(row).sum());
-            });
-        }
         let ([dw], _) = io.write();
         dw.par_chunks_mut(s.o * s.filter()).enumerate().for_each_init(
             || vec![T::ZERO; s.filter() * s.out_area()],

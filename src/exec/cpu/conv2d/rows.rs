@@ -1,0 +1,34 @@
+//! Rows of maps that parallel tasks write.
+
+use std::marker::PhantomData;
+
+/// Hands out rows of the planes of a tensor.
+pub(super) struct Rows<'a, T> {
+    first: *mut T,
+    rows: usize,
+    w: usize,
+    owner: PhantomData<&'a mut [T]>,
+}
+
+#[expect(unsafe_code, reason = "tasks write rows of many planes, which no slice of slices describes")]
+// SAFETY: rows are reached through `Rows::row` alone, whose callers keep them apart.
+unsafe impl<T: Send> Sync for Rows<'_, T> {}
+
+impl<'a, T> Rows<'a, T> {
+    /// The rows of `w` elements of `data`.
+    pub(super) fn new(data: &'a mut [T], w: usize) -> Self {
+        Self { first: data.as_mut_ptr(), rows: data.len() / w, w, owner: PhantomData }
+    }
+
+    /// One row, counted through all planes.
+    ///
+    /// # Safety
+    /// While the row is in use nobody else asks for it.
+    #[expect(unsafe_code, clippy::mut_from_ref, reason = "the caller keeps rows apart")]
+    #[inline(always)]
+    pub(super) unsafe fn row(&self, row: usize) -> &mut [T] {
+        assert!(row < self.rows);
+        // SAFETY: the row lies within the slice of `new`; the caller says that it is not in use.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.w), self.w) }
+    }
+}

@@ -1,0 +1,295 @@
+//! 3×3 convolution of stride 1, and its input gradient, by Winograd's minimal filtering.
+//!
+//! `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A` for each M×M tile of outputs: S² products instead of 9·M² for a pair of channels;
+//! over all channels they are S² matrix products. Vectors run over 16 channels: maps are transposed as they are read
+//! and written, while they are small, so that the transforms need no shuffles.
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+use super::{
+    rows::Rows,
+    schemes::{Scheme, apply},
+    tiles::{Tiles, read_rows},
+};
+use crate::exec::cpu::{
+    Scalar,
+    columns::{Column, columns},
+    kernel::{Io, Kernel},
+    simd::{Job, LANES, Lanes, Vector, rows_times_lanes},
+    tasks::{aligned, carve, for_each_task},
+};
+
+/// Blocks of output channels whose products are kept at once: as many as stay in the second-level cache.
+const CHUNK: usize = 16;
+
+/// A convolution, or the convolution with flipped filters that is its input gradient.
+pub(super) struct Convolution<K, const S: usize, const M: usize> {
+    tiles: Tiles,
+    flipped: bool,
+    scheme: PhantomData<K>,
+}
+
+impl<K: Scheme<S, M>, const S: usize, const M: usize> Convolution<K, S, M> {
+    pub(super) fn new(tiles: Tiles, flipped: bool) -> Self {
+        Self { tiles, flipped, scheme: PhantomData }
+    }
+
+    /// Elements of the transformed filters: [S², groups, output blocks, input channels, 16].
+    fn filters(&self) -> usize {
+        let t = &self.tiles;
+        S * S * t.groups * t.out_blocks() * t.in_blocks() * LANES * LANES
+    }
+
+    fn chunk(&self) -> usize {
+        CHUNK.min(self.tiles.out_blocks())
+    }
+
+    fn inputs(&self) -> usize {
+        S * S * stride(&self.tiles, self.tiles.in_blocks())
+    }
+
+    fn products(&self) -> usize {
+        S * S * stride(&self.tiles, self.chunk())
+    }
+
+    fn stage(&self) -> usize {
+        S * self.tiles.columns(2) * LANES
+    }
+
+    fn per_thread(&self) -> usize {
+        self.inputs() + self.products() + self.stage()
+    }
+}
+
+/// Elements between two of the S² points of transformed tiles. Not a power of two, so that the points of one tile
+/// fall into different sets of the first-level cache.
+pub(super) fn stride(tiles: &Tiles, blocks: usize) -> usize {
+    (blocks * tiles.padded() + 1) * LANES
+}
+
+impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Kernel<T> for Convolution<K, S, M> {
+    fn scratch(&self, threads: usize) -> usize {
+        self.filters() + threads * self.per_thread() + LANES
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let t = &self.tiles;
+        let threads = io.threads;
+        let (x, weight) = (io.input(0), io.input(1));
+        let bias = (io.inputs() == 3).then(|| io.input(2));
+        let ([y], scratch) = io.write();
+        let mut scratch = aligned(scratch);
+        let filters = carve(&mut scratch, self.filters());
+        let depth = t.in_blocks() * LANES;
+        columns(filters, t.groups * t.out_blocks(), depth * LANES).enumerate().for_each(|(at, filters)| {
+            T::run(Filters { conv: self, weight, group: at / t.out_blocks(), block: at % t.out_blocks(), filters });
+        });
+        let filters = &*filters;
+        let rows = Rows::new(y, t.out_w);
+        for_each_task(scratch, self.per_thread(), threads, t.groups * t.blocks(), |task, scratch| {
+            let (group, block) = (task / t.blocks(), task % t.blocks());
+            T::run(Block { conv: self, x, bias, filters, rows: &rows, group, block, scratch });
+        });
+    }
+}
+
+/// Transforms the filters of one group and 16 output channels.
+struct Filters<'a, T, K, const S: usize, const M: usize> {
+    conv: &'a Convolution<K, S, M>,
+    weight: &'a [T],
+    group: usize,
+    block: usize,
+    filters: Column<'a, T>,
+}
+
+impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Filters<'_, T, K, S, M> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(mut self) {
+        let t = &self.conv.tiles;
+        for c in 0..t.c {
+            let mut taps = [[T::ZERO; LANES]; 9];
+            for lane in 0..LANES.min(t.o.saturating_sub(self.block * LANES)) {
+                let o = self.block * LANES + lane;
+                let filter =
+                    if self.conv.flipped { (self.group * t.c + c) * t.o + o } else { (self.group * t.o + o) * t.c + c };
+                let filter: &[T; 9] = &self.weight.as_chunks().0[filter];
+                for (tap, &value) in filter.iter().enumerate() {
+                    taps[if self.conv.flipped { 8 - tap } else { tap }][lane] = value;
+                }
+            }
+            let columns: [[V; S]; 3] =
+                std::array::from_fn(|j| apply(&K::FILTER, std::array::from_fn(|i| V::load(&taps[i * 3 + j]))));
+            for i in 0..S {
+                let row: [V; S] = apply(&K::FILTER, std::array::from_fn(|j| columns[j][i]));
+                for (j, value) in row.into_iter().enumerate() {
+                    value.store(&mut self.filters.row(i * S + j).as_chunks_mut().0[c]);
+                }
+            }
+        }
+        for point in 0..S * S {
+            self.filters.row(point)[t.c * LANES..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Computes one group's outputs of one block of tiles.
+struct Block<'a, T, K, const S: usize, const M: usize> {
+    conv: &'a Convolution<K, S, M>,
+    x: &'a [T],
+    bias: Option<&'a [T]>,
+    filters: &'a [T],
+    rows: &'a Rows<'a, T>,
+    group: usize,
+    block: usize,
+    scratch: &'a mut [T],
+}
+
+impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Block<'_, T, K, S, M> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let (conv, t) = (self.conv, &self.conv.tiles);
+        let mut scratch = self.scratch;
+        let inputs = carve(&mut scratch, conv.inputs());
+        let products = carve(&mut scratch, conv.products());
+        let stage = scratch[..conv.stage()].as_chunks_mut().0;
+        let area = t.h * t.w;
+        for (block, first) in (0..t.c).step_by(LANES).enumerate() {
+            for row in t.rows_of(self.block) {
+                let planes = &self.x[((row.image * t.groups + self.group) * t.c + first) * area..];
+                let planes = &planes[..LANES.min(t.c - first) * area];
+                let to = &mut inputs[(block * t.padded() + row.tile) * LANES..];
+                read_rows(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
+                transform_inputs::<T, V, K, S, M>(stage, t, to, stride(t, t.in_blocks()));
+            }
+        }
+        // An odd number of channel blocks leaves one that products skip, for its filters are not there.
+        let used = t.c.div_ceil(LANES);
+        for chunk in (0..t.out_blocks()).step_by(conv.chunk()) {
+            let blocks = conv.chunk().min(t.out_blocks() - chunk);
+            let panels = t.count(self.block).next_multiple_of(ROWS);
+            for point in 0..S * S {
+                let depth = t.in_blocks() * LANES;
+                let filters = &self.filters[(point * t.groups + self.group) * t.out_blocks() * depth * LANES..];
+                let filters = &filters[chunk * depth * LANES..][..blocks * depth * LANES];
+                let inputs = inputs[point * stride(t, t.in_blocks())..].as_chunks::<LANES>().0;
+                let products = products[point * stride(t, conv.chunk())..].as_chunks_mut().0;
+                for out in (0..blocks).step_by(BLOCKS) {
+                    let b: [&[[Lanes<T>; LANES]]; BLOCKS] = std::array::from_fn(|j| {
+                        let block = &filters[(out + j) * depth * LANES..][..depth * LANES];
+                        &block.as_chunks::<LANES>().0.as_chunks::<LANES>().0[..used]
+                    });
+                    for tile in (0..panels).step_by(ROWS) {
+                        let a = (0..used).map(|block| {
+                            let rows = &inputs[block * t.padded() + tile..][..ROWS];
+                            &rows.as_chunks::<ROWS>().0[0]
+                        });
+                        let sums: [[V; BLOCKS]; ROWS] = rows_times_lanes(a, b);
+                        for (i, sums) in sums.into_iter().enumerate() {
+                            for (j, sum) in sums.into_iter().enumerate() {
+                                sum.store(&mut products[(out + j) * t.padded() + tile + i]);
+                            }
+                        }
+                    }
+                }
+            }
+            for block in 0..blocks {
+                let first = (chunk + block) * LANES;
+                if first >= t.o {
+                    continue;
+                }
+                let mut bias = [T::ZERO; LANES];
+                if let Some(values) = self.bias {
+                    let values = &values[self.group * t.o + first..][..LANES.min(t.o - first)];
+                    bias[..values.len()].copy_from_slice(values);
+                }
+                for row in t.rows_of(self.block) {
+                    let from = &products[(block * t.padded() + row.tile) * LANES..];
+                    transform_outputs::<T, V, K, S, M>(from, stride(t, conv.chunk()), &bias, t, stage);
+                    let plane = (row.image * t.groups + self.group) * t.o + first;
+                    write_rows(stage, t, plane, LANES.min(t.o - first), row.y, self.rows);
+                }
+            }
+        }
+    }
+}
+
+/// `Bᵀ d B` of each tile of a tile row; the S² points of a tile stand `stride` elements apart.
+#[inline(always)]
+pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
+    stage: &mut [Lanes<T>],
+    tiles: &Tiles,
+    to: &mut [T],
+    stride: usize,
+) {
+    let columns = tiles.columns(2);
+    let stage = &mut stage[..S * columns];
+    for column in 0..columns {
+        let x: [V; S] = std::array::from_fn(|i| V::load(&stage[i * columns + column]));
+        let x: [V; S] = apply(&K::INPUT, x);
+        for (i, x) in x.into_iter().enumerate() {
+            x.store(&mut stage[i * columns + column]);
+        }
+    }
+    for tile in 0..tiles.wide {
+        for i in 0..S {
+            let from: &[Lanes<T>; S] = stage[i * columns + tile * M..].first_chunk().expect("invariant: sized so");
+            let x: [V; S] = apply(&K::INPUT, std::array::from_fn(|j| V::load(&from[j])));
+            for (j, x) in x.into_iter().enumerate() {
+                x.store(to[(i * S + j) * stride + tile * LANES..].first_chunk_mut().expect("invariant: sized so"));
+            }
+        }
+    }
+}
+
+/// `Aᵀ m A` plus the bias of each tile of a tile row.
+#[inline(always)]
+fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
+    from: &[T],
+    stride: usize,
+    bias: &Lanes<T>,
+    tiles: &Tiles,
+    stage: &mut [Lanes<T>],
+) {
+    let columns = tiles.columns(0);
+    let stage = &mut stage[..M * columns];
+    let bias = V::load(bias);
+    for tile in 0..tiles.wide {
+        let rows: [[V; M]; S] = std::array::from_fn(|i| {
+            let row: [V; S] = std::array::from_fn(|j| {
+                V::load(from[(i * S + j) * stride + tile * LANES..].first_chunk().expect("invariant: sized so"))
+            });
+            apply(&K::OUTPUT, row)
+        });
+        for j in 0..M {
+            let outputs: [V; M] = apply(&K::OUTPUT, std::array::from_fn(|i| rows[i][j]));
+            for (i, output) in outputs.into_iter().enumerate() {
+                output.add(bias).store(&mut stage[i * columns + tile * M + j]);
+            }
+        }
+    }
+}
+
+/// Writes a tile row's outputs, vectors over channels, to the channels' planes from `plane` on.
+#[inline(always)]
+fn write_rows<T: Scalar>(
+    stage: &[Lanes<T>],
+    tiles: &Tiles,
+    plane: usize,
+    channels: usize,
+    y: usize,
+    rows: &Rows<'_, T>,
+) {
+    let columns = tiles.columns(0);
+    for (i, stage) in stage.chunks_exact(columns).take(tiles.side.min(tiles.out_h - y)).enumerate() {
+        for channel in 0..channels {
+            #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
+            // SAFETY: a task has its own group and tile rows, hence its own rows of its own planes; one at a time.
+            let row = unsafe { rows.row((plane + channel) * tiles.out_h + y + i) };
+            for (to, from) in row.iter_mut().zip(stage) {
+                *to = from[channel];
+            }
+        }
+    }
+}
