@@ -112,7 +112,7 @@ fn install_missing(apt_get: &[&str], drivers: &Drivers) {
     // One need at a time: a package that this release does not have must not keep the others out.
     for need in needs(drivers).iter().filter(|need| !need.there) {
         println!("missing: {}; installing {}", need.what, need.packages.join(" "));
-        let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+        let mut args = vec!["install", "-y", "-qq", "-o=Dpkg::Use-Pty=0", "--no-install-recommends"];
         args.extend(need.packages);
         run(&args);
     }
