@@ -9,6 +9,10 @@ struct Params {
     kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, row_tiles: u32, dy_at: u32, dx_at: u32,
 }
 
+// Whether the stride is more than 1: without it there is nothing to divide, and processors that compute both sides of
+// a branch save that.
+override STRIDED: bool = true;
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
@@ -40,7 +44,7 @@ fn gradient_at(corner: Corner, offset: u32, i: i32, j: i32) -> f32 {
     if row < 0 || column < 0 {
         return 0.0;
     }
-    if params.stride != 1u {
+    if STRIDED {
         let stride = i32(params.stride);
         if row % stride != 0 || column % stride != 0 {
             return 0.0;

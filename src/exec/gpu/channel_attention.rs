@@ -43,7 +43,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     let &[d, n, c] = cx.shape(node.inputs[3]).dims() else { unreachable!("invariant: the contract's shapes") };
     let weights = cx.elements(node.inputs[4]);
     let units = cx.shape(node.inputs[4]).dims()[0];
-    let shares = ENOUGH.div_ceil(groups).min(n);
+    let most = (partial_sums::MOST_OF_AN_OP / (2 * weights)).max(1);
+    let shares = ENOUGH.div_ceil(groups).min(n).min(most);
     let share = n.div_ceil(shares);
     let shares = n.div_ceil(share);
     let block = (d * n * units).next_multiple_of(64);

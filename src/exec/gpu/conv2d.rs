@@ -141,12 +141,10 @@ pub(crate) fn grad_input(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradInput) -
             dx_at,
         };
         let operands = vec![bound_dy, cx.read(weight), bound_dx];
-        if s.inputs <= FEW_ROWS {
-            let grid = one_each(pixels * conv.groups * s.inputs);
-            cx.dispatch(Kernel::new("conv2d_grad_input", "direct"), params, operands, grid)?;
-        } else {
-            cx.dispatch(Kernel::new("conv2d_grad_input", "tiled"), params, operands, grid)?;
-        }
+        let direct = s.inputs <= FEW_ROWS;
+        let grid = if direct { one_each(pixels * conv.groups * s.inputs) } else { grid };
+        let kernel = Kernel::new("conv2d_grad_input", if direct { "direct" } else { "tiled" });
+        cx.dispatch(kernel.with("STRIDED", u32::from(conv.stride > 1)), params, operands, grid)?;
     }
     Ok(())
 }
@@ -160,13 +158,14 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
     let (row_tiles, column_tiles) = (s.outputs.div_ceil(TILE), columns.div_ceil(TILE));
     let across = if direct { (s.outputs * (columns + 1)).div_ceil(TILE) } else { row_tiles * column_tiles };
     let chunks = cx.image_chunks(&[dy, x], s.n)?;
-    let wanted = ENOUGH.div_ceil(across * conv.groups);
+    let most = (partial_sums::MOST_OF_AN_OP / cx.elements(dw)).clamp(1, MOST_SPLITS);
+    let wanted = ENOUGH.div_ceil(across * conv.groups).min(most);
     let lengths: Vec<_> = chunks
         .iter()
         .map(|images| {
             let pixels = images.len() * s.pixels_out();
             // Whole steps of the tile's depth.
-            pixels.div_ceil(wanted.min(MOST_SPLITS)).next_multiple_of(16).max(LEAST_PIXELS).min(pixels)
+            pixels.div_ceil(wanted).next_multiple_of(16).max(LEAST_PIXELS).min(pixels)
         })
         .collect();
     let splits: Vec<_> =

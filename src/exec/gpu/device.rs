@@ -137,6 +137,7 @@ impl Gpu {
             return Ok(found);
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // With the checks that wgpu adds: leaving them out made no convolution faster on lavapipe or SwiftShader.
         let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| {
             self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.source.name),

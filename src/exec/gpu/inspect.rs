@@ -31,8 +31,16 @@ impl GpuExecutor {
             .into_iter()
             .filter_map(|id| Some((compiled.graph.tensor(id).name.clone(), compiled.tensors.view(id)?.clone())))
             .collect();
-        let variables: Vec<_> =
-            self.variables.names().into_iter().filter_map(|n| self.variables.view(&n).map(|view| (n, view))).collect();
+        // Only what ops read: the running estimates that a failed step left behind do not explain it.
+        let graph = &compiled.graph;
+        let mut read: Vec<_> = graph.nodes().iter().flat_map(|node| &node.inputs).map(|&id| graph.root(id)).collect();
+        read.sort_unstable();
+        read.dedup();
+        let variables: Vec<_> = read
+            .into_iter()
+            .filter(|&id| graph.variable(id).is_some())
+            .filter_map(|id| Some((graph.tensor(id).name.clone(), compiled.tensors.view(id)?.clone())))
+            .collect();
         for (kind, tensors) in [("input", inputs), ("variable", variables)] {
             for (name, view) in tensors {
                 if !self.is_finite(&view)? {

@@ -201,7 +201,7 @@ impl<'a> Lower<'a> {
     pub(crate) fn image_chunks(&self, tensors: &[TensorId], n: usize) -> Result<Vec<Range<usize>>> {
         let largest = tensors.iter().map(|&id| self.elements(id)).max().unwrap_or(0);
         if 4 * largest as u64 <= self.gpu.max_binding {
-            return Ok(vec![0..n]);
+            return Ok(std::iter::once(0..n).collect());
         }
         let per_image = largest / n;
         let most = self.most_elements() / per_image;
@@ -217,7 +217,7 @@ impl<'a> Lower<'a> {
     /// Ranges of elements, aligned, such that each fits one binding.
     pub(crate) fn element_chunks(&self, elements: usize) -> Vec<Range<usize>> {
         if 4 * elements as u64 <= self.gpu.max_binding {
-            return vec![0..elements];
+            return std::iter::once(0..elements).collect();
         }
         let most = self.most_elements() / ALIGNMENT * ALIGNMENT;
         (0..elements).step_by(most).map(|first| first..(first + most).min(elements)).collect()
@@ -252,7 +252,7 @@ impl<'a> Lower<'a> {
 
     /// Room for partial sums, until [`Lower::sum_later`] or the end of the op.
     pub(crate) fn partial(&mut self, elements: usize) -> Result<Range<usize>> {
-        if self.partials.would_overflow(elements) {
+        if self.partials.would_overflow(elements, self.gpu.max_binding) {
             self.sum_partials_within()?;
         }
         Ok(self.partials.take(elements))

@@ -64,6 +64,24 @@ pub(crate) struct Spot {
     pub(crate) at: usize,
 }
 
+/// Shares parameters out among `count` segments of at most `most` elements, the largest first, each to the segment
+/// that has least; `None` where one does not fit.
+fn fill(parameters: &[(String, usize)], count: usize, most: usize) -> Option<(Vec<Spot>, Vec<usize>)> {
+    let mut order: Vec<usize> = (0..parameters.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(parameters[i].1));
+    let mut sizes = vec![0; count];
+    let mut spots = vec![Spot { segment: 0, at: 0 }; parameters.len()];
+    for i in order {
+        let segment = (0..count).min_by_key(|&segment| sizes[segment])?;
+        spots[i] = Spot { segment, at: sizes[segment] };
+        sizes[segment] += parameters[i].1.next_multiple_of(ALIGNMENT);
+        if sizes[segment] > most {
+            return None;
+        }
+    }
+    Some((spots, sizes))
+}
+
 /// What the executor keeps between runs, by name.
 #[derive(Default)]
 pub(crate) struct Variables {
@@ -130,23 +148,16 @@ impl Variables {
 
     fn add_segments(&mut self, gpu: &mut Gpu, new: &[(String, usize)]) -> Result<()> {
         let most = (gpu.max_binding / 4) as usize;
-        let total: usize = new.iter().map(|(_, elements)| elements.next_multiple_of(ALIGNMENT)).sum();
-        let spread = total > SPREAD && gpu.max_binding < SMALL_BINDING;
-        let enough = if spread { total.div_ceil(2) } else { total };
-        let (mut spots, mut sizes) = (Vec::new(), vec![0]);
-        for (name, elements) in new {
-            let size = elements.next_multiple_of(ALIGNMENT);
-            if size > most {
-                return Err(gpu.too_large(format!("parameter {name}"), 4 * size as u64, gpu.max_binding));
-            }
-            let last = sizes.last_mut().expect("invariant: never empty");
-            if *last + size > most || *last >= enough {
-                sizes.push(0);
-            }
-            let segment = sizes.len() - 1;
-            spots.push(Spot { segment: self.segments.len() + segment, at: sizes[segment] });
-            sizes[segment] += size;
+        let size = |elements: usize| elements.next_multiple_of(ALIGNMENT);
+        if let Some((name, elements)) = new.iter().find(|(_, elements)| size(*elements) > most) {
+            return Err(gpu.too_large(format!("parameter {name}"), 4 * size(*elements) as u64, gpu.max_binding));
         }
+        let total: usize = new.iter().map(|(_, elements)| size(*elements)).sum();
+        let spread = total > SPREAD && gpu.max_binding < SMALL_BINDING;
+        let least = total.div_ceil(most).max(if spread { 2 } else { 1 });
+        let (spots, sizes) = (least..).find_map(|count| fill(new, count, most)).expect("invariant: each fits alone");
+        let spots = spots.into_iter().map(|spot| Spot { segment: self.segments.len() + spot.segment, ..spot });
+        let spots: Vec<_> = spots.collect();
         for elements in sizes.into_iter().filter(|&elements| elements > 0) {
             let parameters = gpu.storage("parameters", elements)?;
             self.segments.push(Segment { elements, parameters, momenta: None });
@@ -181,13 +192,6 @@ impl Variables {
         let Segment { elements, parameters, momenta } = &self.segments[segment];
         let momenta = momenta.as_ref().map(|buffer| View::whole(buffer.clone(), *elements));
         (View::whole(parameters.clone(), *elements), momenta)
-    }
-
-    /// All variables' names, in alphabetical order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.homes.keys().cloned().collect();
-        names.sort_unstable();
-        names
     }
 
     pub(crate) fn bytes(&self) -> u64 {

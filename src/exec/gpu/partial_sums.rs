@@ -29,8 +29,10 @@ pub(crate) struct Partials {
     pub(crate) most: usize,
 }
 
-/// Elements after which what is waiting is summed: 64 MiB.
-const ENOUGH: usize = 16 << 20;
+/// Elements after which what is waiting is summed: 96 MiB.
+const ENOUGH: usize = 24 << 20;
+/// Elements of partial sums that one op should not exceed by splitting its work.
+pub(crate) const MOST_OF_AN_OP: usize = 2 << 20;
 /// Elements that a workgroup sums.
 const CHUNK: usize = 1024;
 
@@ -43,8 +45,9 @@ impl Partials {
         self.jobs.iter().map(|job| job.tensor).collect()
     }
 
-    pub(crate) fn would_overflow(&self, elements: usize) -> bool {
-        !self.jobs.is_empty() && self.next + elements > ENOUGH
+    /// Whether what is waiting must be summed before there is room for more; a binding shows all of it.
+    pub(crate) fn would_overflow(&self, elements: usize, max_binding: u64) -> bool {
+        !self.jobs.is_empty() && self.next + elements > ENOUGH.min((max_binding / 4) as usize)
     }
 
     pub(crate) fn take(&mut self, elements: usize) -> Range<usize> {
