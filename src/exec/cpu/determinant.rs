@@ -58,7 +58,7 @@ impl<T: Scalar> Kernel<T> for Forward {
         let ([value, gradient], _) = io.write();
         let entries = gradient.iter_mut().enumerate().map(|(i, gradient)| (i / size, i % size, gradient));
         let cofactor = |row: usize, column: usize| {
-            let sign = if (row + column) % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if (row + column).is_multiple_of(2) { 1.0 } else { -1.0 };
             sign * determinant(minor(&s, size, row, column), size - 1)
         };
         match self.objective {
