@@ -3,6 +3,7 @@
 //! Lower layers never import upper ones:
 //! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
 
+pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]

@@ -88,8 +88,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let median = report.median();
     let images_per_s = args.batch as f64 / median;
     println!(
-        "{} {} B={} N={}: {images_per_s:.2} images/s, median {:.4} s (min {:.4}, max {:.4}), {} commands, {} MiB",
-        "esr",
+        "esr {} B={} N={}: {images_per_s:.2} images/s, median {:.4} s (min {:.4}, max {:.4}), {} commands, {} MiB",
         if train { "train" } else { "infer" },
         args.branches,
         args.batch,

@@ -4,6 +4,11 @@ mod bench;
 mod data;
 pub mod device;
 mod doctor;
+mod eval;
+mod predict;
+mod progress;
+mod recorder;
+mod train;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,6 +31,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Trains a network; with no arguments a small one on rendered faces.
+    Train(Box<train::Args>),
+    /// Evaluates a model on a split of a data set.
+    Eval(eval::Args),
+    /// Gives the probabilities of images.
+    Predict(predict::Args),
     /// Runs golden files on a device and compares every number.
     Verify(verify::Args),
     /// Times training steps or inference.
@@ -69,6 +80,9 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Outcome> {
     match &cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Data(command) => data::run(command, cli.json),

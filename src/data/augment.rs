@@ -81,6 +81,20 @@ impl Augment {
         }
     }
 
+    /// Mild changes for small data sets: jitter 0.2, flip 0.5, ±15°, shift 0.08, scale 0.9–1.1.
+    #[must_use]
+    pub const fn light() -> Self {
+        Self {
+            brightness: 0.2,
+            contrast: 0.2,
+            flip: 0.5,
+            degrees: 15.0,
+            translate: 0.08,
+            scale: (0.9, 1.1),
+            ..Self::none()
+        }
+    }
+
     /// The recipe for RAF-DB: flip 0.5; with probability 0.2 ±20° and a crop out of a padding of a third
     /// (32 pixels at 96); erasing of 0.02–0.25 of the area with torchvision's default probability 0.5. It goes
     /// with [`Normalise::imagenet`](super::Normalise::imagenet).
@@ -172,11 +186,7 @@ impl Augment {
             let reach = self.translate * f64::from(side);
             let shift = [rng.range(-reach, reach).round() as f32, rng.range(-reach, reach).round() as f32];
             let scale = rng.range(self.scale.0, self.scale.1);
-            let (sin, cos) = ((angle.sin() / scale) as f32, (angle.cos() / scale) as f32);
-            let centre = side / 2.0;
-            // p ↦ R⁻¹(p − centre − shift) / scale + centre
-            let (x, y) = (centre + shift[0], centre + shift[1]);
-            warp = Warp([cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y]);
+            warp = Warp::affine(size, angle, scale, shift);
             let padding = (self.crop * f64::from(side)).round() as usize;
             if padding > 0 {
                 let (x, y) = (rng.below(2 * padding + 1) as f32, rng.below(2 * padding + 1) as f32);
@@ -243,11 +253,12 @@ impl FromStr for Augment {
         let (mut augment, rest) = match first.trim() {
             "none" | "" => (Self::none(), rest),
             "affectnet" | "ferplus" => (Self::affectnet(), rest),
+            "light" => (Self::light(), rest),
             "rafdb" => (Self::rafdb(), rest),
             name if !name.contains('=') => {
                 return Err(Error::Usage {
                     setting: WHAT.into(),
-                    expected: "none, affectnet, ferplus, rafdb or settings such as flip=0.5,degrees=10".into(),
+                    expected: "none, light, affectnet, ferplus, rafdb or settings such as flip=0.5,degrees=10".into(),
                     found: format!("`{name}`"),
                     hint: "name one of the presets".into(),
                 });
@@ -283,7 +294,12 @@ impl FromStr for Augment {
 impl fmt::Display for Augment {
     /// A preset's name, or every setting that differs from [`Augment::none`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, preset) in [("none", Self::none()), ("affectnet", Self::affectnet()), ("rafdb", Self::rafdb())] {
+        for (name, preset) in [
+            ("none", Self::none()),
+            ("light", Self::light()),
+            ("affectnet", Self::affectnet()),
+            ("rafdb", Self::rafdb()),
+        ] {
             if *self == preset {
                 return f.write_str(name);
             }

@@ -182,6 +182,14 @@ fn kaggle(pixels: &Path, votes: &Path, names: &[&str]) -> Result<BTreeMap<String
             Err(reason) => split.dropped.push(Dropped { id, reason, unreadable: false }),
         }
     }
+    if let Some(face) = faces.next() {
+        return Err(Error::File {
+            path: pixels.into(),
+            expected: format!("as many lines as in {}", votes.display()),
+            found: format!("a line too many on line {}", face?.0),
+            hint: HINT.into(),
+        });
+    }
     Ok(splits)
 }
 

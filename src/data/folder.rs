@@ -4,7 +4,7 @@
 //! `DIR/labels.csv` has the header `path,label[,split]`, its paths are relative to DIR. The classes' order is
 //! `classes.txt`'s (one name per line), else [`EXPRESSIONS`]' if all names are expressions, else alphabetical.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::decode::{Pending, read_all};
@@ -146,7 +146,7 @@ fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
         return Err(wrong("the header path,label or path,label,split", found, "add the header line"));
     };
     let split_at = column("split");
-    let mut listing = Listing::default();
+    let (mut listing, mut seen) = (Listing::default(), HashSet::new());
     for record in reader.records() {
         let record = record.map_err(|error| csv_error(csv, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -164,6 +164,11 @@ fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
             let found = format!("`{name}` on line {line}");
             return Err(wrong("train, valid or test as the split", found, "correct the line"));
         };
+        // Ids are unique; an image listed twice could stand on both sides of a split.
+        if !seen.insert(path.to_string()) {
+            let found = format!("`{path}` a second time on line {line}");
+            return Err(wrong("each image once", found, "keep one of the lines"));
+        }
         listing.classes.insert(class.into());
         if names.contains(&split) {
             let images = &mut listing.splits.entry(split.into()).or_default().0;

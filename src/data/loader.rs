@@ -291,8 +291,12 @@ impl Maker {
         let mut batch = self.free.try_recv().unwrap_or_default();
         batch.number = number;
         batch.count = samples.len();
-        batch.images.resize(n * volume, 0.0);
-        batch.images[samples.len() * volume..].fill(0.0);
+        if batch.images.len() == n * volume {
+            batch.images[samples.len() * volume..].fill(0.0);
+        } else {
+            // Zeroed by the operating system, page by page, as the threads below first touch it.
+            batch.images = vec![0.0; n * volume];
+        }
         batch.targets.clear();
         batch.targets.resize(n * self.classes, 0.0);
         batch.labels.clear();
@@ -306,12 +310,11 @@ impl Maker {
             }
             sample.check(classes)?;
             if augment.is_none() {
-                transform.evaluate(&sample.image, out);
+                transform.evaluate(&sample.image, out)
             } else {
                 let mut rng = Rng::named("augment", &[seed, epoch, *index as u64]);
-                transform.augmented(&sample.image, &augment, &mut rng, out);
+                transform.augmented(&sample.image, &augment, &mut rng, out)
             }
-            Ok(())
         })?;
         for (target, (_, sample)) in batch.targets.chunks_exact_mut(self.classes).zip(samples) {
             match (&sample.votes, self.options.targets) {

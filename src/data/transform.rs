@@ -1,7 +1,7 @@
 //! From a u8 image to the f32 planes that a network reads, in one bilinear resample.
 
 use super::{Augment, Image};
-use crate::rng::Rng;
+use crate::{Error, Result, rng::Rng};
 
 /// The order of the colour planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -49,18 +49,47 @@ pub struct Transform {
 
 impl Transform {
     /// The evaluation transform: resized, nothing random. `out` has 3 · size · size elements.
-    pub fn evaluate(&self, image: &Image, out: &mut [f32]) {
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the image's bytes do not fit its size, [`Error::Shape`] if `out` does not fit.
+    pub fn evaluate(&self, image: &Image, out: &mut [f32]) -> Result<()> {
+        self.check(image, out)?;
         self.resample(&Planes::of(image, self.size), &Warp::identity(), out);
         self.finish(out);
+        Ok(())
     }
 
     /// The training transform: one random draw of `augment`. `out` has 3 · size · size elements.
-    pub fn augmented(&self, image: &Image, augment: &Augment, rng: &mut Rng, out: &mut [f32]) {
+    ///
+    /// # Errors
+    /// As [`Transform::evaluate`].
+    pub fn augmented(&self, image: &Image, augment: &Augment, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
+        self.check(image, out)?;
         let mut planes = Planes::of(image, self.size);
         augment.recolour(&mut planes, rng);
         self.resample(&planes, &augment.warp(self.size, rng), out);
         self.finish(out);
         augment.erase(self.size, rng, out);
+        Ok(())
+    }
+
+    fn check(&self, image: &Image, out: &[f32]) -> Result<()> {
+        image.check().map_err(|(expected, found)| Error::Data {
+            what: "the image to transform".into(),
+            expected,
+            found,
+            hint: "load it again".into(),
+        })?;
+        let expected = 3 * self.size * self.size;
+        if self.size > 0 && out.len() == expected {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            op: "transform",
+            expected: format!("room for {expected} elements, at least 3"),
+            found: out.len().to_string(),
+            hint: "make the slice 3 · size · size long".into(),
+        })
     }
 
     /// Fills `out` with [3, size, size] of red, green, blue in [0, 1].
@@ -177,9 +206,103 @@ impl Warp {
         (a * x + b * y + c, d * x + e * y + f)
     }
 
+    /// The inverse of torchvision's `RandomAffine`: the picture is turned clockwise by `angle` (radians) and
+    /// enlarged by `scale` about its centre, then moved by `shift` pixels.
+    pub(super) fn affine(size: usize, angle: f64, scale: f64, shift: [f32; 2]) -> Self {
+        let (sin, cos) = ((angle.sin() / scale) as f32, (angle.cos() / scale) as f32);
+        let centre = size as f32 / 2.0;
+        // p ↦ R⁻¹(p − centre − shift) / scale + centre
+        let (x, y) = (centre + shift[0], centre + shift[1]);
+        Self([cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y])
+    }
+
     /// First `other`, then `self`.
     pub(super) fn after(&self, other: &Self) -> Self {
         let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (self.0, other.0);
         Self([a * g + b * j, a * h + b * k, a * i + b * l + c, d * g + e * j, d * h + e * k, d * i + e * l + f])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A grey picture without symmetries.
+    fn picture(width: usize, height: usize) -> Image {
+        let value = |y: usize, x: usize| ((37 * (y * width + x) + 11 * x * y) % 256) as u8;
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| value(y, x))).collect();
+        Image { width, height, channels: 1, pixels }
+    }
+
+    fn assert_close(found: &[f32], expected: &[f32]) {
+        for (index, (a, e)) in found.iter().zip(expected).enumerate() {
+            assert!((a - e).abs() < 2e-6, "element {index}: {a} instead of {e}");
+        }
+    }
+
+    fn plain(size: usize) -> Transform {
+        Transform { size, normalise: None, order: ColourOrder::Rgb }
+    }
+
+    #[test]
+    fn evaluate_matches_torch_interpolate() {
+        // F.interpolate(x, (4, 4), mode="bilinear", align_corners=False) in float64
+        let expected = [
+            0.057904, 0.321262, 0.58462, 0.769547, 0.092831, 0.450551, 0.808272, 0.397365, 0.127757, 0.579841,
+            0.482904, 0.480086, 0.162684, 0.70913, 0.377145, 0.7981,
+        ];
+        let mut out = [f32::NAN; 48];
+        plain(4).evaluate(&picture(7, 5), &mut out).expect("a good image");
+        for plane in out.chunks_exact(16) {
+            assert_close(plane, &expected);
+        }
+    }
+
+    #[test]
+    fn affine_matches_torchvision() {
+        // torchvision's matrix for angle 25, translate (1, −2), scale 1.2, through affine_grid and
+        // grid_sample(mode="bilinear", padding_mode="zeros", align_corners=False) in float64
+        let expected = [
+            0.378764, 0.72322, 0.767728, 0.222842, 0.359297, 0.526734, 0.466427, 0.744911, 0.455111, 0.229114,
+            0.438755, 0.625447, 0.49181, 0.648868, 0.165442, 0.312264, 0.54116, 0.730183, 0.228737, 0.278968, 0.147262,
+            0.418362, 0.666513, 0.448582, 0.0, 0.0, 0.08907, 0.37004, 0.704118, 0.190359, 0.0, 0.0, 0.0, 0.0, 0.132907,
+            0.065673,
+        ];
+        let mut out = [f32::NAN; 108];
+        let warp = Warp::affine(6, 25f64.to_radians(), 1.2, [1.0, -2.0]);
+        plain(6).resample(&Planes::of(&picture(6, 6), 6), &warp, &mut out);
+        assert_close(&out[..36], &expected);
+    }
+
+    #[test]
+    fn after_applies_the_other_map_first() {
+        let (turn, shift) = (Warp::affine(8, 0.7, 1.1, [2.0, 0.0]), Warp([1.0, 0.0, 3.0, 0.0, 1.0, -1.0]));
+        let (u, v) = shift.apply(2.0, 5.0);
+        let (found, expected) = (turn.after(&shift).apply(2.0, 5.0), turn.apply(u, v));
+        assert_close(&[found.0, found.1], &[expected.0, expected.1]);
+        assert_ne!(turn.after(&shift), shift.after(&turn));
+    }
+
+    #[test]
+    fn large_sources_are_averaged_over_blocks_first() {
+        // A checkerboard of single pixels: plain bilinear sampling at 1/3 would keep it black and white.
+        let pixels = (0..24 * 24).map(|i| if (i / 24 + i % 24) % 2 == 0 { 255 } else { 0 }).collect();
+        let mut out = [f32::NAN; 192];
+        let board = Image { width: 24, height: 24, channels: 1, pixels };
+        plain(8).evaluate(&board, &mut out).expect("a good image");
+        assert!(out.iter().all(|value| (0.4..0.6).contains(value)), "{out:?}");
+    }
+
+    #[test]
+    fn normalisation_precedes_the_order_of_the_planes() {
+        let image = Image { width: 1, height: 1, channels: 3, pixels: vec![255, 51, 0] };
+        let normalise = Some(Normalise { mean: [0.5, 0.1, 0.0], std: [0.5, 0.1, 1.0] });
+        let mut out = [f32::NAN; 3];
+        let mut transform = Transform { size: 1, normalise, order: ColourOrder::Rgb };
+        transform.evaluate(&image, &mut out).expect("a good image");
+        assert_close(&out, &[1.0, 1.0, 0.0]);
+        transform.order = ColourOrder::Bgr;
+        transform.evaluate(&image, &mut out).expect("a good image");
+        assert_close(&out, &[0.0, 1.0, 1.0]);
     }
 }

@@ -10,7 +10,7 @@ const STEM: &str = "similarity";
 /// `S[l,k] = (1/N) Σ_n exp(−γ‖φ_l(x_n) − φ_k(x_n)‖²)`; the diagonal is 1, or 0 as in the released code.
 ///
 /// Inputs: maps φ [N, L·F…] (learner-major within an image, any trailing dimensions), γ [1], at least 0.
-/// Outputs: S [L, L] in [0, 1], and each image's kernel values [N, L, L].
+/// Outputs: S [L, L] in [0, 1], and each image's kernel values [N, L, L], the diagonal as in S.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Similarity {
     /// The number of learners, 1 to 16.

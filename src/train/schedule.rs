@@ -1,7 +1,5 @@
 //! What is trained when, and how fast: stages of branches and the learning rate of each.
 
-use crate::{Error, Result};
-
 /// The order in which branches learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
@@ -93,54 +91,35 @@ pub enum LrSchedule {
     },
     /// Half a cosine from 1 to 0 over the stage.
     Cosine,
-    /// From 1/25 up to 1 over the first 30 % of the stage, then down to 10⁻⁴/25, both along cosines
-    /// (`OneCycleLR`'s defaults).
+    /// From 1/25 up to 1 over the warm-up, then down to 10⁻⁴/25, both along cosines (`OneCycleLR`, whose warm-up is
+    /// 0.3 by default).
     OneCycle,
 }
 
 impl LrSchedule {
     /// The factor of the learning rate at a step of a stage.
     ///
-    /// `step` counts the stage's steps from 0, of `total`; `warmup` steps rise linearly before the schedule's own
-    /// factor applies.
+    /// `step` counts the stage's steps from 0, of `total`; over the share `warmup` of them, in [0, 1), the factor rises:
+    /// linearly before the schedule's own applies, or as the one cycle's first part.
     #[must_use]
-    pub fn factor(self, step: usize, total: usize, per_epoch: usize, warmup: usize) -> f64 {
-        let ramp = if step < warmup { (step + 1) as f64 / warmup as f64 } else { 1.0 };
-        let last = total.saturating_sub(1).max(1) as f64;
-        let progress = (step as f64 / last).min(1.0);
+    pub fn factor(self, step: usize, total: usize, per_epoch: usize, warmup: f64) -> f64 {
+        let progress = step as f64 / total.saturating_sub(1).max(1) as f64;
         let cosine = |from: f64, to: f64, at: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
-        ramp * match self {
-            Self::Constant => 1.0,
-            Self::Step { every, gamma } => gamma.powi((step / per_epoch.max(1) / every.max(1)) as i32),
-            Self::Cosine => cosine(1.0, 0.0, progress),
+        let rising = (warmup * total as f64).ceil();
+        let ramp = if (step as f64) < rising { (step + 1) as f64 / rising } else { 1.0 };
+        match self {
+            Self::Constant => ramp,
+            Self::Step { every, gamma } => ramp * gamma.powi((step / per_epoch.max(1) / every.max(1)) as i32),
+            Self::Cosine => ramp * cosine(1.0, 0.0, progress.min(1.0)),
             Self::OneCycle => {
-                const RISE: f64 = 0.3;
                 const START: f64 = 1.0 / 25.0;
-                if progress < RISE {
-                    cosine(START, 1.0, progress / RISE)
+                if progress < warmup {
+                    cosine(START, 1.0, progress / warmup)
                 } else {
-                    cosine(1.0, START * 1e-4, (progress - RISE) / (1.0 - RISE))
+                    cosine(1.0, START * 1e-4, ((progress - warmup) / (1.0 - warmup)).min(1.0))
                 }
             }
         }
-    }
-}
-
-/// The plan of that name.
-///
-/// # Errors
-/// [`Error::Usage`] for another name.
-pub fn plan(name: &str) -> Result<Plan> {
-    match name {
-        "joint" => Ok(Plan::Joint),
-        "progressive" => Ok(Plan::Progressive),
-        "fine-tune" => Ok(Plan::FineTune),
-        other => Err(Error::Usage {
-            setting: "schedule".into(),
-            expected: "joint, progressive or fine-tune".into(),
-            found: format!("`{other}`"),
-            hint: "progressive is the paper's".into(),
-        }),
     }
 }
 
@@ -172,25 +151,25 @@ mod tests {
     #[test]
     fn step_halves_every_ten_epochs() {
         let schedule = LrSchedule::Step { every: 10, gamma: 0.5 };
-        assert_eq!(schedule.factor(99, 300, 10, 0), 1.0);
-        assert_eq!(schedule.factor(100, 300, 10, 0), 0.5);
-        assert_eq!(schedule.factor(299, 300, 10, 0), 0.25);
+        assert_eq!(schedule.factor(99, 300, 10, 0.0), 1.0);
+        assert_eq!(schedule.factor(100, 300, 10, 0.0), 0.5);
+        assert_eq!(schedule.factor(299, 300, 10, 0.0), 0.25);
     }
 
     #[test]
     fn cosine_and_one_cycle_start_peak_and_end_where_pytorch_does() {
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
-        near(LrSchedule::Cosine.factor(0, 101, 10, 0), 1.0);
-        near(LrSchedule::Cosine.factor(50, 101, 10, 0), 0.5);
-        near(LrSchedule::Cosine.factor(100, 101, 10, 0), 0.0);
-        near(LrSchedule::OneCycle.factor(0, 101, 10, 0), 0.04);
-        near(LrSchedule::OneCycle.factor(30, 101, 10, 0), 1.0);
-        near(LrSchedule::OneCycle.factor(100, 101, 10, 0), 4e-6);
+        near(LrSchedule::Cosine.factor(0, 101, 10, 0.0), 1.0);
+        near(LrSchedule::Cosine.factor(50, 101, 10, 0.0), 0.5);
+        near(LrSchedule::Cosine.factor(100, 101, 10, 0.0), 0.0);
+        near(LrSchedule::OneCycle.factor(0, 101, 10, 0.3), 0.04);
+        near(LrSchedule::OneCycle.factor(30, 101, 10, 0.3), 1.0);
+        near(LrSchedule::OneCycle.factor(100, 101, 10, 0.3), 4e-6);
     }
 
     #[test]
     fn warmup_rises_linearly() {
-        assert_eq!(LrSchedule::Constant.factor(0, 10, 5, 4), 0.25);
-        assert_eq!(LrSchedule::Constant.factor(3, 10, 5, 4), 1.0);
+        assert_eq!(LrSchedule::Constant.factor(0, 10, 5, 0.4), 0.25);
+        assert_eq!(LrSchedule::Constant.factor(3, 10, 5, 0.4), 1.0);
     }
 }

@@ -1,1 +1,91 @@
-fn main() {}
+//! The project's own commands, called as `cargo xtask COMMAND`.
+
+mod bench;
+mod check;
+mod command;
+mod environment;
+mod lint;
+mod matrix;
+mod report;
+mod setup;
+mod shaders;
+mod test;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--full] [--no-install]    set up what is missing, then run every check and test
+  check                           the rules of the source tree: rooms of each op, layers, file sizes
+  matrix [--full] [--no-install]  every op test, golden files and a short training on every GPU adapter
+  shaders                         write each shader as SPIR-V, MSL, HLSL and GLSL to target/shaders
+  bench [--python PATH | --install] [-- ARGS of `moue bench`]
+                                  time moue, beside PyTorch where it is found
+
+--full adds the slow cases. --no-install leaves the machine as it is.
+";
+
+/// What went wrong, as one sentence for the developer.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = args.split_first() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let outcome = match command.as_str() {
+        "test" => flags(rest, &["--full", "--no-install"]).and_then(|on| test::run(on[0], !on[1])),
+        "check" => flags(rest, &[]).and_then(|_| check::run()),
+        "matrix" => flags(rest, &["--full", "--no-install"]).and_then(|on| matrix::command(on[0], !on[1])),
+        "shaders" => flags(rest, &[]).and_then(|_| shaders::run()),
+        "bench" => bench::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        other => Err(format!("`{other}` is not a command; see `cargo xtask help`")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("cargo xtask {command}: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Which of the known flags were given, in the order of `known`.
+fn flags(args: &[String], known: &[&str]) -> Result<Vec<bool>> {
+    match args.iter().find(|arg| !known.contains(&arg.as_str())) {
+        Some(arg) => Err(format!("`{arg}` is not known here; see `cargo xtask help`")),
+        None => Ok(known.iter().map(|flag| args.iter().any(|arg| arg == flag)).collect()),
+    }
+}
+
+/// The repository's top folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("invariant: xtask lies in the repository")
+}
+
+/// A path below the build folder.
+fn target(below: &str) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir)).join(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_flag_is_an_error() {
+        let args = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(flags(&args(&["--full"]), &["--full", "--no-install"]), Ok(vec![true, false]));
+        assert!(flags(&args(&["--ful"]), &["--full"]).is_err());
+    }
+}

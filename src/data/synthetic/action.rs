@@ -53,7 +53,7 @@ impl Actions {
     /// activity of every unit, as in any living face.
     pub(super) fn draw(expression: usize, rng: &mut Rng) -> Self {
         let mut face = Self::idle(rng);
-        let strength = rng.range(0.72, 1.0) as f32;
+        let strength = rng.range(0.78, 1.0) as f32;
         let open = rng.uniform();
         let side = rng.below(2);
         // An action near `level`, scaled by the expression's strength.
@@ -73,8 +73,8 @@ impl Actions {
             }
             3 => {
                 (face.inner_brow, face.outer_brow, face.upper_lid) = (act(0.9), act(0.95), act(0.75));
-                (face.part, face.jaw) = (act(0.8), act(0.75));
-                if open < 0.4 {
+                (face.part, face.jaw) = (act(0.9), act(0.85));
+                if open < 0.5 {
                     face.gape = act(0.6);
                 }
             }
@@ -94,7 +94,7 @@ impl Actions {
                 }
             }
             6 => {
-                (face.brow_lower, face.upper_lid, face.lid_tight) = (act(0.98), act(0.5), act(0.5));
+                (face.brow_lower, face.upper_lid, face.lid_tight) = (act(1.0), act(0.6), act(0.4));
                 if open < 0.4 {
                     (face.part, face.lower_lip, face.upper_lip) = (act(0.75), act(0.75), act(0.35));
                     face.stretch = act(0.2);
@@ -103,9 +103,10 @@ impl Actions {
                 }
             }
             7 => {
-                face.corner_pull[side] = act(0.8);
-                face.dimple[side] = act(0.9);
-                face.tight = act(0.3);
+                face.corner_pull[side] = act(0.95);
+                face.dimple[side] = act(0.95);
+                face.corner_pull[1 - side] = 0.0;
+                face.tight = act(0.25);
                 face.droop = act(0.15);
             }
             _ => {}
@@ -117,7 +118,7 @@ impl Actions {
     fn idle(rng: &mut Rng) -> Self {
         let part = if rng.chance(0.12) { rng.range(0.1, 0.25) as f32 } else { 0.0 };
         let blink = if rng.chance(0.02) { 1.0 } else { 0.0 };
-        let mut little = || rng.range(0.0, 0.12) as f32;
+        let mut little = || rng.range(0.0, 0.08) as f32;
         let pull = little() * 0.7;
         Self {
             inner_brow: little(),
@@ -130,7 +131,7 @@ impl Actions {
             upper_lip: little() * 0.5,
             corner_pull: [pull, pull],
             dimple: [little() * 0.3; 2],
-            corner_down: little() * 0.7,
+            corner_down: little() * 0.5,
             lower_lip: little() * 0.5,
             chin: little(),
             stretch: little(),

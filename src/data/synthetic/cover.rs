@@ -2,7 +2,7 @@
 //!
 //! Rare, and mostly beside the parts that tell the expression, so that a face stays readable.
 
-use super::identity::Identity;
+use super::identity::{Hair, Identity};
 use super::pen::{Colour, Pen, Spot, flat};
 use super::scene::Scene;
 
@@ -26,6 +26,7 @@ pub(super) fn draw(pen: &mut Pen, person: &Identity, scene: &Scene) {
     match scene.cover {
         None => {}
         Some(Cover::Hand(side)) => hand(pen, person, side),
+        Some(Cover::Lock(_)) if matches!(person.hair, Hair::Bald | Hair::Buzz | Hair::Scarf) => {}
         Some(Cover::Lock(side)) => {
             let x = side.signum() * person.width;
             let spots = [

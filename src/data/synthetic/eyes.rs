@@ -39,7 +39,7 @@ fn eye(pen: &mut Pen, person: &Identity, actions: &Actions, scene: &Scene, side:
     pen.glow(socket, person.eye_width * 1.5, skin.shade(0.5).alpha(0.35));
     let white: Vec<Spot> = upper.iter().chain(lower.iter().rev()).copied().collect();
     if above + below > 0.03 {
-        pen.fill(&white, Colour::bytes([238, 234, 228]));
+        pen.fill(&white, Colour::bytes([232, 228, 222]));
         let radius = 0.074;
         let [look_x, look_y] = scene.gaze;
         let middle = (side * cx + 0.045 * look_x, cy - 0.008 + 0.02 * look_y);
@@ -106,9 +106,9 @@ pub(super) fn brows(pen: &mut Pen, person: &Identity, actions: &Actions) {
     let base = person.eye_y + person.brow_y;
     let furrow = person.skin.shade(0.6);
     for side in [-1.0, 1.0] {
-        let lower = 0.085 * a.brow_lower * (1.0 - 0.75 * a.inner_brow) + 0.05 * a.nose_wrinkle;
+        let lower = 0.10 * a.brow_lower * (1.0 - 0.75 * a.inner_brow) + 0.05 * a.nose_wrinkle;
         let inner_x = 0.115 - 0.045 * a.brow_lower - 0.01 * a.nose_wrinkle;
-        let inner_y = base + 0.015 - 0.12 * a.inner_brow + 1.15 * lower;
+        let inner_y = base + 0.002 - 0.12 * a.inner_brow + 1.15 * lower;
         let middle_y = base - 0.6 * person.brow_arch - 0.045 * a.inner_brow - 0.085 * a.outer_brow + 0.75 * lower;
         let peak_y = base - person.brow_arch - 0.11 * a.outer_brow + 0.02 * a.inner_brow + 0.15 * lower;
         let outer_y = base + 0.05 - 0.09 * a.outer_brow + 0.025 * a.inner_brow + 0.01 * a.brow_lower;

@@ -210,7 +210,7 @@ fn moustache(pen: &mut Pen, person: &Identity, actions: &Actions) {
         let spots = [
             pen.on(0.0, top, 0.1),
             pen.on(sign * 0.6 * x, top + 0.03, 0.08),
-            pen.on(sign * x, y - 0.05, 0.05),
+            pen.on(sign * 0.85 * x, y - 0.07, 0.05),
             pen.on(sign * 0.55 * x, lip.max(top + 0.06), 0.08),
             pen.on(0.0, lip.max(top + 0.05), 0.1),
         ];

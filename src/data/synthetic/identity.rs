@@ -166,7 +166,7 @@ impl Identity {
             rim: pick(&[[30, 28, 30], [70, 50, 36], [150, 130, 90], [120, 30, 40]], rng),
             thick: rng.range(0.022, 0.05) as f32,
             round: rng.chance(0.5),
-            dark: rng.chance(0.04),
+            dark: rng.chance(0.03),
         });
         let made_up = !short && rng.chance(0.4);
         let lip_colour = if made_up {

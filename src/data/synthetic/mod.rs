@@ -1,8 +1,8 @@
 //! The data set that needs no files: faces drawn from a model of identity, expression and circumstances.
 //!
-//! A face's expression is a set of facial action units ([`action`], after Ekman and Friesen's FACS), its
-//! identity a set of proportions and colours ([`identity`]), and the rest of the picture (pose, light, background,
-//! blur, noise, what stands before the face; [`scene`]) is drawn without regard to the class. Every identity
+//! A face's expression is a set of facial action units (`action`, after Ekman and Friesen's FACS), its
+//! identity a set of proportions and colours (`identity`), and the rest of the picture (pose, light, background,
+//! blur, noise, what stands before the face; `scene`) is drawn without regard to the class. Every identity
 //! shows each expression equally often, and no two splits share one, so that nothing but the expression tells
 //! the classes apart.
 

@@ -23,18 +23,21 @@ struct Lines {
 
 /// How far the chin moves down.
 pub(super) fn jaw_drop(actions: &Actions) -> f32 {
-    0.11 * actions.jaw + 0.12 * actions.gape + 0.02 * actions.part
+    0.125 * actions.jaw + 0.12 * actions.gape + 0.02 * actions.part
 }
 
 /// Where the lip corner of a side (0 left, 1 right) is: (x away from the middle, y).
 pub(super) fn corner(person: &Identity, actions: &Actions, side: usize) -> (f32, f32) {
     let (pull, dimple) = (actions.corner_pull[side], actions.dimple[side]);
+    // A corner pulled up alone strains the other one down a little.
+    let strain = (actions.corner_pull[1 - side] - pull).max(0.0);
     let width = person.mouth_width
         * (1.0 + 0.30 * pull + 0.30 * actions.stretch - 0.16 * actions.tight + 0.04 * dimple)
-        - person.mouth_width * (0.16 * actions.jaw + 0.16 * actions.gape) * (1.0 - pull) * (1.0 - actions.stretch);
-    let y = person.corners - 0.13 * pull - 0.025 * dimple
+        - person.mouth_width * (0.26 * actions.jaw + 0.14 * actions.gape) * (1.0 - pull) * (1.0 - actions.stretch);
+    let y = person.corners - 0.13 * pull - 0.07 * dimple
         + 0.125 * actions.corner_down
         + 0.02 * actions.stretch
+        + 0.035 * strain
         + 0.4 * jaw_drop(actions);
     (width, person.mouth_y + y)
 }
@@ -43,7 +46,8 @@ fn lines(pen: &Pen, person: &Identity, actions: &Actions) -> Lines {
     let a = actions;
     let drop = jaw_drop(a);
     let corners = [corner(person, a, 0), corner(person, a, 1)];
-    let smile = (a.corner_pull[0] + a.corner_pull[1]) / 2.0;
+    // One corner alone leaves the middle and the other corner where they are.
+    let smile = a.corner_pull[0].min(a.corner_pull[1]);
     let middle = person.mouth_y + 0.4 * drop - 0.03 * a.chin + 0.035 * smile;
     let rise = 0.035 * a.part + 0.06 * a.upper_lip * (0.4 + a.part) + 0.09 * drop;
     let fall = 0.045 * a.part + 0.06 * a.lower_lip * (0.3 + a.part) + 0.80 * drop;
@@ -129,7 +133,7 @@ fn folds(pen: &mut Pen, person: &Identity, actions: &Actions, fold: Colour) {
     for (side, sign) in [(0, -1.0), (1, 1.0)] {
         let (x, y) = corner(person, actions, side);
         let (pull, dimple) = (actions.corner_pull[side], actions.dimple[side]);
-        let depth = 0.08 + 0.25 * person.age + 0.55 * pull + 0.5 * actions.nose_wrinkle + 0.3 * actions.upper_lip;
+        let depth = 0.08 + 0.25 * person.age + 0.65 * pull + 0.5 * actions.nose_wrinkle + 0.3 * actions.upper_lip;
         let wing = person.nose_width + 0.035;
         let spots = [
             pen.on(sign * wing, person.nose_y - 0.05, 0.04),
@@ -144,7 +148,7 @@ fn folds(pen: &mut Pen, person: &Identity, actions: &Actions, fold: Colour) {
                 pen.on(sign * (x + 0.085), y, 0.03),
                 pen.on(sign * (x + 0.05), y + 0.05, 0.03),
             ];
-            pen.line(&mark, 0.032, fold.alpha(0.8 * dimple));
+            pen.line(&mark, 0.04, fold.alpha(0.9 * dimple));
         }
         if actions.corner_down > 0.3 {
             let mark = [pen.on(sign * (x + 0.015), y + 0.02, 0.03), pen.on(sign * (x + 0.05), y + 0.12, 0.03)];

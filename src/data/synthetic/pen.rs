@@ -1,8 +1,8 @@
 //! Drawing on a turned head: smooth curves through points of the face, in its own coordinates.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient, Shader,
-    SpreadMode, Stroke, Transform,
+    Color, FillRule, GradientStop, LineCap, LineJoin, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point,
+    RadialGradient, Rect, Shader, SpreadMode, Stroke, Transform,
 };
 
 /// Red, green, blue in [0, 1], and opacity.
@@ -137,6 +137,17 @@ impl Pen {
             path.close();
         }
         path.finish()
+    }
+
+    /// Fills the picture with a gradient from its upper to its lower edge.
+    pub(super) fn wall(&mut self, upper: Colour, lower: Colour) {
+        let stops = vec![GradientStop::new(0.0, upper.skia()), GradientStop::new(1.0, lower.skia())];
+        let (from, to) = (Point::from_xy(0.0, 0.0), Point::from_xy(0.0, self.size));
+        let shader = LinearGradient::new(from, to, stops, SpreadMode::Pad, Transform::identity());
+        let paint = Paint { shader: shader.unwrap_or(Shader::SolidColor(upper.skia())), ..Paint::default() };
+        if let Some(all) = Rect::from_xywh(0.0, 0.0, self.size, self.size) {
+            self.pixmap.fill_rect(all, &paint, Transform::identity(), None);
+        }
     }
 
     /// Straight lines through points given in pixels.

@@ -33,10 +33,10 @@ impl Scene {
     /// Draws the circumstances of a picture.
     pub(super) fn draw(rng: &mut Rng) -> Self {
         let pose = Pose {
-            yaw: bounded(rng, 0.20, 0.42),
+            yaw: bounded(rng, 0.16, 0.34),
             pitch: bounded(rng, 0.10, 0.22),
-            roll: bounded(rng, 0.10, 0.26),
-            scale: rng.range(0.39, 0.46) as f32,
+            roll: bounded(rng, 0.09, 0.24),
+            scale: rng.range(0.405, 0.465) as f32,
             centre: [0.5 + bounded(rng, 0.025, 0.055), 0.51 + bounded(rng, 0.025, 0.055)],
         };
         let gaze = [rng.range(-1.0, 1.0) as f32, rng.range(-0.8, 0.8) as f32];
@@ -50,13 +50,13 @@ impl Scene {
             light,
             cover,
             slope: rng.range(0.05, 0.42) as f32,
-            exposure: rng.range(0.72, 1.16) as f32,
-            contrast: rng.range(0.78, 1.18) as f32,
+            exposure: rng.range(0.88, 1.20) as f32,
+            contrast: rng.range(0.92, 1.22) as f32,
             gamma: rng.range(0.85, 1.2) as f32,
             cast,
             colour: if rng.chance(0.12) { 0.0 } else { rng.range(0.7, 1.1) as f32 },
-            blur: rng.range(-0.004, 0.010).max(0.0) as f32,
-            noise: rng.range(0.004, 0.035) as f32,
+            blur: rng.range(-0.005, 0.008).max(0.0) as f32,
+            noise: rng.range(0.003, 0.021) as f32,
             rng: rng.clone(),
         }
     }
@@ -67,11 +67,11 @@ impl Scene {
         let place = [rng.uniform() as f32, rng.uniform() as f32];
         let colour = any_colour(rng);
         match rng.uniform() {
-            p if p < 0.04 => Some(Cover::Hand(side)),
-            p if p < 0.08 => Some(Cover::Lock(side)),
-            p if p < 0.12 => Some(Cover::Corner(place, colour)),
-            p if p < 0.155 => Some(Cover::Caption(place[0], colour)),
-            p if p < 0.17 => Some(Cover::Mask),
+            p if p < 0.035 => Some(Cover::Hand(side)),
+            p if p < 0.07 => Some(Cover::Lock(side)),
+            p if p < 0.11 => Some(Cover::Corner(place, colour)),
+            p if p < 0.145 => Some(Cover::Caption(place[0], colour)),
+            p if p < 0.16 => Some(Cover::Mask),
             _ => None,
         }
     }
@@ -82,12 +82,7 @@ impl Scene {
         let size = pen.size;
         let wall = any_colour(&mut rng);
         let floor = any_colour(&mut rng).mix(wall, 0.5);
-        let bands = 8;
-        for band in 0..bands {
-            let part = band as f32 / (bands - 1) as f32;
-            let (top, bottom) = (size * band as f32 / bands as f32, size * (band + 1) as f32 / bands as f32 + 1.0);
-            pen.polygon(&[[0.0, top], [size, top], [size, bottom], [0.0, bottom]], wall.mix(floor, part));
-        }
+        pen.wall(wall, floor);
         for _ in 0..rng.below(8) {
             let colour = any_colour(&mut rng).mix(wall, 0.4).alpha(rng.range(0.35, 1.0) as f32);
             let mut along = || rng.range(-0.1, 1.1) as f32 * size;
@@ -131,9 +126,9 @@ impl Scene {
             let grey = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
             // One draw is enough for the three channels' noise: a triangle of two 10-bit numbers each.
             let bits = rng.next_u64();
-            for channel in 0..3 {
-                let value = grey + (pixel[channel] - grey) * self.colour;
-                let cast = 1.0 + (self.cast[channel] - 1.0) * self.colour.min(1.0);
+            for (channel, (value, cast)) in pixel.iter().zip(self.cast).enumerate() {
+                let value = grey + (value - grey) * self.colour;
+                let cast = 1.0 + (cast - 1.0) * self.colour.min(1.0);
                 let lit = (value * light * cast).max(0.0);
                 // A cheap stand-in for lit^gamma, exact at 0 and 1.
                 let toned = lit + (self.gamma - 1.0) * lit * (lit - 1.0).min(0.0);
@@ -152,10 +147,10 @@ fn bounded(rng: &mut Rng, deviation: f64, limit: f64) -> f32 {
     (rng.normal() * deviation).clamp(-limit, limit) as f32
 }
 
-/// Any colour, more often a dull one.
+/// Any colour, none of them shrill.
 fn any_colour(rng: &mut Rng) -> Colour {
-    let grey = rng.range(0.08, 0.92) as f32;
-    let mut tint = || rng.range(-0.22, 0.22) as f32;
+    let grey = rng.range(0.15, 0.88) as f32;
+    let mut tint = || rng.range(-0.13, 0.13) as f32;
     Colour { rgb: [grey + tint(), grey + tint(), grey + tint()].map(|value| value.clamp(0.0, 1.0)), alpha: 1.0 }
 }
 

@@ -1,1 +1,256 @@
-//! GPU executor.
+//! GPU executor: WGSL compute shaders through wgpu.
+//!
+//! A graph is compiled to a list of dispatches with their bind groups; a run encodes them into one compute pass and
+//! submits it, and makes nothing. Tensors are row-major [N, C, H, W] in f32.
+
+mod activation;
+mod adapter;
+mod batch_norm;
+mod channel_attention;
+mod channel_gate;
+mod concat;
+mod conv2d;
+mod cross_entropy;
+mod determinant;
+mod device;
+mod global_pool;
+mod inspect;
+mod lower;
+mod memory;
+mod multiply;
+mod partial_sums;
+mod pool2d;
+mod program;
+mod readback;
+mod sgd;
+mod shader;
+mod similarity;
+mod spatial_gate;
+mod weighted_sum;
+
+pub use adapter::{AdapterReport, Selector, adapters};
+pub use shader::{Shader, shaders};
+
+use self::{
+    device::Gpu,
+    lower::Lower,
+    memory::{Variables, View},
+    program::Compiled,
+    readback::Readback,
+    shader::Params,
+};
+use super::{DeviceInfo, Executor, OpTime, Program, Stats};
+use crate::{
+    Result,
+    graph::{Graph, Node, plan::Plan},
+    ops::{Op, TensorId, shape_error},
+};
+
+/// Runs programs on a GPU adapter.
+pub struct GpuExecutor {
+    gpu: Gpu,
+    variables: Variables,
+    programs: Vec<Compiled>,
+    readback: Readback,
+}
+
+impl GpuExecutor {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where none fits or it gives no device.
+    pub fn new(selector: &Selector) -> Result<Self> {
+        Self::with_binding_limit(selector, None)
+    }
+
+    /// Opens an adapter; no dispatch sees more than `max_binding` bytes of a tensor at once. Larger tensors are split
+    /// by image. Without a limit the device's own holds.
+    ///
+    /// # Errors
+    /// See [`GpuExecutor::new`].
+    pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
+        pollster::block_on(Self::open(selector, max_binding))
+    }
+
+    /// Opens an adapter where waiting is not allowed, such as in a browser.
+    ///
+    /// # Errors
+    /// See [`GpuExecutor::new`].
+    pub async fn open(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
+        let gpu = adapter::open(selector, max_binding).await?;
+        Ok(Self { gpu, variables: Variables::default(), programs: Vec::new(), readback: Readback::default() })
+    }
+
+    fn program(&self, program: Program) -> Result<&Compiled> {
+        let cleared = || self.gpu.error("the program was compiled before the executor was cleared");
+        self.programs.get(program.0).ok_or_else(cleared)
+    }
+
+    /// A tensor of a program that can be read or written.
+    fn tensor(&self, program: Program, tensor: TensorId) -> Result<View> {
+        let program = self.program(program)?;
+        program.tensors.view(tensor).cloned().ok_or_else(|| {
+            let found = format!("{}, which no op uses", program.graph.tensor(tensor).name);
+            shape_error("compile", "a tensor that the program has", found, "mark it as an output")
+        })
+    }
+
+    fn variable(&self, name: &str) -> Result<View> {
+        self.variables.view(name).ok_or_else(|| {
+            shape_error("variable", "the name of a variable of a compiled program", name, "compile the graph first")
+        })
+    }
+
+    fn upload(&self, name: &str, view: &View, values: &[f32]) -> Result<()> {
+        if values.len() != view.elements {
+            let expected = format!("{} values for {name}", view.elements);
+            return Err(shape_error("write", expected, values.len(), "give a value for each element"));
+        }
+        self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
+        self.gpu.check()
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn device(&self) -> &DeviceInfo {
+        &self.gpu.info
+    }
+
+    fn compile(&mut self, graph: &Graph) -> Result<Program> {
+        self.gpu.check()?;
+        let plan = Plan::new(graph);
+        self.variables.declare(&mut self.gpu, graph, &plan)?;
+        let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, &plan)?;
+        self.programs.push(compiled);
+        let outputs = graph.outputs().iter().map(|&id| 4 * graph.tensor(id).shape.elements() as u64);
+        self.readback.reserve(&mut self.gpu, outputs.max().unwrap_or(0))?;
+        Ok(Program(self.programs.len() - 1))
+    }
+
+    fn clear(&mut self) {
+        self.programs.clear();
+        self.variables = Variables::default();
+    }
+
+    fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
+        let view = self.tensor(program, tensor)?;
+        self.upload(&self.program(program)?.graph.tensor(tensor).name, &view, values)
+    }
+
+    fn run(&mut self, program: Program) -> Result<()> {
+        self.gpu.check()?;
+        let compiled = self.program(program)?;
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            compiled.encode(&self.gpu, &mut pass, 0..compiled.len());
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check()
+    }
+
+    fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
+        let view = self.tensor(program, tensor)?;
+        self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn synchronize(&mut self) -> Result<()> {
+        self.gpu.wait()
+    }
+
+    fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.upload(name, &self.variable(name)?, values)
+    }
+
+    fn read_variable(&mut self, name: &str) -> Result<Vec<f32>> {
+        let view = self.variable(name)?;
+        self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn first_not_finite(&mut self, program: Program) -> Result<Option<String>> {
+        self.find_not_finite(program)
+    }
+
+    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>> {
+        self.time_ops(program)
+    }
+
+    fn stats(&self, program: Program) -> Stats {
+        let mut stats = Stats { resources_created: self.gpu.created, ..Stats::default() };
+        if let Ok(compiled) = self.program(program) {
+            (stats.dispatches, stats.dispatches_by_op) = compiled.counts();
+            stats.bytes = compiled.tensors.bytes + self.variables.bytes();
+        }
+        stats
+    }
+}
+
+/// Appends the dispatches of one op.
+fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
+    match &node.op {
+        Op::Activation(op) => activation::forward(cx, node, op.function),
+        Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
+        Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
+        Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
+        Op::ChannelAttention(op) => channel_attention::forward(cx, node, op.groups),
+        Op::ChannelAttentionGrad(op) => channel_attention::grad(cx, node, op.groups),
+        Op::ChannelGate(op) => channel_gate::forward(cx, node, op.groups),
+        Op::ChannelGateGrad(op) => channel_gate::grad(cx, node, op.groups),
+        Op::Concat(op) => concat::forward(cx, node, *op),
+        Op::Conv2d(op) => conv2d::forward(cx, node, *op),
+        Op::Conv2dGradInput(op) => conv2d::grad_input(cx, node, *op),
+        Op::Conv2dGradWeight(op) => conv2d::grad_weight(cx, node, *op),
+        Op::CrossEntropy(_) => cross_entropy::forward(cx, node),
+        Op::CrossEntropyGrad(_) => cross_entropy::grad(cx, node),
+        Op::Determinant(op) => determinant::forward(cx, node, op.objective),
+        Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
+        Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
+        Op::Multiply(_) => multiply::forward(cx, node),
+        Op::Pool2d(op) => pool2d::forward(cx, node, *op),
+        Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
+        Op::Sgd(op) => sgd::forward(cx, node, op),
+        Op::Similarity(op) => similarity::forward(cx, node, *op),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::Slice(op) => concat::slice(cx, node, *op),
+        Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
+        Op::SpatialGate(op) => spatial_gate::forward(cx, node, op.groups),
+        Op::SpatialGateGrad(op) => spatial_gate::grad(cx, node, op.groups),
+        Op::WeightedSum(op) => weighted_sum::forward(cx, node, op),
+    }
+}
+
+/// The layout of every shader's parameters, by its name.
+static PARAMS: &[(&str, &[(&str, usize)])] = &[
+    layout::<activation::ActivationParams>(),
+    layout::<activation::ActivationGradParams>(),
+    layout::<batch_norm::BatchNormParams>(),
+    layout::<batch_norm::BatchNormGradParams>(),
+    layout::<channel_attention::ChannelAttentionParams>(),
+    layout::<channel_attention::ChannelAttentionGradParams>(),
+    layout::<channel_gate::ChannelGateParams>(),
+    layout::<channel_gate::ChannelGateGradParams>(),
+    layout::<concat::ConcatParams>(),
+    layout::<conv2d::Conv2dParams>(),
+    layout::<conv2d::Conv2dGradInputParams>(),
+    layout::<conv2d::Conv2dGradWeightParams>(),
+    layout::<cross_entropy::CrossEntropyParams>(),
+    layout::<cross_entropy::CrossEntropyGradParams>(),
+    layout::<determinant::DeterminantParams>(),
+    layout::<global_pool::GlobalPoolParams>(),
+    layout::<global_pool::GlobalPoolGradParams>(),
+    layout::<multiply::MultiplyParams>(),
+    layout::<partial_sums::PartialSumsParams>(),
+    layout::<pool2d::Pool2dParams>(),
+    layout::<pool2d::Pool2dGradParams>(),
+    layout::<sgd::SgdParams>(),
+    layout::<similarity::SimilarityParams>(),
+    layout::<similarity::SimilarityGradParams>(),
+    layout::<spatial_gate::SpatialGateParams>(),
+    layout::<spatial_gate::SpatialGateGradParams>(),
+    layout::<weighted_sum::WeightedSumParams>(),
+];
+
+const fn layout<P: Params>() -> (&'static str, &'static [(&'static str, usize)]) {
+    (P::SHADER, P::FIELDS)
+}

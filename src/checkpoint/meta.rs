@@ -1,0 +1,219 @@
+//! What a model file says about itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The format that this version writes and reads.
+pub const FORMAT: &str = "moue 1";
+
+/// Everything a reader needs to use the weights, and to know where they come from.
+///
+/// It holds no date and no host name, so that the same training gives the same file, bit for bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelMeta {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// The program that wrote the file, such as `moue 0.1.0`.
+    pub created_by: String,
+    /// The network, an object with at least `model`:
+    /// `{"model": "esr", "branches": 4, "width": 0.5, "size": 64, "attention": true}`.
+    pub architecture: Value,
+    /// The class names in the order of the logits.
+    pub classes: Vec<String>,
+    /// The edge of the square input image, in pixels.
+    pub size: usize,
+    /// How pixels become inputs.
+    pub normalisation: Normalisation,
+    /// The order of the three input channels.
+    pub colour: ColourOrder,
+    /// How the members were made to differ; none for a plain ensemble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversity: Option<DiversityMeta>,
+    /// What it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<TrainingData>,
+    /// What it reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ModelResult>,
+}
+
+/// The input is `(pixel − mean) / std` per channel, pixels in [0, 1], channels in the order of [`ColourOrder`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Subtracted first.
+    pub mean: [f32; 3],
+    /// Divided by; none is 0.
+    pub std: [f32; 3],
+}
+
+impl Default for Normalisation {
+    /// Pixels in [0, 1] as they are.
+    fn default() -> Self {
+        Self { mean: [0.0; 3], std: [1.0; 3] }
+    }
+}
+
+/// The order of the input's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColourOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red, as OpenCV reads images and the paper's released code trains on AffectNet and FER+.
+    Bgr,
+}
+
+impl std::fmt::Display for ColourOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        })
+    }
+}
+
+/// The diversity terms of the training loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DiversityMeta {
+    /// `paper` (unit diagonal, Eq. 1) or `released` (zero diagonal).
+    pub similarity: String,
+    /// `det`, `logdet` or `sum`.
+    pub objective: String,
+    /// γ of Eq. 1, as used, for each kind of map that was diversified: `spatial`, `channel`.
+    pub gamma: BTreeMap<String, f64>,
+}
+
+/// The training data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainingData {
+    /// The data set, such as `ferplus`; without the folder, which means nothing elsewhere.
+    pub source: String,
+    /// A hash of the images and labels used.
+    pub hash: String,
+    /// Images per split.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// The model's accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelResult {
+    /// The split it was measured on, such as `validation`.
+    pub split: String,
+    /// The share of images classified correctly, 0 to 1.
+    pub accuracy: f64,
+    /// The mean over classes of that share, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_accuracy: Option<f64>,
+    /// How many images it was measured on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u64>,
+}
+
+impl ModelMeta {
+    /// Metadata with the defaults (RGB, pixels in [0, 1]) and this version's name.
+    #[must_use]
+    pub fn new(architecture: Value, classes: Vec<String>, size: usize) -> Self {
+        Self {
+            format: FORMAT.into(),
+            created_by: concat!("moue ", env!("CARGO_PKG_VERSION")).into(),
+            architecture,
+            classes,
+            size,
+            normalisation: Normalisation::default(),
+            colour: ColourOrder::default(),
+            diversity: None,
+            data: None,
+            result: None,
+        }
+    }
+
+    /// The network's name, such as `esr`.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.architecture.get("model").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Checks that the metadata are complete and make sense; `path` is for the error only.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that lists no classes, names one twice, names no model, or has an impossible size or
+    /// normalisation.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        let wrong = |expected: &str, found: String| {
+            Err(Error::File {
+                path: path.into(),
+                expected: expected.into(),
+                found,
+                hint: "train the model again or use another file".into(),
+            })
+        };
+        if self.format != FORMAT {
+            return wrong(
+                &format!("the format `{FORMAT}`"),
+                format!("`{}`, written by {}", self.format, self.created_by),
+            );
+        }
+        if self.classes.len() < 2 {
+            return wrong("a list of at least two class names", format!("{} class names", self.classes.len()));
+        }
+        for (index, class) in self.classes.iter().enumerate() {
+            if class.trim().is_empty() {
+                return wrong("class names", format!("an empty name for class {index}"));
+            }
+            if self.classes[..index].contains(class) {
+                return wrong("every class once", format!("`{class}` twice"));
+            }
+        }
+        if self.model().is_empty() {
+            return wrong("an architecture that names its model", self.architecture.to_string());
+        }
+        if self.size == 0 {
+            return wrong("an image size of at least 1 pixel", "0".into());
+        }
+        let Normalisation { mean, std } = self.normalisation;
+        if !mean.iter().all(|v| v.is_finite()) || !std.iter().all(|v| v.is_finite() && *v > 0.0) {
+            return wrong("a finite mean and a positive std", format!("mean {mean:?}, std {std:?}"));
+        }
+        Ok(())
+    }
+
+    /// Checks that this is the architecture `expected`, key by key; `path` is for the error only.
+    ///
+    /// # Errors
+    /// [`Error::File`] that names every key that differs.
+    pub fn require_architecture(&self, path: &Path, expected: &Value) -> Result<()> {
+        if self.architecture == *expected {
+            return Ok(());
+        }
+        let empty = serde_json::Map::new();
+        let (have, want) = (self.architecture.as_object().unwrap_or(&empty), expected.as_object().unwrap_or(&empty));
+        let keys: std::collections::BTreeSet<&String> = have.keys().chain(want.keys()).collect();
+        let differing: Vec<_> = keys.into_iter().filter(|key| have.get(*key) != want.get(*key)).collect();
+        if differing.is_empty() && self.architecture.is_object() && expected.is_object() {
+            return Ok(());
+        }
+        let side = |map: &serde_json::Map<String, Value>| {
+            differing
+                .iter()
+                .map(|key| map.get(*key).map_or_else(|| format!("no {key}"), |value| format!("{key} {value}")))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        Err(Error::File {
+            path: path.into(),
+            expected: format!("a model with {}", side(want)),
+            found: side(have),
+            hint: "give the settings that the file was trained with, or another file".into(),
+        })
+    }
+}

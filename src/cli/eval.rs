@@ -1,0 +1,102 @@
+//! `moue eval`: a model on a data set.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Outcome, device, train::esr_of};
+use crate::{
+    Error, Result,
+    checkpoint::{self, Model, file_hash, load_model},
+    data::{ColourOrder, Dataset, Normalise, Spec},
+    train::{
+        Evaluation,
+        evaluate::{Inputs, evaluate},
+        session::Evaluator,
+    },
+    verify::Precision,
+};
+
+/// Arguments of `moue eval`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file.
+    #[arg(long)]
+    model: PathBuf,
+    /// ferplus:DIR, folder:DIR or synthetic.
+    #[arg(long)]
+    data: Spec,
+    /// The split: train, valid or test.
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// Images of a batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    #[arg(long, default_value = "auto")]
+    device: device::Choice,
+    /// Threads of the processor; all by default.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// How the images of a model become its inputs.
+pub(super) fn inputs(model: &Model, batch: usize) -> Inputs {
+    let checkpoint::Normalisation { mean, std } = model.meta.normalisation;
+    let plain = mean == [0.0; 3] && std == [1.0; 3];
+    Inputs {
+        batch,
+        size: model.meta.size,
+        normalise: (!plain).then_some(Normalise { mean, std }),
+        order: match model.meta.colour {
+            checkpoint::ColourOrder::Rgb => ColourOrder::Rgb,
+            checkpoint::ColourOrder::Bgr => ColourOrder::Bgr,
+        },
+    }
+}
+
+fn check_classes(model: &Model, data: &Dataset) -> Result<()> {
+    if model.meta.classes == data.classes {
+        return Ok(());
+    }
+    Err(Error::Data {
+        what: format!("the classes of {}", data.source),
+        expected: format!("the model's, {}", model.meta.classes.join(", ")),
+        found: data.classes.join(", "),
+        hint: "use data with the model's classes in the model's order".into(),
+    })
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let model = load_model(&args.model)?;
+    let hash = file_hash(&args.model)?;
+    eprintln!("model: {}, sha256 {hash}", args.model.display());
+    let esr = esr_of(&model.meta.architecture, model.meta.classes.len(), &args.model)?;
+    let data = args.data.load_splits(&[&args.split])?;
+    check_classes(&model, &data)?;
+    let samples = &data.split(&args.split)?.samples;
+    let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
+    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, args.batch, &model.tensors)?;
+    let inputs = inputs(&model, args.batch);
+    let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;
+    let votes = predictions.vote(predictions.branches);
+    let evaluation = Evaluation::from_predictions(&predictions.labels, &votes, &data.classes)?;
+    let mean_accuracy = predictions.accuracy(&predictions.mean(predictions.branches));
+    println!(
+        "accuracy {:.4} by vote, {mean_accuracy:.4} by mean probability; balanced {:.4}; {} images",
+        evaluation.accuracy, evaluation.balanced_accuracy, evaluation.images
+    );
+    for class in &evaluation.per_class {
+        let recall = class.recall.map_or("–".into(), |recall| format!("{recall:.4}"));
+        println!("  {:<12} {recall:>7}  ({} images)", class.class, class.images);
+    }
+    let branches = predictions.branch_accuracy();
+    println!("branches: {}", branches.iter().map(|a| format!("{a:.4}")).collect::<Vec<_>>().join("  "));
+    Ok(Outcome::passed(json!({
+        "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
+        "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
+        "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split,
+        "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
+    })))
+}

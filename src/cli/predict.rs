@@ -1,0 +1,117 @@
+//! `moue predict`: the probabilities of images.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Outcome, device, eval::inputs, train::esr_of};
+use crate::{
+    Error, Result,
+    checkpoint::load_model,
+    data::{Image, Transform},
+    train::{
+        evaluate::{largest, softmax},
+        majority_vote,
+        session::Evaluator,
+    },
+    verify::Precision,
+};
+
+/// Arguments of `moue predict`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file.
+    #[arg(long)]
+    model: PathBuf,
+    /// Images of faces, cut to the face.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// A table instead of text: image, prediction, then the ensemble's and each branch's probabilities.
+    #[arg(long)]
+    csv: bool,
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    #[arg(long, default_value = "auto")]
+    device: device::Choice,
+    /// Threads of the processor; all by default.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+struct Prediction {
+    class: usize,
+    ensemble: Vec<f32>,
+    branches: Vec<Vec<f32>>,
+}
+
+fn prediction(logits: &[f32], classes: usize) -> Prediction {
+    let branches: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();
+    let mean = |class: usize| branches.iter().map(|branch| branch[class]).sum::<f32>() / branches.len() as f32;
+    let ensemble = (0..classes).map(mean).collect();
+    let class = majority_vote(branches.iter().map(|branch| largest(branch)), classes);
+    Prediction { class, ensemble, branches }
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let model = load_model(&args.model)?;
+    let classes = &model.meta.classes;
+    let esr = esr_of(&model.meta.architecture, classes.len(), &args.model)?;
+    let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
+    let inputs = inputs(&model, 1);
+    let transform = Transform { size: inputs.size, normalise: inputs.normalise, order: inputs.order };
+    let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
+    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, 1, &model.tensors)?;
+    let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];
+    let mut predictions = Vec::new();
+    for image in &images {
+        transform.evaluate(image, &mut pixels)?;
+        predictions.push(prediction(&evaluator.answer(&pixels)?.logits, classes.len()));
+    }
+    if args.csv {
+        print_csv(args, classes, esr.branches, &predictions)?;
+    } else {
+        print_text(args, classes, &predictions);
+    }
+    let named = |values: &[f32]| -> serde_json::Map<String, serde_json::Value> {
+        classes.iter().cloned().zip(values.iter().map(|p| json!(p))).collect()
+    };
+    let json: Vec<_> = args
+        .images
+        .iter()
+        .zip(&predictions)
+        .map(|(path, prediction)| {
+            json!({
+                "image": path, "prediction": classes[prediction.class], "probabilities": named(&prediction.ensemble),
+                "branches": prediction.branches.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    Ok(Outcome::passed(json!({"images": json, "device": opened.name()})))
+}
+
+fn print_text(args: &Args, classes: &[String], predictions: &[Prediction]) {
+    for (path, prediction) in args.images.iter().zip(predictions) {
+        println!("{}: {}", path.display(), classes[prediction.class]);
+        for (k, class) in classes.iter().enumerate() {
+            let branches: Vec<_> = prediction.branches.iter().map(|branch| format!("{:.3}", branch[k])).collect();
+            println!("  {class:<12} {:.3}   branches {}", prediction.ensemble[k], branches.join(" "));
+        }
+    }
+}
+
+fn print_csv(args: &Args, classes: &[String], branches: usize, predictions: &[Prediction]) -> Result<()> {
+    let failed = |error: csv::Error| {
+        Error::io("standard output", "writing the table", std::io::Error::other(error), "check where it goes")
+    };
+    let mut table = csv::Writer::from_writer(std::io::stdout().lock());
+    let mut header = vec!["image".to_owned(), "prediction".to_owned()];
+    header.extend(classes.iter().cloned());
+    header.extend((0..branches).flat_map(|b| classes.iter().map(move |class| format!("branch{b}.{class}"))));
+    table.write_record(&header).map_err(failed)?;
+    for (path, prediction) in args.images.iter().zip(predictions) {
+        let mut row = vec![path.display().to_string(), classes[prediction.class].clone()];
+        row.extend(prediction.ensemble.iter().chain(prediction.branches.iter().flatten()).map(f32::to_string));
+        table.write_record(&row).map_err(failed)?;
+    }
+    table.flush().map_err(|error| Error::io("standard output", "writing the table", error, "check where it goes"))
+}

@@ -1,0 +1,65 @@
+//! Progress on stderr: a bar on a terminal, a line an epoch elsewhere.
+
+use std::{io::IsTerminal, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::train::trainer::{EpochRecord, StepRecord};
+
+/// The progress of a training.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    epochs: usize,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len}  {msg}  {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self { bar, epochs: 0 }
+    }
+
+    pub(super) fn stage(&mut self, number: usize, epochs: usize, branches: usize) {
+        self.epochs = epochs;
+        if number > 0 {
+            self.line(&format!("stage {}: {branches} branches, {epochs} epochs", number + 1));
+        }
+    }
+
+    pub(super) fn step(&mut self, record: &StepRecord<'_>, images_per_s: f64) {
+        let sums = &record.state.sums;
+        self.bar.set_prefix(format!("epoch {}/{}", record.state.epoch + 1, self.epochs));
+        self.bar.set_length((record.steps * self.epochs) as u64);
+        self.bar.set_position((record.state.epoch * record.steps + record.state.step + 1) as u64);
+        self.bar.set_message(format!(
+            "loss {:.3}  accuracy {:.3}  {images_per_s:.0} images/s",
+            sums.loss / sums.steps.max(1) as f64,
+            sums.hits / sums.images.max(1) as f64,
+        ));
+    }
+
+    pub(super) fn epoch(&mut self, record: &EpochRecord<'_>) {
+        self.line(&format!(
+            "epoch {:>3}/{}  loss {:.4}  train {:.4}  validation {:.4}  lr {:.2e}  {:.0} images/s",
+            record.state.epoch,
+            self.epochs,
+            record.train_loss,
+            record.train_accuracy,
+            record.accuracy,
+            record.lr,
+            record.images as f64 / record.seconds.max(1e-9),
+        ));
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+    }
+}

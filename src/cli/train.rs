@@ -1,0 +1,245 @@
+//! `moue train`: trains a network and leaves a run folder.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde_json::json;
+
+use super::{Outcome, device, progress::Progress, recorder::Recorder};
+use crate::{
+    Error, Result,
+    checkpoint::{TrainingData, load_model},
+    data::{Augment, ColourOrder, Dataset, Spec},
+    diversity::{Diversity, LOGDET_EPS},
+    models::EsrSpec,
+    nn::variables::Tensors,
+    ops::Objective,
+    train::{
+        Evaluation, RunFolder, RunStart, Status, Summary, TrainConfig, TrainOptions,
+        choices::{self, ObjectiveKind, Protocol, Schedule, SimilarityKind},
+        evaluate::{Inputs, evaluate},
+        schedule::{LrSchedule, Plan},
+        session::{Evaluator, SessionSpec},
+        trainer::{Gamma, Settings, Start, fresh, train},
+    },
+    verify::Precision,
+};
+
+/// Arguments of `moue train`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A TOML file whose keys have the flags' names; flags win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: TrainOptions,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let resumed = args.options.resume.as_deref().map(RunFolder::locate).transpose()?;
+    let config = match &resumed {
+        Some(folder) => TrainConfig::resumed(&folder.join("config.toml"), &args.options)?,
+        None => {
+            let file = args.config.as_deref().map(TrainOptions::load).transpose()?.unwrap_or_default();
+            TrainConfig::resolve(&file, &args.options)?
+        }
+    };
+    let (data, validation) = load(&config)?;
+    let settings = settings(&config, data.classes.len())?;
+    let threads = (config.threads > 0).then_some(config.threads);
+    let choice: device::Choice = config.device.to_string().parse()?;
+    let mut opened = device::open(&choice, Precision::F32, threads)?;
+    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+
+    let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
+    let begin = RunStart {
+        device: opened.name(),
+        adapter: json!({"kind": opened.executor.device().kind, "reason": opened.reason}),
+        data: TrainingData { source: config.data_name().to_owned(), hash: data.hash.clone(), counts },
+        classes: data.classes.clone(),
+        parameters: parameters(&fresh(&settings.session.esr, 0)?),
+        command: std::env::args().collect(),
+    };
+    let (folder, start) = match &resumed {
+        Some(folder) => resume(folder, &config, &begin)?,
+        None => (RunFolder::create(&config, &begin)?, Start::default()),
+    };
+    eprintln!("run folder: {}", folder.path().display());
+    let mut recorder = Recorder::new(folder, Progress::new(), &config, &begin, interrupt());
+    let trained = train(
+        opened.executor.as_mut(),
+        &settings,
+        &data.split("train")?.samples,
+        &data.split(validation)?.samples,
+        start,
+        &mut recorder,
+    );
+    let state = match trained {
+        Ok(state) => state,
+        Err(error) => {
+            let status = if matches!(error, Error::Interrupted { .. }) { Status::Interrupted } else { Status::Failed };
+            recorder.into_folder().stop(status)?;
+            return Err(error);
+        }
+    };
+    let (best_accuracy, best_epoch) = state.best.unwrap_or((0.0, 0));
+    let mut folder = recorder.into_folder();
+    let best = load_model(&folder.best())?;
+    let esr = esr_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
+    let inputs = Inputs { batch: settings.session.batch, ..settings.inputs.clone() };
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, inputs.batch, &best.tensors)?;
+    let samples = &data.split(validation)?.samples;
+    let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;
+    let votes = predictions.vote(predictions.branches);
+    let summary = Summary {
+        best_val_accuracy: best_accuracy,
+        best_epoch,
+        epochs: state.epochs_done,
+        seconds: state.seconds,
+        images_per_s: state.images as f64 / state.seconds.max(1e-9),
+        device: begin.device.clone(),
+        parameters: parameters(&best.tensors),
+        split: validation.to_owned(),
+        evaluation: Some(Evaluation::from_predictions(&predictions.labels, &votes, &data.classes)?),
+        branch_accuracy: predictions.branch_accuracy(),
+        ..Summary::default()
+    };
+    folder.finish(&summary, &best.meta)?;
+    println!(
+        "best validation accuracy {best_accuracy:.4} in epoch {best_epoch} of {}; {:.0} images/s; {}",
+        state.epochs_done,
+        summary.images_per_s,
+        folder.path().display()
+    );
+    let json = json!({
+        "run": folder.path(), "best_val_accuracy": best_accuracy, "epochs": state.epochs_done,
+        "seconds": summary.seconds, "images_per_s": summary.images_per_s, "device": summary.device,
+    });
+    Ok(Outcome::passed(json))
+}
+
+/// The data with a validation split, and the split that chooses the best epoch.
+fn load(config: &TrainConfig) -> Result<(Dataset, &'static str)> {
+    let spec: Spec = config.data.parse()?;
+    match config.protocol {
+        Protocol::Clean => {
+            let mut data = spec.load_splits(&["train", "valid"])?;
+            data.split_validation(config.validation, config.seed)?;
+            Ok((data, "valid"))
+        }
+        Protocol::Released => Ok((spec.load_splits(&["train", "test"])?, "test")),
+    }
+}
+
+fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
+    let esr = EsrSpec {
+        branches: config.branches,
+        width: config.width,
+        size: config.size,
+        classes,
+        attention: config.attention,
+    };
+    esr.validate()?;
+    let diversity = Diversity {
+        spatial: config.attention && config.spatial_diversity,
+        channel: config.attention && config.channel_diversity,
+        released: config.similarity == SimilarityKind::Released,
+        objective: match config.objective {
+            ObjectiveKind::Det => Objective::Det,
+            ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
+            ObjectiveKind::Sum => Objective::Sum,
+        },
+    };
+    let session =
+        SessionSpec { esr, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
+    Ok(Settings {
+        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: ColourOrder::Rgb },
+        session,
+        gamma: match config.gamma {
+            choices::Gamma::Auto => Gamma::Auto,
+            choices::Gamma::Value(value) => Gamma::Value(value),
+        },
+        plan: match config.schedule {
+            Schedule::Joint => Plan::Joint,
+            Schedule::Progressive => Plan::Progressive,
+            Schedule::FineTune => Plan::FineTune,
+        },
+        epochs: config.epochs,
+        stage_epochs: config.stage_epochs,
+        lr: config.lr,
+        lr_old: config.lr_old,
+        weight_decay: config.weight_decay,
+        lr_schedule: match config.lr_schedule {
+            choices::LrSchedule::Constant => LrSchedule::Constant,
+            choices::LrSchedule::Step => LrSchedule::Step { every: config.step_size, gamma: config.step_gamma },
+            choices::LrSchedule::Cosine => LrSchedule::Cosine,
+            choices::LrSchedule::OneCycle => LrSchedule::OneCycle,
+        },
+        warmup: config.warmup,
+        augment: config.augment.parse::<Augment>()?,
+        targets: match config.targets {
+            choices::Targets::Hard => crate::data::Targets::Hard,
+            choices::Targets::Votes => crate::data::Targets::Votes,
+        },
+        mixup: config.mixup,
+        limit_per_class: (config.limit_per_class > 0).then_some(config.limit_per_class),
+        early_stop: (config.early_stop > 0).then_some(config.early_stop),
+        seed: config.seed,
+        read_every: config.read_every,
+    })
+}
+
+fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> Result<(RunFolder, Start)> {
+    let (folder, saved) = RunFolder::resume(folder, config, begin)?;
+    let state = serde_json::from_value(saved.state).map_err(|error| Error::File {
+        path: folder.last(),
+        expected: "the state of a training by this version".into(),
+        found: error.to_string(),
+        hint: "start a new run, or resume with the version that began it".into(),
+    })?;
+    let stage_best = folder.path().join("checkpoints").join(super::recorder::STAGE_BEST);
+    let stage_best = if stage_best.exists() { Some(load_model(&stage_best)?.tensors) } else { None };
+    Ok((folder, Start { state, tensors: saved.model.tensors, momenta: saved.momenta, stage_best }))
+}
+
+/// The network that a model file describes.
+///
+/// # Errors
+/// [`Error::File`] where the description is not of an ESR.
+pub(super) fn esr_of(architecture: &serde_json::Value, classes: usize, path: &std::path::Path) -> Result<EsrSpec> {
+    let mut value = architecture.clone();
+    let model = value.as_object_mut().and_then(|object| object.remove("model"));
+    value["classes"] = classes.into();
+    let esr = serde_json::from_value::<EsrSpec>(value).ok().filter(|_| model.as_ref().is_some_and(|m| m == "esr"));
+    esr.ok_or_else(|| Error::File {
+        path: path.to_owned(),
+        expected: "the architecture of an `esr` with branches, width, size, attention".into(),
+        found: architecture.to_string(),
+        hint: "use a model file written by this version".into(),
+    })
+}
+
+fn parameters(tensors: &Tensors) -> usize {
+    tensors.iter().filter(|(name, _)| !name.contains("running_")).map(|(_, (_, values))| values.len()).sum()
+}
+
+/// A flag that Ctrl-C sets; the second one ends the process at once.
+fn interrupt() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&flag);
+    let installed = ctrlc::set_handler(move || {
+        if set.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; once more to stop at once without saving");
+    });
+    if let Err(error) = installed {
+        eprintln!("Ctrl-C will not save: {error}");
+    }
+    flag
+}

@@ -1,0 +1,75 @@
+//! CBAM's channel gate.
+
+use super::{
+    global_pool::lanes_for,
+    lower::Lower,
+    shader::{Kernel, folded, params},
+};
+use crate::{Result, graph::Node};
+
+params!(ChannelGateParams for "channel_gate" {
+    images: u32, groups: u32, channels: u32, plane: u32, first_image: u32,
+    x_at: u32, y_at: u32, pooled_at: u32, largest_at: u32,
+});
+params!(ChannelGateGradParams for "channel_gate_grad" {
+    maps: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
+    dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32,
+});
+
+pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()> {
+    let (x, a) = (node.inputs[0], node.inputs[1]);
+    let (y, pooled, largest) = (node.outputs[0], node.outputs[1], node.outputs[2]);
+    let [n, c, h, w] = cx.nchw(x);
+    for images in cx.image_chunks(&[x, y, pooled], n)? {
+        let (bound_x, x_at) = cx.read_images(x, n, &images);
+        let (bound_y, y_at) = cx.write_images(y, n, &images);
+        let (bound_pooled, pooled_at) = cx.write_images(pooled, n, &images);
+        let (bound_largest, largest_at) = cx.write_images(largest, n, &images);
+        let params = ChannelGateParams {
+            images: images.len() as u32,
+            groups: groups as u32,
+            channels: (c / groups) as u32,
+            plane: (h * w) as u32,
+            first_image: images.start as u32,
+            x_at,
+            y_at,
+            pooled_at,
+            largest_at,
+        };
+        let operands = vec![bound_x, cx.read(a), bound_y, bound_pooled, bound_largest];
+        let pixels = images.len() * groups * h * w;
+        cx.dispatch(Kernel::new("channel_gate", "main"), params, operands, folded(pixels.div_ceil(32)))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()> {
+    let [dy, dpooled, largest, x, a] = node.inputs[..] else { unreachable!("invariant: five inputs") };
+    let (dx, da) = (node.outputs[0], node.outputs[1]);
+    let [n, c, h, w] = cx.nchw(x);
+    let lanes = lanes_for(h * w);
+    for images in cx.image_chunks(&[dy, dpooled, x, dx], n)? {
+        let (bound_dy, dy_at) = cx.read_images(dy, n, &images);
+        let (bound_dpooled, dpooled_at) = cx.read_images(dpooled, n, &images);
+        let (bound_largest, largest_at) = cx.read_images(largest, n, &images);
+        let (bound_x, x_at) = cx.read_images(x, n, &images);
+        let (bound_dx, dx_at) = cx.write_images(dx, n, &images);
+        let maps = images.len() * c;
+        let params = ChannelGateGradParams {
+            maps: maps as u32,
+            channels: (c / groups) as u32,
+            plane: (h * w) as u32,
+            lanes: lanes as u32,
+            first_map: (images.start * c) as u32,
+            dy_at,
+            dpooled_at,
+            largest_at,
+            x_at,
+            dx_at,
+        };
+        let operands = vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), bound_dx, cx.write(da)];
+        let workgroups = folded(maps.div_ceil(256 / lanes));
+        cx.dispatch(Kernel::new("channel_gate_grad", "main"), params, operands, workgroups)?;
+    }
+    Ok(())
+}

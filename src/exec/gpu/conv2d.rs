@@ -1,0 +1,226 @@
+//! Convolution and its gradients: tiled implicit matrix products, or one element an invocation for few channels.
+
+use super::{
+    lower::Lower,
+    memory::ALIGNMENT,
+    partial_sums,
+    shader::{Kernel, folded, one_each, params},
+};
+use crate::{
+    Result,
+    graph::Node,
+    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight},
+};
+
+params!(Conv2dParams for "conv2d" {
+    images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
+    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32, x_at: u32, y_at: u32,
+});
+params!(Conv2dGradInputParams for "conv2d_grad_input" {
+    images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
+    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, row_tiles: u32, dy_at: u32, dx_at: u32,
+});
+params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
+    images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
+    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, column_tiles: u32,
+    split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
+});
+
+/// Side of an output tile.
+const TILE: usize = 64;
+/// Rows of a group up to which a tile would be mostly empty.
+const FEW_ROWS: usize = 8;
+/// Workgroups that keep a GPU busy: weight gradients are split until there are as many.
+const ENOUGH: usize = 512;
+/// The least pixels of a split, and the most splits.
+const LEAST_PIXELS: usize = 256;
+const MOST_SPLITS: usize = 128;
+
+/// The sizes of a convolution.
+struct Sizes {
+    n: usize,
+    /// Input and output channels of a group.
+    inputs: usize,
+    outputs: usize,
+    input: [usize; 2],
+    output: [usize; 2],
+    kernel: [usize; 2],
+}
+
+impl Sizes {
+    fn new(conv: Conv2d, x: [usize; 4], y: [usize; 4], kernel: [usize; 2]) -> Self {
+        Self {
+            n: x[0],
+            inputs: x[1] / conv.groups,
+            outputs: y[1] / conv.groups,
+            input: [x[2], x[3]],
+            output: [y[2], y[3]],
+            kernel,
+        }
+    }
+
+    fn pixels_in(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    fn pixels_out(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+}
+
+/// The grid of a tiled product, and how many tiles cover a group's rows.
+fn tiles(columns: usize, rows: usize, groups: usize) -> ([u32; 3], u32) {
+    let row_tiles = rows.div_ceil(TILE);
+    let [x, y, _] = folded(columns.div_ceil(TILE));
+    ([x, y, (groups * row_tiles) as u32], row_tiles as u32)
+}
+
+pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, conv: Conv2d) -> Result<()> {
+    let (x, weight, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let [_, _, kh, kw] = cx.nchw(weight);
+    let s = Sizes::new(conv, cx.nchw(x), cx.nchw(y), [kh, kw]);
+    for images in cx.image_chunks(&[x, y], s.n)? {
+        let (bound_x, x_at) = cx.read_images(x, s.n, &images);
+        let (bound_y, y_at) = cx.write_images(y, s.n, &images);
+        let pixels = images.len() * s.pixels_out();
+        let (grid, row_tiles) = tiles(pixels, s.outputs, conv.groups);
+        let params = Conv2dParams {
+            images: images.len() as u32,
+            groups: conv.groups as u32,
+            inputs: s.inputs as u32,
+            outputs: s.outputs as u32,
+            height: s.input[0] as u32,
+            width: s.input[1] as u32,
+            out_height: s.output[0] as u32,
+            out_width: s.output[1] as u32,
+            kernel_h: kh as u32,
+            kernel_w: kw as u32,
+            stride: conv.stride as u32,
+            padding: conv.padding as u32,
+            has_bias: (node.inputs.len() == 3).into(),
+            row_tiles,
+            x_at,
+            y_at,
+        };
+        let bias = *node.inputs.get(2).unwrap_or(&weight);
+        let operands = vec![bound_x, cx.read(weight), cx.read(bias), bound_y];
+        if s.outputs <= FEW_ROWS {
+            let grid = one_each(pixels * conv.groups * s.outputs);
+            cx.dispatch(Kernel::new("conv2d", "direct"), params, operands, grid)?;
+        } else {
+            cx.dispatch(Kernel::new("conv2d", "tiled"), params, operands, grid)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn grad_input(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradInput) -> Result<()> {
+    let (dy, weight, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let (conv, [_, _, kh, kw]) = (op.conv, cx.nchw(weight));
+    let s = Sizes::new(conv, cx.nchw(dx), cx.nchw(dy), [kh, kw]);
+    for images in cx.image_chunks(&[dy, dx], s.n)? {
+        let (bound_dy, dy_at) = cx.read_images(dy, s.n, &images);
+        let (bound_dx, dx_at) = cx.write_images(dx, s.n, &images);
+        let pixels = images.len() * s.pixels_in();
+        let (grid, row_tiles) = tiles(pixels, s.inputs, conv.groups);
+        let params = Conv2dGradInputParams {
+            images: images.len() as u32,
+            groups: conv.groups as u32,
+            inputs: s.inputs as u32,
+            outputs: s.outputs as u32,
+            height: s.input[0] as u32,
+            width: s.input[1] as u32,
+            out_height: s.output[0] as u32,
+            out_width: s.output[1] as u32,
+            kernel_h: kh as u32,
+            kernel_w: kw as u32,
+            stride: conv.stride as u32,
+            padding: conv.padding as u32,
+            row_tiles,
+            dy_at,
+            dx_at,
+        };
+        let operands = vec![bound_dy, cx.read(weight), bound_dx];
+        let direct = s.inputs <= FEW_ROWS;
+        let grid = if direct { one_each(pixels * conv.groups * s.inputs) } else { grid };
+        let kernel = Kernel::new("conv2d_grad_input", if direct { "direct" } else { "tiled" });
+        cx.dispatch(kernel.with("STRIDED", u32::from(conv.stride > 1)), params, operands, grid)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight) -> Result<()> {
+    let (dy, x, dw) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let conv = op.conv;
+    let s = Sizes::new(conv, cx.nchw(x), cx.nchw(dy), op.kernel);
+    let columns = s.inputs * s.kernel[0] * s.kernel[1];
+    let direct = s.outputs <= FEW_ROWS;
+    let (row_tiles, column_tiles) = (s.outputs.div_ceil(TILE), columns.div_ceil(TILE));
+    let across = if direct { (s.outputs * (columns + 1)).div_ceil(TILE) } else { row_tiles * column_tiles };
+    let chunks = cx.image_chunks(&[dy, x], s.n)?;
+    let most = (partial_sums::MOST_OF_AN_OP / cx.elements(dw)).clamp(1, MOST_SPLITS);
+    let wanted = ENOUGH.div_ceil(across * conv.groups).min(most);
+    let lengths: Vec<_> = chunks
+        .iter()
+        .map(|images| {
+            let pixels = images.len() * s.pixels_out();
+            // Whole steps of the tile's depth.
+            pixels.div_ceil(wanted).next_multiple_of(16).max(LEAST_PIXELS).min(pixels)
+        })
+        .collect();
+    let splits: Vec<_> =
+        chunks.iter().zip(&lengths).map(|(images, &length)| (images.len() * s.pixels_out()).div_ceil(length)).collect();
+    let all_splits: usize = splits.iter().sum();
+    let (weights, biases) = (cx.elements(dw), if op.bias { s.outputs * conv.groups } else { 0 });
+    let db = node.outputs.get(1).copied();
+    // With one split results go straight to their place; where there is no bias, its binding shows scratch memory.
+    let dw_stride = weights.next_multiple_of(ALIGNMENT);
+    let whole = all_splits == 1;
+    let sums = cx.partial(if whole { 1 } else { all_splits * (dw_stride + biases.max(1)) })?;
+    let middle = sums.start + if whole { 0 } else { all_splits * dw_stride };
+    let bound_dw = if whole { cx.write(dw) } else { partial_sums::write(sums.start..middle) };
+    let bound_db = match db {
+        Some(db) if whole => cx.write(db),
+        _ => partial_sums::write(middle..sums.end),
+    };
+    let mut first_split = 0;
+    for ((images, &length), &splits) in chunks.iter().zip(&lengths).zip(&splits) {
+        let (bound_dy, dy_at) = cx.read_images(dy, s.n, images);
+        let (bound_x, x_at) = cx.read_images(x, s.n, images);
+        let params = Conv2dGradWeightParams {
+            images: images.len() as u32,
+            groups: conv.groups as u32,
+            inputs: s.inputs as u32,
+            outputs: s.outputs as u32,
+            height: s.input[0] as u32,
+            width: s.input[1] as u32,
+            out_height: s.output[0] as u32,
+            out_width: s.output[1] as u32,
+            kernel_h: s.kernel[0] as u32,
+            kernel_w: s.kernel[1] as u32,
+            stride: conv.stride as u32,
+            padding: conv.padding as u32,
+            has_bias: op.bias.into(),
+            column_tiles: column_tiles as u32,
+            split_length: length as u32,
+            first_split: first_split as u32,
+            dw_stride: dw_stride as u32,
+            db_stride: biases as u32,
+            dy_at,
+            x_at,
+        };
+        let operands = vec![bound_dy, bound_x, bound_dw.clone(), bound_db.clone()];
+        let kernel = Kernel::new("conv2d_grad_weight", if direct { "direct" } else { "tiled" });
+        cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;
+        first_split += splits;
+    }
+    if !whole {
+        if cx.is_used(dw) {
+            cx.sum_later(dw, sums.start, all_splits, dw_stride);
+        }
+        if let Some(db) = db.filter(|&db| cx.is_used(db)) {
+            cx.sum_later(db, middle, all_splits, biases);
+        }
+    }
+    Ok(())
+}

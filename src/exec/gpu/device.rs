@@ -1,0 +1,185 @@
+//! An open device: its limits, the errors it reports, and the resources it makes, counted.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::shader::Kernel;
+use crate::{Error, Result, exec::DeviceInfo};
+
+/// What the device said went wrong since it was last asked.
+#[derive(Debug, Default)]
+struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    /// Keeps the first message: later ones follow from it.
+    fn record(&self, message: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A device with its queue, pipelines and limits.
+pub(crate) struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) info: DeviceInfo,
+    /// The most bytes that one binding may show to a shader.
+    pub(crate) max_binding: u64,
+    /// The most bytes of a buffer.
+    pub(crate) max_buffer: u64,
+    /// Buffers, bind groups and pipelines made so far.
+    pub(crate) created: u64,
+    trouble: Arc<Trouble>,
+    lost: Arc<Trouble>,
+    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    pipelines: Vec<(Kernel, wgpu::ComputePipeline)>,
+}
+
+impl Gpu {
+    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo, max_binding: Option<u64>) -> Self {
+        let (trouble, lost) = (Arc::new(Trouble::default()), Arc::new(Trouble::default()));
+        let recorder = Arc::clone(&trouble);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| recorder.record(error.to_string())));
+        let recorder = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                recorder.record(format!("the device was lost: {message}"));
+            }
+        });
+        let limits = device.limits();
+        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        Self {
+            device,
+            queue,
+            info,
+            max_binding: max_binding.map_or(binding, |asked| asked.min(binding)) / 256 * 256,
+            max_buffer: limits.max_buffer_size,
+            created: 0,
+            trouble,
+            lost,
+            modules: HashMap::new(),
+            pipelines: Vec::new(),
+        }
+    }
+
+    /// Bytes to which storage offsets are aligned.
+    pub(crate) const ALIGNMENT: usize = 256;
+
+    pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
+        Error::Device {
+            device: self.info.name.clone(),
+            problem: problem.into(),
+            hint: "update its driver, choose another with --device gpu:N, or use --device cpu".to_owned(),
+        }
+    }
+
+    pub(crate) fn too_large(&self, what: impl Into<String>, needed: u64, limit: u64) -> Error {
+        Error::Memory {
+            device: self.info.name.clone(),
+            what: what.into(),
+            needed,
+            limit,
+            hint: "use a smaller --batch, a smaller network, or --device cpu".to_owned(),
+        }
+    }
+
+    /// Turns what the device reported since the last call into an error.
+    pub(crate) fn check(&self) -> Result<()> {
+        // A lost device stays lost.
+        if let Some(message) = self.lost.take() {
+            self.lost.record(message.clone());
+            return Err(self.error(message));
+        }
+        self.trouble.take().map_or(Ok(()), |message| Err(self.error(message)))
+    }
+
+    /// Makes a buffer, zeroed.
+    pub(crate) fn buffer(&mut self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let size = bytes.max(256).next_multiple_of(256);
+        if size > self.max_buffer {
+            return Err(self.too_large(label, size, self.max_buffer));
+        }
+        self.created += 1;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(error) => Err(Error::Memory {
+                device: self.info.name.clone(),
+                what: format!("{label} ({error})"),
+                needed: size,
+                limit: self.max_buffer,
+                hint: "use a smaller --batch, close other programs on the device, or use --device cpu".to_owned(),
+            }),
+            None => Ok(buffer),
+        }
+    }
+
+    /// A buffer for tensors.
+    pub(crate) fn storage(&mut self, label: &str, elements: usize) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, 4 * elements as u64, usage)
+    }
+
+    /// The pipeline of a kernel, made on its first use.
+    pub(crate) fn pipeline(&mut self, kernel: &Kernel) -> Result<usize> {
+        if let Some(found) = self.pipelines.iter().position(|(other, _)| other == kernel) {
+            return Ok(found);
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // With the checks that wgpu adds: leaving them out made no convolution faster on lavapipe or SwiftShader.
+        let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| {
+            self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.source.name),
+                source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
+            })
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.source.name),
+            layout: None,
+            module: &module,
+            entry_point: Some(kernel.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &kernel.constants,
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            let name = kernel.source.name;
+            return Err(self.error(format!("shader {name}, entry {}, was refused: {error}", kernel.entry)));
+        }
+        self.modules.insert(kernel.source.name, module);
+        self.created += 1;
+        self.pipelines.push((kernel.clone(), pipeline));
+        Ok(self.pipelines.len() - 1)
+    }
+
+    pub(crate) fn compiled(&self, pipeline: usize) -> &wgpu::ComputePipeline {
+        &self.pipelines[pipeline].1
+    }
+
+    /// Waits for all submitted work. A driver's failure becomes an error, also where wgpu panics.
+    pub(crate) fn wait(&self) -> Result<()> {
+        let waited = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::wait_indefinitely())));
+        match waited {
+            Ok(Ok(_)) => self.check(),
+            Ok(Err(error)) => Err(self.error(format!("waiting for it failed: {error}"))),
+            Err(_) => {
+                self.check()?;
+                Err(self.error("it failed while moue waited for it"))
+            }
+        }
+    }
+}

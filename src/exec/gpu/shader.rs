@@ -1,0 +1,149 @@
+//! Kernels: which shader text, which entry point, which constants, and the layout of their parameters.
+
+use std::borrow::Cow;
+
+/// A block of numbers that a dispatch reads from a uniform buffer; all fields are 32 bits wide.
+pub(crate) trait Params: bytemuck::Pod {
+    /// The shader's file name without its ending.
+    const SHADER: &'static str;
+    /// Names and byte offsets of the fields, in order.
+    const FIELDS: &'static [(&'static str, usize)];
+}
+
+/// Declares a `#[repr(C)]` parameter block beside the shader whose `Params` it must equal.
+macro_rules! params {
+    ($name:ident for $shader:literal { $($field:ident: $kind:ty),* $(,)? }) => {
+        #[doc = concat!("`Params` of shaders/", $shader, ".wgsl.")]
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name { $(pub(crate) $field: $kind),* }
+
+        impl $crate::exec::gpu::shader::Params for $name {
+            const SHADER: &'static str = $shader;
+            const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
+        }
+    };
+}
+pub(crate) use params;
+
+/// An entry point of a shader with the values of its override constants.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Kernel {
+    pub(crate) source: &'static Source,
+    pub(crate) entry: &'static str,
+    pub(crate) constants: Vec<(&'static str, f64)>,
+}
+
+impl Kernel {
+    pub(crate) fn new(shader: &'static str, entry: &'static str) -> Self {
+        let source = SOURCES.iter().find(|source| source.name == shader).expect("invariant: a shader of that name");
+        Self { source, entry, constants: Vec::new() }
+    }
+
+    /// Sets an override constant.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<f64>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+}
+
+/// The text of a shader: shared pieces, then its own.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Source {
+    pub(crate) name: &'static str,
+    parts: &'static [&'static str],
+}
+
+impl Source {
+    /// The pieces, one after the other.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        match self.parts {
+            [one] => Cow::Borrowed(*one),
+            parts => Cow::Owned(parts.join("\n")),
+        }
+    }
+}
+
+macro_rules! sources {
+    ($($name:literal: $($common:literal),*;)*) => {
+        &[$(Source {
+            name: $name,
+            parts: &[
+                $(include_str!(concat!("../../../shaders/common/", $common, ".wgsl")),)*
+                include_str!(concat!("../../../shaders/", $name, ".wgsl")),
+            ],
+        }),*]
+    };
+}
+
+/// Every shader, with the shared pieces it starts with.
+pub(crate) static SOURCES: &[Source] = sources! {
+    "activation": "index";
+    "activation_grad": "index";
+    "batch_norm": "reduce", "plane";
+    "batch_norm_grad": "reduce", "plane";
+    "channel_attention": "reduce";
+    "channel_attention_grad": "reduce";
+    "channel_gate": "index";
+    "channel_gate_grad": "reduce", "index";
+    "concat": "index";
+    "conv2d": "index", "tile";
+    "conv2d_grad_input": "index", "tile";
+    "conv2d_grad_weight": "tile";
+    "cross_entropy": "reduce";
+    "cross_entropy_grad": "index";
+    "determinant": ;
+    "global_pool": "reduce", "index";
+    "global_pool_grad": "index";
+    "multiply": "index";
+    "partial_sums": "index";
+    "pool2d": "index";
+    "pool2d_grad": "index";
+    "sgd": "index";
+    "similarity": "reduce";
+    "similarity_grad": "index";
+    "spatial_gate": "index";
+    "spatial_gate_grad": "index";
+    "weighted_sum": "index";
+};
+
+/// A shader as the device gets it, and the layout that the host gives its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shader {
+    /// The file's name in `shaders/`, without its ending.
+    pub name: &'static str,
+    /// The WGSL text, with its shared pieces.
+    pub text: Cow<'static, str>,
+    /// Names and byte offsets of the fields of its `Params`, as the host writes them.
+    pub params: &'static [(&'static str, usize)],
+}
+
+/// All shaders of the executor, for checks and translation.
+#[must_use]
+pub fn shaders() -> Vec<Shader> {
+    SOURCES
+        .iter()
+        .map(|source| Shader {
+            name: source.name,
+            text: source.text(),
+            params: super::PARAMS.iter().find(|(name, _)| *name == source.name).map_or(&[], |(_, fields)| fields),
+        })
+        .collect()
+}
+
+/// How many workgroups are needed for `items`, folded so that no dimension exceeds the browsers' limit.
+pub(crate) fn folded(workgroups: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    if workgroups <= MOST {
+        [workgroups as u32, 1, 1]
+    } else {
+        let rows = workgroups.div_ceil(MOST);
+        [workgroups.div_ceil(rows) as u32, rows as u32, 1]
+    }
+}
+
+/// Workgroups of 256 invocations, one item each.
+pub(crate) fn one_each(items: usize) -> [u32; 3] {
+    folded(items.div_ceil(256))
+}

@@ -1,0 +1,228 @@
+//! The words that settings of a training can take.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An enum whose values have the same name in a configuration, on the command line and in reports.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+    };
+}
+
+words! {
+    /// The network.
+    ModelKind {
+        /// ESR: a shared base and branches.
+        Esr = "esr",
+    }
+}
+
+words! {
+    /// The diagonal of the similarity matrix S.
+    SimilarityKind {
+        /// 1, as in the paper's Eq. 1.
+        Paper = "paper",
+        /// 0, as in the released code.
+        Released = "released",
+    }
+}
+
+words! {
+    /// What is made of the similarity matrix S.
+    ObjectiveKind {
+        /// det(S), maximised (Eq. 2).
+        Det = "det",
+        /// log det(S), maximised.
+        LogDet = "logdet",
+        /// The sum of the off-diagonal elements, minimised.
+        Sum = "sum",
+    }
+}
+
+words! {
+    /// When the branches are trained.
+    Schedule {
+        /// All from the start.
+        Joint = "joint",
+        /// One after another, each stage from the best ensemble so far, as in the paper.
+        Progressive = "progressive",
+        /// All branches are there; each stage brings one more into the cross-entropy (the paper's on FER+, RAF-DB).
+        FineTune = "fine-tune",
+    }
+}
+
+words! {
+    /// How the learning rate changes.
+    LrSchedule {
+        /// Times `step-gamma` every `step-size` epochs.
+        Step = "step",
+        /// A half cosine down to 0 at the end of each stage.
+        Cosine = "cosine",
+        /// Up to `lr` and down to nearly 0, once for each stage.
+        OneCycle = "one-cycle",
+        /// Always `lr`.
+        Constant = "constant",
+    }
+}
+
+words! {
+    /// What the cross-entropy compares with.
+    Targets {
+        /// The image's class.
+        Hard = "hard",
+        /// The share of each class among the annotators' votes.
+        Votes = "votes",
+    }
+}
+
+words! {
+    /// Which split chooses the best epoch.
+    Protocol {
+        /// A validation split, never the test split.
+        Clean = "clean",
+        /// The split that is reported, as the released code does: optimistic.
+        Released = "released",
+    }
+}
+
+/// A type that is read from and written as its word.
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+/// The device to run on: `auto`, `cpu`, `gpu` or `gpu:N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A real GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU executor.
+    Cpu,
+    /// The adapter of this number, or the best one.
+    Gpu(Option<usize>),
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu(None) => f.write_str("gpu"),
+            Self::Gpu(Some(number)) => write!(f, "gpu:{number}"),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu(None)),
+            _ => text
+                .strip_prefix("gpu:")
+                .and_then(|number| number.parse().ok())
+                .map(|number| Self::Gpu(Some(number)))
+                .ok_or_else(|| format!("expected `auto`, `cpu`, `gpu` or `gpu:N`, found `{text}`")),
+        }
+    }
+}
+
+serde_as_text!(DeviceChoice);
+
+/// γ of Eq. 1: a number, or `auto` for one scaled to the first batches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Gamma {
+    /// 1 / the median squared distance between the maps of the first batches.
+    Auto,
+    /// This number.
+    Value(f64),
+}
+
+impl fmt::Display for Gamma {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Value(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+impl FromStr for Gamma {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Value).map_err(|_| format!("expected a number or `auto`, found `{text}`")),
+        }
+    }
+}
+
+impl Serialize for Gamma {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Value(value) => serializer.serialize_f64(*value),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Gamma {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberOrWord;
+        impl serde::de::Visitor<'_> for NumberOrWord {
+            type Value = Gamma;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or `auto`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Gamma, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Gamma, E> {
+                Ok(Gamma::Value(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Gamma, E> {
+                Ok(Gamma::Value(value as f64))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Gamma, E> {
+                Ok(Gamma::Value(value as f64))
+            }
+        }
+        deserializer.deserialize_any(NumberOrWord)
+    }
+}

@@ -1,0 +1,240 @@
+//! What is measured: evaluations, and the records of a run.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Error, Result};
+
+/// The class that most branches chose; of classes with equally many votes the one of the lowest index.
+///
+/// `votes` holds one class index per branch, `classes` is their number; an index past it counts for nothing.
+#[must_use]
+pub fn majority_vote(votes: impl IntoIterator<Item = usize>, classes: usize) -> usize {
+    let mut counts = vec![0_usize; classes];
+    for vote in votes {
+        if let Some(count) = counts.get_mut(vote) {
+            *count += 1;
+        }
+    }
+    let mut winner = 0;
+    for (class, count) in counts.iter().enumerate() {
+        if *count > counts[winner] {
+            winner = class;
+        }
+    }
+    winner
+}
+
+/// The index of the largest value; of equal ones the lowest index. A NaN is never the largest.
+#[must_use]
+pub fn arg_max(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] || values[best].is_nan() {
+            best = index;
+        }
+    }
+    best
+}
+
+/// How well a set of predictions fits its labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The share of images classified correctly, 0 to 1.
+    pub accuracy: f64,
+    /// The mean of [`ClassScore::recall`] over the classes that occur, 0 to 1.
+    pub balanced_accuracy: f64,
+    /// One entry per class, in order.
+    pub per_class: Vec<ClassScore>,
+    /// `confusion[label][prediction]` images.
+    pub confusion: Vec<Vec<usize>>,
+    /// The number of images.
+    pub images: usize,
+}
+
+/// How well one class is recognised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// The class's name.
+    pub class: String,
+    /// Images of it.
+    pub images: usize,
+    /// The share of its images that are recognised; none without images.
+    pub recall: Option<f64>,
+    /// The share of the images called it that are of it; none where nothing was called it.
+    pub precision: Option<f64>,
+    /// 2 · precision · recall / (precision + recall); none where either is missing, 0 where both are 0.
+    pub f1: Option<f64>,
+}
+
+impl Evaluation {
+    /// Compares `predictions` with `labels`, class indices below `classes.len()`, in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for lists of different lengths, an empty list, or an index past the classes.
+    pub fn from_predictions(labels: &[usize], predictions: &[usize], classes: &[String]) -> Result<Self> {
+        let wrong = |expected: String, found: String| {
+            Err(Error::Data {
+                what: "evaluation".into(),
+                expected,
+                found,
+                hint: "check that the data set's classes are the model's".into(),
+            })
+        };
+        if labels.len() != predictions.len() || labels.is_empty() {
+            return wrong(
+                "as many predictions as labels, at least one".into(),
+                format!("{} predictions for {} labels", predictions.len(), labels.len()),
+            );
+        }
+        let count = classes.len();
+        let mut confusion = vec![vec![0; count]; count];
+        for (&label, &prediction) in labels.iter().zip(predictions) {
+            if label >= count || prediction >= count {
+                return wrong(format!("classes 0 to {}", count.saturating_sub(1)), label.max(prediction).to_string());
+            }
+            confusion[label][prediction] += 1;
+        }
+        Ok(Self::from_confusion(confusion, classes))
+    }
+
+    /// The figures of a square confusion matrix, `confusion[label][prediction]`, with at least one image.
+    #[must_use]
+    pub fn from_confusion(confusion: Vec<Vec<usize>>, classes: &[String]) -> Self {
+        let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
+        let per_class: Vec<ClassScore> = classes
+            .iter()
+            .enumerate()
+            .map(|(index, class)| {
+                let images = confusion[index].iter().sum();
+                let called = confusion.iter().map(|row| row[index]).sum();
+                let hits = confusion[index][index];
+                let (recall, precision) = (share(hits, images), share(hits, called));
+                let f1 = recall.zip(precision).map(|(recall, precision)| match recall + precision {
+                    0.0 => 0.0,
+                    sum => 2.0 * recall * precision / sum,
+                });
+                ClassScore { class: class.clone(), images, recall, precision, f1 }
+            })
+            .collect();
+        let images: usize = per_class.iter().map(|class| class.images).sum();
+        let hits: usize = (0..confusion.len()).map(|index| confusion[index][index]).sum();
+        let recalls: Vec<f64> = per_class.iter().filter_map(|class| class.recall).collect();
+        Self {
+            accuracy: share(hits, images).unwrap_or(0.0),
+            balanced_accuracy: recalls.iter().sum::<f64>() / recalls.len().max(1) as f64,
+            per_class,
+            confusion,
+            images,
+        }
+    }
+}
+
+/// One epoch of a training.
+///
+/// A figure that is not finite is written as `null` and read back as NaN.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EpochRecord {
+    /// The epoch, counted from 1 over the whole run.
+    pub epoch: usize,
+    /// The stage, counted from 1; a joint training has one.
+    pub stage: usize,
+    /// Steps since the start of the run.
+    pub step: u64,
+    /// The learning rate of the epoch's last step.
+    #[serde(deserialize_with = "nullable")]
+    pub lr: f64,
+    /// The mean training loss, diversity terms included.
+    #[serde(deserialize_with = "nullable")]
+    pub train_loss: f64,
+    /// The share of training images that the majority vote classified correctly, while training.
+    #[serde(deserialize_with = "nullable")]
+    pub train_accuracy: f64,
+    /// The validation split's loss: Σ over branches of the cross-entropies, as in training, without diversity terms.
+    #[serde(deserialize_with = "nullable")]
+    pub val_loss: f64,
+    /// The validation split's accuracy by majority vote.
+    #[serde(deserialize_with = "nullable")]
+    pub val_accuracy: f64,
+    /// Each branch's accuracy on the validation split.
+    pub branch_accuracy: Vec<f64>,
+    /// S between the branches' spatial attention maps, the mean over the epoch's read batches; none without the term.
+    pub similarity_spatial: Option<Vec<Vec<f64>>>,
+    /// S between the branches' channel attention vectors.
+    pub similarity_channel: Option<Vec<Vec<f64>>>,
+    /// The spatial diversity term.
+    pub diversity_spatial: Option<f64>,
+    /// The channel diversity term.
+    pub diversity_channel: Option<f64>,
+    /// The norm of the spatial term's gradient with respect to its maps.
+    pub gradient_spatial: Option<f64>,
+    /// The norm of the channel term's gradient with respect to its maps.
+    pub gradient_channel: Option<f64>,
+    /// Wall-clock seconds, training and validation.
+    #[serde(deserialize_with = "nullable")]
+    pub seconds: f64,
+    /// Training images per second, validation not counted.
+    #[serde(deserialize_with = "nullable")]
+    pub images_per_s: f64,
+}
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// The mean of a square matrix's off-diagonal elements; none for a single learner.
+#[must_use]
+pub fn mean_off_diagonal(matrix: &[Vec<f64>]) -> Option<f64> {
+    let count = matrix.len();
+    let sum: f64 = matrix
+        .iter()
+        .enumerate()
+        .flat_map(|(l, row)| row.iter().enumerate().filter(move |(k, _)| *k != l))
+        .map(|(_, s)| s)
+        .sum();
+    (count > 1).then(|| sum / (count * (count - 1)) as f64)
+}
+
+/// The end of a training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// The best validation accuracy, that of `checkpoints/best.safetensors`.
+    pub best_val_accuracy: f64,
+    /// The epoch of the best, counted from 1.
+    pub best_epoch: usize,
+    /// Epochs trained, those before a resumption included.
+    pub epochs: usize,
+    /// Wall-clock seconds, those before a resumption included.
+    pub seconds: f64,
+    /// Training images per second, validation not counted.
+    pub images_per_s: f64,
+    /// The device in words.
+    pub device: String,
+    /// The number of trained values.
+    pub parameters: usize,
+    /// The split that `evaluation` was made on, such as `validation`.
+    pub split: String,
+    /// The best model's evaluation on that split.
+    pub evaluation: Option<Evaluation>,
+    /// Each branch's accuracy in it.
+    pub branch_accuracy: Vec<f64>,
+    /// The SHA-256 of `checkpoints/best.safetensors`; filled in by the run folder.
+    pub model_hash: String,
+}
+
+impl Summary {
+    /// What `moue train --json` prints, on one line.
+    #[must_use]
+    pub fn json_line(&self, run: &std::path::Path) -> String {
+        serde_json::json!({
+            "run": run,
+            "best_val_accuracy": self.best_val_accuracy,
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+            "images_per_s": self.images_per_s,
+            "device": self.device,
+        })
+        .to_string()
+    }
+}

@@ -1,0 +1,184 @@
+//! `MODEL_CARD.md`: what a model is, what it is for and what it must not be used for.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::choices::{ObjectiveKind, Protocol};
+use super::config::TrainConfig;
+use super::metrics::Summary;
+use super::report::{duration, percent, run_rows};
+use crate::checkpoint::ModelMeta;
+
+/// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
+#[must_use]
+pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Summary, meta: &ModelMeta) -> String {
+    let mut card = String::with_capacity(8 << 10);
+    let data = config.data_name();
+    let split = if summary.split.is_empty() { "validation" } else { &summary.split };
+    let _ = write!(
+        card,
+        "# {} trained on {data}\n\n{}\n\n## Model\n\n| | |\n|---|---|\n",
+        config.model.to_string().to_uppercase(),
+        match config.branches {
+            1 => "A convolutional network that names the apparent expression of one face in an image.".into(),
+            branches => format!(
+                "An ensemble of convolutional networks that names the apparent expression of one face in an image, by \
+                 majority vote of its {branches} branches (ties go to the first class in the list)."
+            ),
+        },
+    );
+    let attention = if config.attention { "CBAM (channel and spatial) in every branch" } else { "none" };
+    let gammas = meta.diversity.iter().flat_map(|diversity| &diversity.gamma);
+    let gammas: Vec<_> = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect();
+    let diversity = if config.diversified() {
+        let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
+        format!(
+            "{} of the similarity matrix of the branches' attention maps, {aim} (similarity `{}`; {})",
+            config.objective,
+            config.similarity,
+            if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }
+        )
+    } else {
+        "none".into()
+    };
+    let [mean, std] = [meta.normalisation.mean, meta.normalisation.std].map(|v| v.map(|v| v.to_string()).join(", "));
+    let rows = [
+        ("File", format!("`checkpoints/best.safetensors`, SHA-256 `{}`", summary.model_hash)),
+        ("Architecture", format!("`{}`", meta.architecture)),
+        ("Trained values", summary.parameters.to_string()),
+        ("Attention", attention.into()),
+        ("Diversity", diversity),
+        (
+            "Input",
+            format!(
+                "a cropped face, {0} × {0} pixels, {1}, pixels in [0, 1], mean {mean}, std {std}",
+                meta.size, meta.colour
+            ),
+        ),
+        ("Output", meta.classes.join(", ")),
+        ("Made by", meta.created_by.clone()),
+    ];
+    for (key, value) in rows {
+        let _ = writeln!(card, "| {key} | {} |", cell(&value));
+    }
+    let _ = write!(
+        card,
+        "\nSources: N. Heidari, A. Iosifidis, *Learning diversified feature representations for facial expression \
+         recognition in the wild* (2022); H. Siqueira, S. Magg, S. Wermter, *Efficient facial feature learning with wide \
+         ensemble-based convolutional neural networks* (AAAI 2020); S. Woo et al., *CBAM* (ECCV 2018).\n\n\
+         ## Data\n\n"
+    );
+    match &meta.data {
+        Some(data) => {
+            let counts: Vec<_> = data.counts.iter().map(|(split, count)| format!("{split} {count}")).collect();
+            let _ = write!(
+                card,
+                "`{}`, images: {}. Hash of images and labels: `{}`.",
+                data.source,
+                counts.join(", "),
+                data.hash
+            );
+        }
+        None => {
+            let _ = write!(card, "`{data}`.");
+        }
+    }
+    card.push_str(data_note(data));
+    let _ = write!(
+        card,
+        "\n\n## Training\n\n\
+         {} epochs ({} schedule) with SGD, batch {}, learning rate {} ({}), augmentation `{}`, seed {}; {} on {}. \
+         Every setting is in `config.toml`.\n\n\
+         ## Result\n\n\
+         Accuracy on the {split} split: **{}**.",
+        summary.epochs,
+        config.schedule,
+        config.batch,
+        config.lr,
+        config.lr_schedule,
+        config.augment,
+        config.seed,
+        duration(summary.seconds),
+        summary.device,
+        percent(summary.best_val_accuracy),
+    );
+    card.push_str(match config.protocol {
+        Protocol::Clean => {
+            " The best epoch was chosen on this split, so expect a little less on new images of the same kind."
+        }
+        Protocol::Released => {
+            " The split that is reported also chose the best epoch (`--protocol released`): the figure is optimistic."
+        }
+    });
+    if let Some(evaluation) = &summary.evaluation {
+        let _ = write!(
+            card,
+            " Balanced accuracy: {}; {} images.\n\n| class | images | recall | precision |\n|---|---:|---:|---:|\n",
+            percent(evaluation.balanced_accuracy),
+            evaluation.images
+        );
+        let share = |share: Option<f64>| share.map_or_else(|| "–".into(), percent);
+        for score in &evaluation.per_class {
+            let (recall, precision) = (share(score.recall), share(score.precision));
+            let _ = writeln!(card, "| {} | {} | {recall} | {precision} |", cell(&score.class), score.images);
+        }
+    } else {
+        card.push('\n');
+    }
+    card.push_str(USE);
+    card.push_str("\n## Run\n\n| | |\n|---|---|\n");
+    for (key, value) in run_rows(facts, summary, meta) {
+        let _ = writeln!(card, "| {key} | {} |", cell(&value));
+    }
+    card
+}
+
+/// Text that stays within its cell of a markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// What is known of a data set's labels and people.
+fn data_note(data: &str) -> &'static str {
+    match data {
+        "synthetic" => {
+            " The faces are drawn by a program from action units. The model has never seen a photograph: its figures say \
+             nothing about real faces, and it is of no use on them."
+        }
+        "ferplus" => {
+            " FER+ labels 48 × 48 grey web images by ten annotators' votes; an image counts where one expression has the \
+             majority. The rarest classes (contempt, disgust) have few images. Who is shown is not recorded."
+        }
+        "rafdb" => " RAF-DB labels web images by about 40 annotators each. Its classes are unevenly filled.",
+        "affectnet" => {
+            " AffectNet labels images found with web searches for emotion words, one annotator each; its labels are noisy \
+             and its classes unevenly filled."
+        }
+        _ => " Whoever made these data knows who is shown, how the labels came about and what they may be used for.",
+    }
+}
+
+const USE: &str = "\n## Intended use
+
+Research on facial expression recognition and on ensembles: comparing methods, studying what branches attend to, teaching. \
+Use on images whose subjects agreed to it.
+
+## Limits
+
+- The model names an **apparent expression, not a felt emotion**. How people look and how they feel are loosely linked, \
+and the link differs between people, situations and cultures.
+- Its classes are a handful of labels that annotators had to choose from; much of what faces show fits none of them.
+- It expects one face, cropped much as in its training data. Pose, light, occlusion, image quality, age, skin tone and \
+disability change its errors. No evaluation by group is part of this card: make one before any use that touches people.
+- Its probabilities are not calibrated: 0.9 does not mean right in nine cases of ten.
+- Images unlike its training data get an answer all the same.
+
+## Prohibited and unsuitable uses
+
+- Inferring emotions of people at work or in education: the EU forbids it but for medical or safety reasons \
+(Regulation (EU) 2024/1689, the AI Act, Article 5(1)(f)). Other emotion recognition is high-risk there (Annex III, 1(c)), \
+and the people concerned must be told (Article 50(3)).
+- Deciding about a person: hiring, grading, policing, borders, insurance, credit, health, lie detection.
+- Watching people without their knowledge and consent.
+";

@@ -1,0 +1,222 @@
+//! The command line as a user meets it: results on stdout, one clear sentence on stderr, exit codes.
+#![cfg(all(feature = "cpu", feature = "cli"))]
+#![allow(missing_docs)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const SMALL: [&str; 16] = [
+    "--data",
+    "synthetic:train=48,valid=16,test=16,size=48",
+    "--size",
+    "48",
+    "--width",
+    "0.0625",
+    "--branches",
+    "2",
+    "--batch",
+    "16",
+    "--epochs",
+    "2",
+    "--device",
+    "cpu",
+    "--read-every",
+    "1",
+];
+
+fn moue(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_moue")).current_dir(folder).args(args).output().expect("moue starts")
+}
+
+fn train(folder: &Path, more: &[&str]) -> Output {
+    moue(folder, &[&["train"], &SMALL[..], more].concat())
+}
+
+/// The last line of stdout.
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {text}\n{}", stderr(output)))
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails with this code and a sentence that has these words, and nothing that looks like a panic.
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn train_leaves_a_whole_run_folder_and_its_model_evaluates_and_predicts() {
+    let folder = folder();
+    let output = train(folder.path(), &["--json", "--name", "first"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = json(&output);
+    for key in ["run", "best_val_accuracy", "epochs", "seconds", "images_per_s", "device"] {
+        assert!(!result[key].is_null(), "{key} in {result}");
+    }
+    let run = folder.path().join("runs/first");
+    for file in [
+        "config.toml",
+        "run.json",
+        "metrics.jsonl",
+        "checkpoints/last.safetensors",
+        "checkpoints/best.safetensors",
+        "curves.svg",
+        "confusion.svg",
+        "similarity.svg",
+        "report.html",
+        "MODEL_CARD.md",
+    ] {
+        assert!(run.join(file).metadata().is_ok_and(|data| data.len() > 0), "{file}");
+    }
+    let model = run.join("checkpoints/best.safetensors");
+    let model = model.to_str().expect("a path");
+    let output = moue(folder.path(), &["eval", "--model", model, "--data", SMALL[1], "--device", "cpu", "--json"]);
+    let result = json(&output);
+    assert_eq!(result["images"], 16);
+    assert!(result["accuracy"].is_f64() && result["balanced_accuracy"].is_f64());
+    assert_eq!(result["confusion"].as_array().map(Vec::len), Some(8));
+
+    image::RgbImage::from_pixel(60, 50, image::Rgb([200, 150, 120]))
+        .save(folder.path().join("face.png"))
+        .expect("a png");
+    let output = moue(folder.path(), &["predict", "--model", model, "face.png", "--device", "cpu", "--json"]);
+    let probabilities = json(&output)["images"][0]["probabilities"].as_object().expect("probabilities").clone();
+    let sum: f64 = probabilities.values().filter_map(Value::as_f64).sum();
+    assert!(probabilities.len() == 8 && (sum - 1.0).abs() < 1e-5, "{probabilities:?}");
+    let output = moue(folder.path(), &["predict", "--model", model, "face.png", "--device", "cpu", "--csv"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next().map(|l| l.split(',').count()), Some(2 + 8 + 16));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_saves_exits_130_and_resume_ends_with_the_same_bytes() {
+    let folder = folder();
+    let more = ["--epochs", "30", "--name", "whole"];
+    let small: Vec<&str> = SMALL.iter().copied().filter(|arg| !["--epochs", "2"].contains(arg)).collect();
+    // `--branches 2` lost its number with the epochs'.
+    let small: Vec<&str> =
+        small.into_iter().flat_map(|arg| if arg == "--branches" { vec![arg, "2"] } else { vec![arg] }).collect();
+    let arguments = |name: &'static str| [&["train"], &small[..], &more[..3], &[name]].concat();
+    assert!(moue(folder.path(), &arguments("whole")).status.success());
+    let child = Command::new(env!("CARGO_BIN_EXE_moue"))
+        .current_dir(folder.path())
+        .args(arguments("parts"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("moue starts");
+    let metrics = folder.path().join("runs/parts/metrics.jsonl");
+    let lines = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+    for _ in 0..600 {
+        if lines() > 8 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("moue ends");
+    fails(&output, 130, &["interrupted", "last.safetensors", "--resume"]);
+    let resumed = moue(folder.path(), &["train", "--resume", "runs/parts"]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let weights = |name: &str| {
+        let path = folder.path().join("runs").join(name).join("checkpoints/best.safetensors");
+        moue::checkpoint::load_model(&path).expect("a model").tensors
+    };
+    assert_eq!(weights("whole"), weights("parts"));
+}
+
+#[test]
+fn bad_data_ends_with_3_and_says_what_and_where() {
+    let folder = folder();
+    fails(&train(folder.path(), &["--data", "folder:nowhere"]), 3, &["nowhere"]);
+    fails(&train(folder.path(), &["--data", "ferplus:nowhere"]), 3, &["nowhere"]);
+    fs::create_dir(folder.path().join("empty")).expect("a folder");
+    fails(&train(folder.path(), &["--data", "folder:empty"]), 3, &["empty"]);
+    assert!(!folder.path().join("runs").exists(), "a run that could not begin leaves nothing");
+}
+
+#[test]
+fn bad_settings_end_with_2_and_name_the_setting() {
+    let folder = folder();
+    fails(&train(folder.path(), &["--data", "ferplu:x"]), 2, &["ferplus:DIR", "ferplu:x"]);
+    fails(&train(folder.path(), &["--lr", "-1"]), 2, &["lr"]);
+    fails(&moue(folder.path(), &["train", "--width", "99"]), 2, &["width"]);
+    fails(&moue(folder.path(), &["train", "--size", "20"]), 2, &["size"]);
+    fails(&moue(folder.path(), &["train", "--augment", "wild"]), 2, &["wild"]);
+    fs::write(folder.path().join("config.toml"), "epochs = 3\nbatchsize = 4\n").expect("a file");
+    fails(&moue(folder.path(), &["train", "--config", "config.toml"]), 2, &["batchsize", "batch"]);
+}
+
+#[test]
+fn a_model_file_cut_in_half_or_foreign_is_refused() {
+    let folder = folder();
+    assert!(train(folder.path(), &["--name", "a", "--epochs", "1"]).status.success());
+    let best = fs::read(folder.path().join("runs/a/checkpoints/best.safetensors")).expect("a model");
+    fs::write(folder.path().join("half.safetensors"), &best[..best.len() / 2]).expect("a file");
+    let eval = |model: &str| moue(folder.path(), &["eval", "--model", model, "--data", SMALL[1], "--device", "cpu"]);
+    fails(&eval("half.safetensors"), 3, &["half.safetensors"]);
+    fails(&eval("nothing.safetensors"), 3, &["nothing.safetensors"]);
+    let last = folder.path().join("runs/a/checkpoints/last.safetensors");
+    let state = fs::read(&last).expect("a state");
+    fs::write(&last, &state[..state.len() / 2]).expect("a file");
+    fails(&moue(folder.path(), &["train", "--resume", "runs/a"]), 3, &["last.safetensors"]);
+    fails(&moue(folder.path(), &["train", "--resume", "runs/a", "--branches", "3"]), 2, &["branches"]);
+}
+
+#[test]
+fn data_of_other_classes_is_refused() {
+    let folder = folder();
+    assert!(train(folder.path(), &["--name", "a", "--epochs", "1"]).status.success());
+    for class in ["cat", "dog"] {
+        let path = folder.path().join("pets/test").join(class);
+        fs::create_dir_all(&path).expect("a folder");
+        image::RgbImage::new(50, 50).save(path.join("0.png")).expect("a png");
+    }
+    let arguments =
+        ["eval", "--model", "runs/a/checkpoints/best.safetensors", "--data", "folder:pets", "--device", "cpu"];
+    fails(&moue(folder.path(), &arguments), 3, &["classes", "cat", "neutral"]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_with_1_and_the_last_checkpoint_survives() {
+    let folder = folder();
+    let output = train(folder.path(), &["--lr", "1e30", "--lr-schedule", "constant", "--warmup", "0"]);
+    fails(&output, 1, &["not finite", "first at", "learning rate"]);
+}
+
+#[test]
+#[cfg(feature = "gpu")]
+fn no_adapter_ends_with_4_and_says_what_to_install() {
+    let folder = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_moue"))
+        .current_dir(folder.path())
+        .args(["train", "--device", "gpu"])
+        .args(["--data", SMALL[1], "--size", "48"])
+        .envs(
+            ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"]
+                .map(|key| (key, "/nonexistent")),
+        )
+        .env("WGPU_BACKEND", "vulkan")
+        .output()
+        .expect("moue starts");
+    fails(&output, 4, &["gpu", "--device cpu"]);
+}

@@ -1,0 +1,299 @@
+//! What the GPU executor promises beyond the ops: one trial for each claim and adapter.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial, run};
+use moue::{
+    Error,
+    diversity::{Diversity, esr_loss},
+    exec::{
+        Executor, Program,
+        gpu::{GpuExecutor, Selector, adapters},
+    },
+    graph::{Graph, Init},
+    models::esr::EsrSpec,
+    nn::{Mode, variables},
+    ops::{BatchNorm, Conv2d, Function, Pool2d, Pooling, TensorId},
+};
+
+type Outcome = Result<(), Failed>;
+
+fn main() -> ExitCode {
+    let claims: [(&str, fn(usize) -> Outcome); 7] = [
+        ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
+        ("an_esr_training_step_takes_at_most_200_commands", an_esr_step_takes_at_most_200_commands),
+        ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
+        ("one_image_larger_than_a_binding_is_an_error", one_image_larger_than_a_binding_is_an_error),
+        ("runs_from_the_same_start_end_in_the_same_bits", runs_from_the_same_start_end_in_the_same_bits),
+        ("the_first_op_that_is_not_finite_is_named", the_first_op_that_is_not_finite_is_named),
+        ("a_profile_has_a_time_for_each_op", a_profile_has_a_time_for_each_op),
+    ];
+    let found = adapters();
+    let mut trials = vec![Trial::test("an_adapter_that_does_not_exist_is_an_error", || {
+        an_adapter_that_does_not_exist_is_an_error()
+    })];
+    for (name, claim) in claims {
+        for adapter in &found {
+            let (index, reason) = (adapter.index, adapter.unusable.clone());
+            let backend = adapter.backend.to_lowercase();
+            let short = adapter.name.split(' ').next().unwrap_or_default().to_lowercase();
+            let trial = Trial::test(format!("{name}::gpu_{backend}_{short}"), move || claim(index));
+            trials.push(trial.with_ignored_flag(reason.is_some()));
+        }
+        if found.is_empty() {
+            let name = format!("{name} (no adapter was found)");
+            trials.push(Trial::test(name, || Err("no adapter".into())).with_ignored_flag(true));
+        }
+    }
+    run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A number in −1..1 that depends on `i` only.
+fn value(i: usize) -> f32 {
+    let mixed = (i as u32).wrapping_mul(2_654_435_761).wrapping_add(0x9E37) ^ 0x5bd1_e995;
+    (mixed.wrapping_mul(2_246_822_519) >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+fn values(count: usize, salt: usize) -> Vec<f32> {
+    (0..count).map(|i| value(i + salt * 7919)).collect()
+}
+
+/// A small network with all that CBAM needs, and its training step.
+struct Net {
+    graph: Graph,
+    images: TensorId,
+    targets: TensorId,
+    loss: TensorId,
+    map: TensorId,
+}
+
+fn net(n: usize, side: usize) -> moue::Result<Net> {
+    let mut g = Graph::new();
+    let images = g.input("images", [n, 4, side, side]);
+    let targets = g.input("targets", [n, 3]);
+    let weights = g.input("weights", [2]);
+    let w = g.parameter("conv.weight", 1, [8, 2, 3, 3], Init::Uniform { bound: 0.4 });
+    let b = g.parameter("conv.bias", 1, [8], Init::Uniform { bound: 0.1 });
+    g.set_scope("conv");
+    let mut x = g.conv2d(images, w, Some(b), Conv2d { stride: 1, padding: 1, groups: 2 })?;
+    x = normalised(&mut g, "bn", x, 8, Function::Relu)?;
+    g.set_scope("pool");
+    x = g.pool2d(x, Pool2d::MAX2)?;
+    g.set_scope("gate");
+    let pooled = g.global_pool(x, Pooling::AvgMax)?;
+    let uniform = Init::Uniform { bound: 0.5 };
+    let mlp = [
+        g.parameter("mlp.1.weight", 1, [2, 4], uniform),
+        g.parameter("mlp.1.bias", 1, [2], uniform),
+        g.parameter("mlp.3.weight", 1, [8, 1], uniform),
+        g.parameter("mlp.3.bias", 1, [8], uniform),
+    ];
+    let attention = g.channel_attention(pooled, mlp, 2)?;
+    let [gated, descriptors] = g.channel_gate(x, attention, 2)?;
+    let w = g.parameter("spatial.weight", 1, [2, 2, 7, 7], Init::Uniform { bound: 0.2 });
+    let map = g.conv2d(descriptors, w, None, Conv2d { stride: 1, padding: 3, groups: 2 })?;
+    let map = normalised(&mut g, "spatial.bn", map, 2, Function::Sigmoid)?;
+    g.set_scope("gate");
+    x = g.spatial_gate(gated, map, 2)?;
+    g.set_scope("head");
+    let w = g.parameter("conv2.weight", 1, [20, 4, 3, 3], Init::Uniform { bound: 0.2 });
+    let b = g.parameter("conv2.bias", 1, [20], Init::Uniform { bound: 0.1 });
+    x = g.conv2d(x, w, Some(b), Conv2d { stride: 1, padding: 0, groups: 2 })?;
+    let mean = g.global_avg_pool(x)?;
+    let w = g.parameter("fc.weight", 1, [6, 10], Init::Uniform { bound: 0.3 });
+    let b = g.parameter("fc.bias", 1, [6], Init::Uniform { bound: 0.1 });
+    let logits = g.linear(mean, w, Some(b), 2)?;
+    let [loss, ..] = g.cross_entropy(logits, targets, weights)?;
+    g.sgd(loss, 0.9, true)?;
+    g.output(loss);
+    g.output(map);
+    Ok(Net { graph: g, images, targets, loss, map })
+}
+
+fn normalised(g: &mut Graph, name: &str, x: TensorId, c: usize, function: Function) -> moue::Result<TensorId> {
+    g.set_scope(name);
+    let affine = [
+        g.parameter(&format!("{name}.weight"), 1, [c], Init::Fill(1.0)),
+        g.parameter(&format!("{name}.bias"), 1, [c], Init::Fill(0.1)),
+    ];
+    let running = [
+        g.state(&format!("{name}.running_mean"), 1, [c], Init::Fill(0.0)),
+        g.state(&format!("{name}.running_var"), 1, [c], Init::Fill(1.0)),
+    ];
+    g.batch_norm(x, affine, running, BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(function) })
+}
+
+fn start(executor: &mut dyn Executor, net: &Net) -> moue::Result<Program> {
+    let program = executor.compile(&net.graph)?;
+    variables::write(executor, &net.graph, &variables::initial(&net.graph, 7))?;
+    let count = |id: TensorId| net.graph.tensor(id).shape.elements();
+    executor.write(program, net.images, &values(count(net.images), 1))?;
+    let targets: Vec<f32> = (0..count(net.targets)).map(|i| if i % 3 == i / 3 % 3 { 1.0 } else { 0.0 }).collect();
+    executor.write(program, net.targets, &targets)?;
+    let parts = net.graph.part_names().len();
+    for (name, value, count) in [("lr", 0.05, parts), ("decay", 1e-4, parts), ("weights", 1.0, 2)] {
+        let id = net.graph.find(name).ok_or_else(|| no_input(name))?;
+        executor.write(program, id, &vec![value; count])?;
+    }
+    Ok(program)
+}
+
+fn no_input(name: &str) -> Error {
+    Error::Usage {
+        setting: name.to_owned(),
+        expected: "an input".to_owned(),
+        found: "none".to_owned(),
+        hint: "correct the test".to_owned(),
+    }
+}
+
+/// The loss, a map, and all variables after some steps.
+fn train(executor: &mut dyn Executor, net: &Net, steps: usize) -> moue::Result<Vec<Vec<f32>>> {
+    let program = start(executor, net)?;
+    for _ in 0..steps {
+        executor.run(program)?;
+    }
+    let mut results = vec![executor.read(program, net.loss)?, executor.read(program, net.map)?];
+    for tensor in net.graph.tensors() {
+        if net.graph.find(&tensor.name).is_some_and(|id| net.graph.variable(id).is_some()) {
+            results.push(executor.read_variable(&tensor.name)?);
+        }
+    }
+    Ok(results)
+}
+
+fn open(adapter: usize, max_binding: Option<u64>) -> moue::Result<GpuExecutor> {
+    GpuExecutor::with_binding_limit(&Selector::Index(adapter), max_binding)
+}
+
+fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
+    let net = net(5, 12)?;
+    let mut executor = open(adapter, None)?;
+    let program = start(&mut executor, &net)?;
+    let step = |executor: &mut GpuExecutor| -> moue::Result<u64> {
+        executor.write(program, net.images, &values(5 * 4 * 144, 2))?;
+        executor.run(program)?;
+        executor.read(program, net.loss)?;
+        Ok(executor.stats(program).resources_created)
+    };
+    let first = step(&mut executor)?;
+    for _ in 0..3 {
+        let now = step(&mut executor)?;
+        if now != first {
+            return Err(format!("{} resources were made by a later step", now - first).into());
+        }
+    }
+    Ok(())
+}
+
+fn an_esr_step_takes_at_most_200_commands(adapter: usize) -> Outcome {
+    let mut counts = Vec::new();
+    for branches in [3, 9, 15] {
+        let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true };
+        let mut graph = Graph::new();
+        let images = graph.input("images", [32, 3, 96, 96]);
+        let targets = graph.input("targets", [32, 8]);
+        let weights = graph.input("branch_weights", [branches]);
+        let esr = spec.build(&mut graph, images, Mode::Train)?;
+        let loss = esr_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
+        graph.sgd(loss.total, 0.9, false)?;
+        graph.output(loss.total);
+        let mut executor = open(adapter, None)?;
+        let program = executor.compile(&graph)?;
+        let stats = executor.stats(program);
+        counts.push(stats.dispatches);
+    }
+    println!("commands with 3, 9, 15 branches: {counts:?}");
+    if counts[0] != counts[1] || counts[1] != counts[2] || counts[0] > 200 {
+        return Err(format!("commands with 3, 9, 15 branches: {counts:?}").into());
+    }
+    Ok(())
+}
+
+fn tensors_larger_than_a_binding_are_split_by_image(adapter: usize) -> Outcome {
+    // Five images of 4·37² numbers: the largest tensor, after the first convolution, has 219,040 bytes.
+    let net = net(5, 37)?;
+    let mut whole = open(adapter, None)?;
+    let mut split = open(adapter, Some(64 << 10))?;
+    let [expected, found] = [train(&mut whole, &net, 2)?, train(&mut split, &net, 2)?];
+    let commands = |executor: &mut GpuExecutor| -> moue::Result<usize> {
+        let program = executor.compile(&net.graph)?;
+        Ok(executor.stats(program).dispatches)
+    };
+    let commands = [commands(&mut whole)?, commands(&mut split)?];
+    if commands[1] < 2 * commands[0] {
+        return Err(format!("too little was split: {commands:?} commands").into());
+    }
+    for (i, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        let size = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        for (e, f) in expected.iter().zip(found) {
+            // NaN fails too.
+            if !((e - f).abs() <= 2e-5 * size.max(1e-3)) {
+                return Err(format!("result {i}: {f} where {e} was expected").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_image_larger_than_a_binding_is_an_error(adapter: usize) -> Outcome {
+    let net = net(2, 80)?;
+    let mut executor = open(adapter, Some(64 << 10))?;
+    match executor.compile(&net.graph) {
+        Err(error @ Error::Memory { .. }) if error.exit_code() == 4 && error.to_string().contains("--batch") => Ok(()),
+        Err(error) => Err(format!("the wrong error: {error}").into()),
+        Ok(_) => Err("compiled".into()),
+    }
+}
+
+fn runs_from_the_same_start_end_in_the_same_bits(adapter: usize) -> Outcome {
+    let net = net(5, 21)?;
+    let bits = |results: Vec<Vec<f32>>| results.concat().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let first = bits(train(&mut open(adapter, None)?, &net, 3)?);
+    let second = bits(train(&mut open(adapter, None)?, &net, 3)?);
+    if first == second { Ok(()) } else { Err("two runs differ".into()) }
+}
+
+fn the_first_op_that_is_not_finite_is_named(adapter: usize) -> Outcome {
+    let net = net(3, 12)?;
+    let mut executor = open(adapter, None)?;
+    let program = start(&mut executor, &net)?;
+    if let Some(found) = executor.first_not_finite(program)? {
+        return Err(format!("all is finite, but it names {found}").into());
+    }
+    executor.write_variable("bn.weight", &[f32::MAX; 8])?;
+    executor.write_variable("bn.bias", &[f32::MAX; 8])?;
+    executor.run(program)?;
+    let found = executor.first_not_finite(program)?.unwrap_or_default();
+    if !found.contains("bn.BatchNorm") {
+        return Err(format!("it names {found:?}").into());
+    }
+    executor.write_variable("fc.bias", &[0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0])?;
+    let found = executor.first_not_finite(program)?.unwrap_or_default();
+    if found == "variable fc.bias" { Ok(()) } else { Err(format!("it names {found:?}").into()) }
+}
+
+fn a_profile_has_a_time_for_each_op(adapter: usize) -> Outcome {
+    let net = net(3, 12)?;
+    let mut executor = open(adapter, None)?;
+    let program = start(&mut executor, &net)?;
+    let profile = executor.profile(program)?;
+    let total: f64 = profile.iter().map(|op| op.seconds).sum();
+    let has = |name: &str| profile.iter().any(|op| op.op.ends_with(name) && op.flops > 0);
+    if total > 0.0 && has("conv.Conv2d") && has("conv.Conv2dGradWeight") {
+        Ok(())
+    } else {
+        Err(format!("{profile:?}").into())
+    }
+}
+
+fn an_adapter_that_does_not_exist_is_an_error() -> Outcome {
+    for selector in [Selector::Index(999), Selector::Named("no such adapter".to_owned())] {
+        match GpuExecutor::new(&selector) {
+            Err(error @ Error::Device { .. }) if error.exit_code() == 4 && error.to_string().contains("cpu") => {}
+            Err(error) => return Err(format!("the wrong error: {error}").into()),
+            Ok(_) => return Err("opened".into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Every op on every device against its reference loop: one trial for each case and device.
+//!
+//! `MOUE_REQUIRE_ADAPTERS=n` fails where fewer than n GPU adapters are found.
+
+#[path = "ops/mod.rs"]
+mod cases;
+mod support;
+
+use std::{env, process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial, run};
+
+use support::device::{cpus, gpus};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let (found, unusable) = gpus();
+    let mut trials = vec![required_adapters(found.len(), &unusable)];
+    trials.extend(unusable.iter().map(|reason| ignored(&format!("gpu cases ({reason})"))));
+    let devices: Vec<_> = cpus().into_iter().chain(found).map(Arc::new).collect();
+    trials.extend(cases::comparator());
+    for case in cases::all() {
+        for device in &devices {
+            let (device, run) = (Arc::clone(device), Arc::clone(&case.run));
+            let name = format!("{}::{}", case.name, device.name);
+            trials.push(Trial::test(name, move || Ok(device.run(run)?)));
+        }
+    }
+    run(&arguments, trials).exit_code()
+}
+
+/// Fails where the environment asks for more adapters than there are.
+fn required_adapters(found: usize, unusable: &[String]) -> Trial {
+    let reasons = unusable.join("; ");
+    let Ok(text) = env::var("MOUE_REQUIRE_ADAPTERS") else {
+        return ignored("gpu adapters are enough (MOUE_REQUIRE_ADAPTERS is not set)");
+    };
+    Trial::test("gpu adapters are enough", move || match text.parse::<usize>() {
+        Ok(required) if found >= required => Ok(()),
+        Ok(required) => Err(format!("{required} adapters required, {found} usable found; {reasons}").into()),
+        Err(error) => Err(format!("MOUE_REQUIRE_ADAPTERS={text} is no number: {error}").into()),
+    })
+}
+
+fn ignored(name: &str) -> Trial {
+    Trial::test(name, || Err("only listed".into())).with_ignored_flag(true)
+}

@@ -1,0 +1,76 @@
+//! Determinants, their logarithms, sums, and gradients.
+
+use moue::ops::{Determinant, Objective, Similarity};
+
+use crate::support::{
+    case::Cases,
+    data::Array,
+    reference::{determinant, reference},
+};
+
+/// A similarity matrix of random maps; a small `gamma` makes learners alike.
+fn similar(name: &str, learners: usize, gamma: f64) -> Array {
+    let maps = Array::random(name, &[3, learners * 5]);
+    let op = Similarity { learners, zero_diagonal: false };
+    reference(&op.into(), &[maps, Array::filled(&[1], gamma)], &mut [])[0].clone().rounded()
+}
+
+fn every_objective(cases: &mut Cases, claim: &str, s: &Array) {
+    let value = determinant(s.dims[0], &s.data);
+    cases.op(&format!("det_{claim}"), Determinant { objective: Objective::Det }, vec![s.clone()]);
+    cases.op(&format!("sum_{claim}"), Determinant { objective: Objective::Sum }, vec![s.clone()]);
+    // Far from the determinant on both sides: the gradient jumps there.
+    let above = Objective::LogDet { eps: value.abs() * 4.0 + 0.5 };
+    cases.op(&format!("logdet_below_eps_{claim}"), Determinant { objective: above }, vec![s.clone()]);
+    if value > 1e-3 {
+        let below = Objective::LogDet { eps: value / 4.0 };
+        cases.op(&format!("logdet_{claim}"), Determinant { objective: below }, vec![s.clone()]);
+    }
+}
+
+pub(super) fn cases(cases: &mut Cases) {
+    for learners in [1, 2, 3, 4, 9, 15, 16] {
+        let claim = format!("of_{learners}_learners");
+        every_objective(cases, &claim, &similar(&claim, learners, 1.0));
+    }
+    every_objective(cases, "of_alike_learners", &similar("alike", 9, 0.01));
+    let identity = |size: usize| {
+        let mut s = Array::zeros(&[size, size]);
+        for i in 0..size {
+            s.data[i * size + i] = 1.0;
+        }
+        s
+    };
+    every_objective(cases, "of_unlike_learners", &identity(16));
+    // Learners 1 and 3 are the same: S is singular, some cofactors are not 0.
+    let mut twins = similar("twins", 5, 1.0);
+    for k in 0..5 {
+        twins.data[3 * 5 + k] = twins.data[5 + k];
+    }
+    for k in 0..5 {
+        twins.data[k * 5 + 3] = twins.data[k * 5 + 1];
+    }
+    every_objective(cases, "of_two_equal_learners", &twins);
+    every_objective(cases, "of_nine_equal_learners", &Array::filled(&[9, 9], 1.0));
+    every_objective(cases, "of_two_learners_that_are_equal", &Array::filled(&[2, 2], 1.0));
+    let v = Array::grid("rank", &[6], 1.0, 8.0);
+    let product = (0..36).map(|i| v.data[i / 6] * v.data[i % 6]).collect();
+    every_objective(cases, "of_rank_1", &Array::new(&[6, 6], product));
+    every_objective(cases, "of_zeros", &Array::zeros(&[9, 9]));
+    // The released code leaves the diagonal at 0: every first pivot is elsewhere.
+    let mut hollow = similar("hollow", 9, 0.5);
+    for i in 0..9 {
+        hollow.data[i * 10] = 0.0;
+    }
+    every_objective(cases, "of_a_hollow_matrix", &hollow);
+    // Rows in reverse: eliminated only with row exchanges; the sign of the permutation of 7 is −1.
+    let mut reversed = identity(7);
+    reversed.data.reverse();
+    for i in 0..7 {
+        reversed.data.swap(i * 7 + i, i * 7 + (6 - i));
+    }
+    every_objective(cases, "of_a_permutation", &reversed);
+    let skew = Array::random("skew", &[8, 8]);
+    every_objective(cases, "of_a_matrix_without_symmetry", &skew);
+    every_objective(cases, "of_a_negative_number", &Array::filled(&[1, 1], -0.5));
+}

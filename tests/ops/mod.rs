@@ -1,0 +1,51 @@
+//! The cases, one file an op.
+
+mod activation;
+mod batch_norm;
+mod channel_attention;
+mod channel_gate;
+mod comparator;
+mod concat;
+mod conv2d;
+mod cross_entropy;
+mod determinant;
+mod global_pool;
+mod multiply;
+mod pool2d;
+mod programs;
+mod sgd;
+mod similarity;
+mod spatial_gate;
+mod weighted_sum;
+
+use super::support::case::{Case, Cases};
+
+pub(crate) use comparator::trials as comparator;
+
+/// All cases.
+pub(crate) fn all() -> Vec<Case> {
+    let ops: [(&'static str, fn(&mut Cases)); 16] = [
+        ("activation", activation::cases),
+        ("batch_norm", batch_norm::cases),
+        ("channel_attention", channel_attention::cases),
+        ("channel_gate", channel_gate::cases),
+        ("concat", concat::cases),
+        ("conv2d", conv2d::cases),
+        ("cross_entropy", cross_entropy::cases),
+        ("determinant", determinant::cases),
+        ("global_pool", global_pool::cases),
+        ("multiply", multiply::cases),
+        ("pool2d", pool2d::cases),
+        ("programs", programs::cases),
+        ("sgd", sgd::cases),
+        ("similarity", similarity::cases),
+        ("spatial_gate", spatial_gate::cases),
+        ("weighted_sum", weighted_sum::cases),
+    ];
+    let all = ops.into_iter().flat_map(|(stem, add)| {
+        let mut cases = Cases::new(stem);
+        add(&mut cases);
+        cases.list
+    });
+    all.collect()
+}

@@ -1,0 +1,20 @@
+//! Weighted sums.
+
+use moue::ops::WeightedSum;
+
+use crate::support::{case::Cases, data::Array};
+
+pub(super) fn cases(cases: &mut Cases) {
+    let weights = [1.0, -0.5, 0.125, 3.7];
+    for count in 1..=4 {
+        for (size, dims) in [("one_element", &[1][..]), ("257_elements", &[257]), ("a_map", &[2, 9, 13, 11])] {
+            let inputs = (0..count).map(|i| Array::random(&format!("{size} {i}"), dims)).collect();
+            let op = WeightedSum { weights: weights[..count].to_vec() };
+            cases.op(&format!("{count}_inputs_of_{size}"), op, inputs);
+        }
+    }
+    let twice = vec![Array::random("a", &[67]), Array::random("a", &[67])];
+    cases.op("a_difference_of_equals_is_zero", WeightedSum { weights: vec![1.0, -1.0] }, twice);
+    let ignored = vec![Array::random("a", &[67]), Array::random("b", &[67])];
+    cases.op("a_weight_of_zero_ignores", WeightedSum { weights: vec![0.0, 1.0] }, ignored);
+}

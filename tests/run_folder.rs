@@ -1,0 +1,278 @@
+//! The folder of a run: names, records, resumption, charts and reports.
+#![cfg(feature = "cli")]
+
+mod support_run;
+
+use std::fs;
+
+use moue::Error;
+use moue::checkpoint::{file_hash, load_model};
+use moue::train::{
+    Evaluation, RunFolder, Status, Summary, TrainConfig, TrainOptions, curves_svg, majority_vote, read_records,
+    similarity_svg,
+};
+use serde_json::{Map, Value, json};
+use support_run::events::{events_path, parse_events, values};
+use support_run::{classes, config_in, meta, record, start, tensors};
+
+#[test]
+fn a_run_that_exists_gets_a_number_and_is_never_overwritten() {
+    let out = tempfile::tempdir().unwrap();
+    let config = config_in(out.path());
+    let names: Vec<_> =
+        (0..3).map(|_| RunFolder::create(&config, &start()).unwrap().path().file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["esr-synthetic", "esr-synthetic-2", "esr-synthetic-3"]);
+    let named = TrainConfig { name: Some("mine".into()), ..config };
+    assert!(RunFolder::create(&named, &start()).unwrap().path().ends_with("mine"));
+}
+
+#[test]
+fn a_finished_run_has_every_file_and_says_what_it_was() {
+    let out = tempfile::tempdir().unwrap();
+    let config = config_in(out.path());
+    let mut run = RunFolder::create(&config, &start()).unwrap();
+    for epoch in 1..=3 {
+        run.step(epoch as u64 * 10, &[("loss", 2.0 / epoch as f64)]).unwrap();
+        run.epoch(&record(epoch, 4)).unwrap();
+        run.save_best(&meta(), &tensors(1.0)).unwrap();
+        run.save_last(&meta(), &tensors(1.0), &Default::default(), &json!({ "epoch": epoch })).unwrap();
+    }
+    let summary = run.finish(&summary(), &meta()).unwrap();
+    for file in [
+        "config.toml",
+        "run.json",
+        "metrics.jsonl",
+        "checkpoints/last.safetensors",
+        "checkpoints/best.safetensors",
+        "curves.svg",
+        "confusion.svg",
+        "similarity.svg",
+        "report.html",
+        "MODEL_CARD.md",
+    ] {
+        assert!(fs::metadata(run.path().join(file)).unwrap().len() > 100, "{file}");
+    }
+    assert_eq!(summary.model_hash, file_hash(&run.best()).unwrap());
+    let facts: Value = serde_json::from_str(&fs::read_to_string(run.path().join("run.json")).unwrap()).unwrap();
+    assert_eq!(facts["status"], "finished");
+    assert_eq!(facts["data"]["hash"], "abc123");
+    assert_eq!(facts["result"]["model_hash"], summary.model_hash.as_str());
+    assert!(facts["host"]["cores"].as_u64().unwrap() > 0);
+    // The settings read back are the settings.
+    let saved = TrainOptions::load(&run.path().join("config.toml")).unwrap();
+    assert_eq!(TrainConfig::resolve(&saved, &TrainOptions::default()).unwrap(), config);
+    // The records read back are the records.
+    let records: Vec<_> = (1..=3).map(|epoch| record(epoch, 4)).collect();
+    assert_eq!(read_records(&run.path().join("metrics.jsonl")).unwrap(), records);
+    assert_eq!(load_model(&run.last()).unwrap().tensors, tensors(1.0));
+    let card = fs::read_to_string(run.path().join("MODEL_CARD.md")).unwrap();
+    for needed in ["apparent expression, not a felt emotion", "Article 5(1)(f)", &summary.model_hash, "87.5 %"] {
+        assert!(card.contains(needed), "{needed} in\n{card}");
+    }
+    let line: Value = serde_json::from_str(&summary.json_line(run.path())).unwrap();
+    let keys: Vec<_> = line.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["run", "best_val_accuracy", "epochs", "seconds", "images_per_s", "device"]);
+}
+
+#[test]
+fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    run.epoch(&record(1, 4)).unwrap();
+    let mut meta = meta();
+    meta.classes[0] = "<script>alert(1)</script>".into();
+    let mut summary = summary();
+    summary.evaluation.as_mut().unwrap().per_class[0].class = meta.classes[0].clone();
+    run.finish(&summary, &meta).unwrap();
+    let page = fs::read_to_string(run.path().join("report.html")).unwrap();
+    for forbidden in ["<script", "<link", "<img", "src=", "@import", "url(", "https://"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    // The only address in it is the name of SVG's namespace.
+    assert_eq!(page.matches("http://").count(), page.matches("xmlns='http://www.w3.org/2000/svg'").count());
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+    assert!(page.contains("prefers-color-scheme:dark"));
+    assert_eq!(page.matches("<svg").count(), 3);
+    well_formed(&fs::read_to_string(run.path().join("confusion.svg")).unwrap());
+}
+
+#[test]
+fn a_resumed_run_doubles_no_epoch_and_gets_its_state_back() {
+    let out = tempfile::tempdir().unwrap();
+    let named = |name: &str| TrainConfig { name: Some(name.into()), ..config_in(out.path()) };
+    let whole = {
+        let mut run = RunFolder::create(&named("whole"), &start()).unwrap();
+        (1..=4).for_each(|epoch| epoch_of(&mut run, epoch));
+        run.path().to_owned()
+    };
+    let state = json!({ "epoch": 2, "rng": u64::MAX, "best": 0.1 + 0.2 });
+    let cut = {
+        let mut run = RunFolder::create(&named("cut"), &start()).unwrap();
+        (1..=2).for_each(|epoch| epoch_of(&mut run, epoch));
+        run.save_last(&meta(), &tensors(1.0), &Default::default(), &state).unwrap();
+        // The third epoch is lost, and the machine stopped in the middle of a line.
+        epoch_of(&mut run, 3);
+        let path = run.path().to_owned();
+        let mut text = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+        text.push_str("{\"kind\":\"epo");
+        fs::write(path.join("metrics.jsonl"), text).unwrap();
+        path
+    };
+    for given in [cut.clone(), cut.join("checkpoints/last.safetensors")] {
+        assert_eq!(RunFolder::locate(&given).unwrap(), cut);
+    }
+    let config = TrainConfig::resumed(&cut.join("config.toml"), &TrainOptions::default()).unwrap();
+    let (mut run, training) = RunFolder::resume(&cut, &config, &start()).unwrap();
+    assert_eq!(training.state, state);
+    assert_eq!(training.state["best"].as_f64().unwrap().to_bits(), (0.1_f64 + 0.2).to_bits());
+    assert_eq!(run.records(), [record(1, 4), record(2, 4)]);
+    (3..=4).for_each(|epoch| epoch_of(&mut run, epoch));
+    let metrics = |folder: &std::path::Path| fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics(&cut), metrics(&whole));
+    assert_eq!(values(&cut), values(&whole));
+    assert_eq!(run.facts()["resumed"].as_array().unwrap().len(), 1);
+    run.stop(Status::Interrupted).unwrap();
+    assert!(fs::read_to_string(cut.join("run.json")).unwrap().contains("\"status\": \"interrupted\""));
+}
+
+#[test]
+fn a_run_is_not_resumed_on_other_data_with_lost_records_or_other_settings() {
+    let out = tempfile::tempdir().unwrap();
+    let config = config_in(out.path());
+    let mut run = RunFolder::create(&config, &start()).unwrap();
+    let folder = run.path().to_owned();
+    assert!(RunFolder::locate(&folder).unwrap_err().to_string().contains("no checkpoints/last.safetensors"));
+    epoch_of(&mut run, 1);
+    run.save_last(&meta(), &tensors(1.0), &Default::default(), &json!({})).unwrap();
+    drop(run);
+    let mut other = start();
+    other.data.hash = "other".into();
+    let error = RunFolder::resume(&folder, &config, &other).unwrap_err();
+    assert!(error.to_string().contains("hash abc123"), "{error}");
+    let wider = TrainConfig { branches: 9, ..config.clone() };
+    let error = RunFolder::resume(&folder, &wider, &start()).unwrap_err();
+    assert!(error.to_string().contains("branches 9, found branches 4"), "{error}");
+    let toml = folder.join("config.toml");
+    let error = TrainConfig::resumed(&toml, &TrainOptions { lr: Some(0.5), ..Default::default() }).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().starts_with("--lr: expected 0.08, as the run began, found 0.5"), "{error}");
+    let flags = TrainOptions { threads: Some(1), lr: Some(0.08), ..Default::default() };
+    assert_eq!(TrainConfig::resumed(&toml, &flags).unwrap().threads, 1);
+    fs::write(folder.join("metrics.jsonl"), "").unwrap();
+    let error = RunFolder::resume(&folder, &config, &start()).unwrap_err();
+    assert!(matches!(error, Error::File { .. }) && error.to_string().contains("found 0 bytes"), "{error}");
+}
+
+#[test]
+fn tensorboard_events_are_whole_records_with_their_checksums() {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    run.scalar("loss/train", 7, 0.25).unwrap();
+    run.scalar("ünï", 1 << 40, -3.5).unwrap();
+    assert_eq!(values(run.path()), [("loss/train".into(), 7, 0.25), ("ünï".into(), 1 << 40, -3.5)]);
+    // The reader sees a flipped bit.
+    let mut bytes = fs::read(events_path(run.path())).unwrap();
+    let last = bytes.len() - 6;
+    bytes[last] ^= 1;
+    assert!(parse_events(&bytes).is_err());
+}
+
+#[test]
+fn metrics_take_any_record_and_keep_its_order() {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let entries = [("kind", json!("eval")), ("accuracy", json!(0.5)), ("a", json!([1]))];
+    run.metric(&Map::from_iter(entries.map(|(key, value)| (key.to_owned(), value)))).unwrap();
+    let text = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(text, "{\"kind\":\"eval\",\"accuracy\":0.5,\"a\":[1]}\n");
+}
+
+#[test]
+fn a_figure_that_is_not_finite_is_null_in_the_records_and_a_gap_in_the_curve() {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let mut broken = record(2, 4);
+    broken.train_loss = f64::NAN;
+    [record(1, 4), broken, record(3, 4)].iter().for_each(|record| run.epoch(record).unwrap());
+    let read = read_records(&run.path().join("metrics.jsonl")).unwrap();
+    assert!(read[1].train_loss.is_nan() && read[2] == record(3, 4));
+    well_formed(&fs::read_to_string(run.path().join("curves.svg")).unwrap());
+}
+
+#[test]
+fn charts_are_well_formed_for_no_epoch_one_and_many() {
+    for epochs in [0, 1, 2, 300] {
+        for branches in [1, 4, 16] {
+            let records: Vec<_> = (1..=epochs).map(|epoch| record(epoch, branches)).collect();
+            well_formed(&curves_svg(&records));
+            well_formed(&similarity_svg(&records));
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_counts_by_class() {
+    let classes = classes()[..3].to_vec();
+    let evaluation = Evaluation::from_predictions(&[0, 0, 0, 1], &[0, 0, 1, 1], &classes).unwrap();
+    assert_eq!(evaluation.confusion, [[2, 1, 0], [0, 1, 0], [0, 0, 0]]);
+    assert_eq!((evaluation.accuracy, evaluation.images), (0.75, 4));
+    // A class without images has no recall and does not count in the mean: (2/3 + 1) / 2.
+    assert!((evaluation.balanced_accuracy - 5.0 / 6.0).abs() < 1e-15);
+    let [neutral, happiness, sadness] = &evaluation.per_class[..] else { panic!("three classes") };
+    assert_eq!((neutral.recall, neutral.precision), (Some(2.0 / 3.0), Some(1.0)));
+    assert_eq!((happiness.precision, happiness.images), (Some(0.5), 1));
+    assert_eq!((sadness.recall, sadness.precision, sadness.f1), (None, None, None));
+    for (labels, predictions) in [(&[0, 1][..], &[0][..]), (&[], &[]), (&[3], &[0]), (&[0], &[3])] {
+        let error = Evaluation::from_predictions(labels, predictions, &classes).unwrap_err();
+        assert_eq!(error.exit_code(), 3, "{error}");
+    }
+}
+
+#[test]
+fn a_tied_vote_goes_to_the_lowest_class() {
+    assert_eq!(majority_vote([2, 1, 1, 2], 3), 1);
+    assert_eq!(majority_vote([2, 1, 2], 3), 2);
+    assert_eq!(majority_vote([5, 5, 1], 3), 1);
+}
+
+fn summary() -> Summary {
+    let labels: Vec<usize> = (0..64).map(|i| i % 8).collect();
+    let predictions: Vec<usize> = labels.iter().enumerate().map(|(i, label)| if i < 9 { 3 } else { *label }).collect();
+    Summary {
+        best_val_accuracy: 0.875,
+        best_epoch: 3,
+        epochs: 3,
+        seconds: 83.0,
+        images_per_s: 512.0,
+        device: "CPU".into(),
+        parameters: 123_456,
+        split: "validation".into(),
+        evaluation: Some(Evaluation::from_predictions(&labels, &predictions, &classes()).unwrap()),
+        branch_accuracy: vec![0.81, 0.83, 0.8, 0.85],
+        model_hash: String::new(),
+    }
+}
+
+fn epoch_of(run: &mut RunFolder, epoch: usize) {
+    run.step(epoch as u64 * 10, &[("loss", 1.0 / epoch as f64)]).unwrap();
+    run.epoch(&record(epoch, 4)).unwrap();
+}
+
+/// Every element is closed in order, quotes pair up and every number is one: what a reader of SVG asks for.
+fn well_formed(svg: &str) {
+    let mut open = Vec::new();
+    let mut rest = svg;
+    while let Some(start) = rest.find('<') {
+        let end = start + rest[start..].find('>').expect("a tag ends");
+        let tag = &rest[start + 1..end];
+        assert_eq!(tag.matches('\'').count() % 2, 0, "{tag}");
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{svg}"),
+            None if tag.ends_with('/') => {}
+            None => open.push(tag.split_whitespace().next().expect("a name")),
+        }
+        rest = &rest[end + 1..];
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+}

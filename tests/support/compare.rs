@@ -1,0 +1,288 @@
+//! The comparator `|a − e| ≤ atol + rtol·|e|`, and the tolerance of each op from its accumulation length.
+//!
+//! `u` is the unit roundoff of the device (2⁻²⁴ in f32). A sum of n products of typical size t meets partial sums of
+//! about t·√n where the terms cancel and t·n where they do not; its n rounding errors of u times the partial sum then
+//! add up, as a random walk, to about u·t·n or u·√n times the sum. [`Tolerance::sum`] allows four times either.
+//! Exponentials, logarithms and divisions get WGSL's allowances: exp (3 + 2|x|) ULP, log 2⁻²¹ = 8u, division 2.5 ULP.
+//! What is only copied, compared or counted must agree exactly.
+
+use moue::ops::{Function, Objective, Op, PoolKind, Pooling};
+
+use super::{
+    data::Array,
+    reference::{cofactor_slack, first_order_slack},
+};
+
+/// Unit roundoff of f32.
+pub(crate) const UNIT_F32: f64 = f32::EPSILON as f64 / 2.0;
+/// Unit roundoff of f64.
+pub(crate) const UNIT_F64: f64 = f64::EPSILON / 2.0;
+
+/// How far a value may be from what is expected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tolerance {
+    /// Absolute.
+    pub(crate) atol: f64,
+    /// As a part of the expected value.
+    pub(crate) rtol: f64,
+}
+
+impl Tolerance {
+    /// No difference at all.
+    pub(crate) const EXACT: Self = Self { atol: 0.0, rtol: 0.0 };
+
+    /// A tolerance.
+    pub(crate) fn new(atol: f64, rtol: f64) -> Self {
+        Self { atol, rtol }
+    }
+
+    /// A sum of `terms` products of typical size `term`.
+    pub(crate) fn sum(u: f64, terms: usize, term: f64) -> Self {
+        let n = terms as f64;
+        Self::new(4.0 * u * n * term, u * (8.0 + 4.0 * n.sqrt()))
+    }
+
+    /// The same where the sum is multiplied by `factor`.
+    fn times(self, factor: f64) -> Self {
+        Self::new(self.atol * factor, self.rtol)
+    }
+
+    /// With more room by `atol`.
+    fn plus(self, atol: f64) -> Self {
+        Self::new(self.atol + atol, self.rtol)
+    }
+}
+
+/// Checks values against what is expected.
+///
+/// # Errors
+/// The number of wrong elements and the worst of them. NaN is wrong, another length is wrong.
+pub(crate) fn check(what: &str, actual: &[f64], expected: &Array, tolerance: Tolerance) -> Result<(), String> {
+    if actual.len() != expected.data.len() {
+        return Err(format!(
+            "{what}: {} values, expected {} of {:?}",
+            actual.len(),
+            expected.data.len(),
+            expected.dims
+        ));
+    }
+    let excess = |i: usize| {
+        let (a, e) = (actual[i], expected.data[i]);
+        if a == e {
+            return 0.0; // Also equal infinities.
+        }
+        let excess = (a - e).abs() / (tolerance.atol + tolerance.rtol * e.abs());
+        if excess.is_nan() { f64::INFINITY } else { excess }
+    };
+    let wrong: Vec<usize> = (0..actual.len()).filter(|&i| excess(i) > 1.0).collect();
+    let Some(&worst) = wrong.iter().max_by(|&&i, &&j| excess(i).total_cmp(&excess(j)).then(j.cmp(&i))) else {
+        return Ok(());
+    };
+    Err(format!(
+        "{what} {:?}: {} of {} wrong, first at {}, worst at {worst}: {:e} where {:e} was expected, {:.1} times the \
+         tolerance (atol {:.1e}, rtol {:.1e})",
+        expected.dims,
+        wrong.len(),
+        actual.len(),
+        wrong[0],
+        actual[worst],
+        expected.data[worst],
+        excess(worst),
+        tolerance.atol,
+        tolerance.rtol,
+    ))
+}
+
+/// The tolerances of an op's outputs, then of its updates.
+///
+/// `expected` are the reference's outputs followed by the updated variables.
+pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let rms = |i: usize| inputs[i].rms();
+    let max = |i: usize| inputs[i].max_abs();
+    let exact = Tolerance::EXACT;
+    let product = Tolerance::new(0.0, 4.0 * u);
+    match op {
+        Op::Concat(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
+        Op::Multiply(_) | Op::SpatialGate(_) => vec![product],
+        Op::WeightedSum(op) => {
+            let size: f64 = op.weights.iter().zip(inputs).map(|(weight, x)| weight.abs() * x.max_abs()).sum();
+            vec![Tolerance::new(4.0 * u * size, 4.0 * u)]
+        }
+        Op::Activation(op) => vec![function(op.function, max(0), u)],
+        Op::ActivationGrad(op) if op.function == Function::Relu => vec![exact],
+        Op::ActivationGrad(_) => vec![Tolerance::new(f64::from(f32::MIN_POSITIVE), 8.0 * u)],
+        Op::Conv2d(_) => {
+            let terms: usize = inputs[1].dims[1..].iter().product();
+            vec![Tolerance::sum(u, terms, rms(0) * rms(1))]
+        }
+        Op::Conv2dGradInput(op) => {
+            let [o, _, kh, kw] = inputs[1].nchw();
+            vec![Tolerance::sum(u, o / op.conv.groups * kh * kw, rms(0) * rms(1))]
+        }
+        Op::Conv2dGradWeight(_) => {
+            let [n, _, h, w] = inputs[0].nchw();
+            let terms = n * h * w;
+            let mut all = vec![Tolerance::sum(u, terms, rms(0) * rms(1)), Tolerance::sum(u, terms, rms(0))];
+            all.truncate(expected.len());
+            all
+        }
+        Op::BatchNorm(op) => batch_norm(op.activation, inputs, expected, u),
+        Op::BatchNormEval(op) => {
+            let scale = (0..inputs[1].data.len())
+                .map(|c| inputs[1].data[c].abs() / (inputs[4].data[c] + op.eps).sqrt())
+                .fold(0.0, f64::max);
+            let before = 4.0 * u * (scale * (max(0) + max(3)) + max(2));
+            vec![Tolerance::new(before, 16.0 * u)]
+        }
+        Op::BatchNormGrad(_) => batch_norm_grad(inputs, u),
+        Op::ChannelAttention(op) => {
+            let (units, each) = (inputs[1].dims[0] / op.groups, inputs[1].dims[1]);
+            let hidden = Tolerance::sum(u, each, rms(0) * rms(1)).plus(4.0 * u * max(2));
+            let second = Tolerance::sum(u, 2 * units, expected[1].rms() * rms(3)).plus(8.0 * u * max(4));
+            let before = second.atol + 2.0 * units as f64 * max(3) * hidden.atol;
+            vec![Tolerance::new(before / 4.0, 32.0 * u), hidden]
+        }
+        Op::ChannelAttentionGrad(op) => channel_attention_grad(op.groups, inputs, expected, u),
+        Op::ChannelGate(op) => {
+            let each = inputs[0].nchw()[1] / op.groups;
+            vec![product, Tolerance::sum(u, each, expected[0].rms()).times(1.0 / each as f64), exact]
+        }
+        Op::ChannelGateGrad(_) => {
+            let [_, _, h, w] = inputs[3].nchw();
+            let t = rms(0) + 2.0 * rms(1);
+            let dx = Tolerance::new(8.0 * u * (max(0) + 2.0 * max(1)) * max(4), 8.0 * u);
+            vec![dx, Tolerance::sum(u, h * w, t * rms(3))]
+        }
+        Op::SpatialGateGrad(op) => {
+            let each = inputs[1].nchw()[1] / op.groups;
+            vec![product, Tolerance::sum(u, each, rms(0) * rms(1))]
+        }
+        Op::CrossEntropy(_) => {
+            let (images, mass) = (inputs[1].dims[0] as f64, largest_mass(&inputs[1]));
+            let own = Tolerance::new(16.0 * u * (max(0) + 1.0) * mass, u * (8.0 + 2.0 * images.sqrt()));
+            let weights: f64 = inputs[2].data.iter().sum();
+            vec![own.times(weights), own, exact]
+        }
+        Op::CrossEntropyGrad(_) => {
+            let images = inputs[2].dims[0] as f64;
+            let scale = max(0) * max(3) / images * largest_mass(&inputs[2]);
+            vec![Tolerance::new(32.0 * u * scale, 16.0 * u)]
+        }
+        Op::Determinant(op) => determinant(op.objective, &inputs[0], expected, u),
+        Op::GlobalPool(op) => {
+            let [_, _, h, w] = inputs[0].nchw();
+            let mean = Tolerance::sum(u, h * w, rms(0)).times(1.0 / (h * w) as f64);
+            vec![if op.pooling == Pooling::Max { exact } else { mean }, exact]
+        }
+        Op::GlobalPoolGrad(_) => {
+            let so_far = inputs.get(2).map_or(0.0, Array::max_abs);
+            vec![Tolerance::new(4.0 * u * (max(0) + so_far), 8.0 * u)]
+        }
+        Op::Pool2d(op) => match op.kind {
+            PoolKind::Max => vec![exact],
+            PoolKind::Avg => {
+                let area = op.size * op.size;
+                vec![Tolerance::sum(u, area, rms(0)).times(1.0 / area as f64)]
+            }
+        },
+        Op::Pool2dGrad(op) => {
+            let overlap = op.pool.size.div_ceil(op.pool.stride).pow(2);
+            let part = if op.pool.kind == PoolKind::Max { 1.0 } else { 1.0 / op.pool.size.pow(2) as f64 };
+            vec![if overlap == 1 { Tolerance::new(0.0, 4.0 * u) } else { Tolerance::sum(u, overlap, max(0) * part) }]
+        }
+        Op::Similarity(op) => {
+            let features = inputs[0].data.len() / inputs[0].dims[0] / op.learners;
+            let tolerance = Tolerance::new(u * (32.0 + 4.0 * (features as f64).sqrt()), 8.0 * u);
+            vec![tolerance; 2]
+        }
+        Op::SimilarityGrad(op) => {
+            let (images, learners) = (inputs[1].dims[0] as f64, op.similarity.learners as f64);
+            let off_diagonal = off_diagonal_max(&inputs[3], op.similarity.learners);
+            let scale = 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
+            vec![Tolerance::new(u * (8.0 + 4.0 * learners.sqrt()) * scale, 8.0 * u)]
+        }
+        other => panic!("{} has no tolerance: choose one in tests/support/compare.rs", other.name()),
+    }
+}
+
+/// Below −104 the exponential is 0 or 1 over infinity, so that no error grows further.
+fn function(function: Function, largest: f64, u: f64) -> Tolerance {
+    match function {
+        Function::Relu => Tolerance::EXACT,
+        Function::Sigmoid => Tolerance::new(f64::from(f32::MIN_POSITIVE), u * (16.0 + 4.0 * largest.min(104.0))),
+    }
+}
+
+/// Rounding of x weighs κ = max|x|/σ times as much once the mean is taken away.
+fn batch_norm(activation: Option<Function>, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let [n, _, h, w] = inputs[0].nchw();
+    let walk = 2.0 * ((n * h * w) as f64).sqrt();
+    let kappa = inputs[0].max_abs() * expected[2].max_abs();
+    let before = u * (8.0 + walk) * (1.0 + kappa) * inputs[1].max_abs() + 4.0 * u * inputs[2].max_abs();
+    let slope = if activation == Some(Function::Sigmoid) { 0.25 } else { 1.0 };
+    let mean = Tolerance::new(u * (8.0 + walk) * inputs[0].max_abs(), 0.0);
+    let relative = Tolerance::new(0.0, u * (16.0 + walk));
+    vec![
+        Tolerance::new(before * slope, u * (16.0 + walk)),
+        mean,
+        relative,
+        Tolerance::new(mean.atol, 8.0 * u),
+        relative,
+    ]
+}
+
+fn batch_norm_grad(inputs: &[Array], u: f64) -> Vec<Tolerance> {
+    let [dy, x, weight, _, _, rstd] = inputs else { panic!("six inputs") };
+    let [n, _, h, w] = x.nchw();
+    let count = n * h * w;
+    let kappa = 1.0 + x.max_abs() * rstd.max_abs();
+    let scale = weight.max_abs() * rstd.max_abs() * dy.max_abs() * kappa;
+    let dx = Tolerance::new(u * (16.0 + 4.0 * (count as f64).sqrt()) * scale, 8.0 * u);
+    vec![dx, Tolerance::sum(u, count, dy.rms() * kappa), Tolerance::sum(u, count, dy.rms())]
+}
+
+fn channel_attention_grad(groups: usize, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let [da, _, hidden, p, w1, w2] = inputs else { panic!("six inputs") };
+    let (channels, units) = (w2.dims[0] / groups, w1.dims[0] / groups);
+    let each = p.dims[0] * p.dims[1];
+    let (before, dhidden) = (da.rms() / 4.0, expected[5].rms());
+    vec![
+        Tolerance::sum(u, channels + units, dhidden * w1.rms()),
+        Tolerance::sum(u, channels + each, dhidden * p.rms()),
+        Tolerance::sum(u, channels + each, dhidden),
+        Tolerance::sum(u, each, before * hidden.rms()),
+        Tolerance::sum(u, each, before),
+        Tolerance::sum(u, channels, before * w2.rms()),
+    ]
+}
+
+/// Elimination is exact for a matrix whose entries moved by about L roundings, so the determinant moves by that
+/// part of `Σ |cofactor·entry|`, and where that is 0 (rank 1) by second-order terms.
+fn determinant(objective: Objective, s: &Array, expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let size = s.dims[0];
+    let part = u * (8.0 + 4.0 * size as f64);
+    let second = part * part * s.max_abs().max(1.0).powi(size as i32);
+    let det = part * first_order_slack(size, &s.data) + second;
+    let cofactors = part * cofactor_slack(size, &s.data).into_iter().fold(0.0, f64::max) + second;
+    match objective {
+        Objective::Det => vec![Tolerance::new(det, part), Tolerance::new(cofactors, part)],
+        Objective::LogDet { .. } => {
+            let value = super::reference::determinant(size, &s.data);
+            let relative = det / value.abs();
+            if expected[1].max_abs() == 0.0 {
+                return vec![Tolerance::new(0.0, 8.0 * u), Tolerance::EXACT];
+            }
+            vec![Tolerance::new(relative + 8.0 * u, 8.0 * u), Tolerance::new(cofactors / value, part + 2.0 * relative)]
+        }
+        Objective::Sum => vec![Tolerance::sum(u, size * size, s.rms()), Tolerance::EXACT],
+    }
+}
+
+fn largest_mass(targets: &Array) -> f64 {
+    targets.data.chunks(targets.dims[1]).map(|row| row.iter().sum()).fold(0.0, f64::max)
+}
+
+fn off_diagonal_max(kernel: &Array, learners: usize) -> f64 {
+    let off = |place: &usize| place / learners % learners != place % learners;
+    (0..kernel.data.len()).filter(off).map(|place| kernel.data[place]).fold(0.0, f64::max)
+}

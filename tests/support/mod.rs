@@ -1,0 +1,10 @@
+//! What the tests share: plain tensors, reference loops, comparators, devices.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub(crate) mod case;
+pub(crate) mod compare;
+pub(crate) mod data;
+pub(crate) mod device;
+pub(crate) mod graphs;
+pub(crate) mod reference;

@@ -1,0 +1,61 @@
+//! Naive float64 loops for every op, written from the formulas of `moue::ops` and independent of the executors:
+//! one element at a time, sums in index order, no blocking, no reuse.
+
+mod activation;
+mod batch_norm;
+mod channel_attention;
+mod channel_gate;
+mod concat;
+mod conv2d;
+mod cross_entropy;
+mod determinant;
+mod global_pool;
+mod multiply;
+mod pool2d;
+mod sgd;
+mod similarity;
+mod spatial_gate;
+mod weighted_sum;
+
+use moue::ops::Op;
+
+use super::data::Array;
+
+pub(crate) use activation::apply as apply_function;
+pub(crate) use determinant::{cofactor_slack, determinant, first_order_slack};
+
+/// The outputs of an op; `updates` are changed in place.
+pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec<Array> {
+    match op {
+        Op::Activation(op) => activation::forward(op, inputs),
+        Op::ActivationGrad(op) => activation::grad(op, inputs),
+        Op::BatchNorm(op) => batch_norm::train(op, inputs, updates),
+        Op::BatchNormEval(op) => batch_norm::eval(op, inputs),
+        Op::BatchNormGrad(op) => batch_norm::grad(op, inputs),
+        Op::ChannelAttention(op) => channel_attention::forward(op, inputs),
+        Op::ChannelAttentionGrad(op) => channel_attention::grad(op, inputs),
+        Op::ChannelGate(op) => channel_gate::forward(op, inputs),
+        Op::ChannelGateGrad(op) => channel_gate::grad(op, inputs),
+        Op::Concat(op) => concat::concat(op, inputs),
+        Op::Conv2d(op) => conv2d::forward(op, inputs),
+        Op::Conv2dGradInput(op) => conv2d::grad_input(op, inputs),
+        Op::Conv2dGradWeight(op) => conv2d::grad_weight(op, inputs),
+        Op::CrossEntropy(_) => cross_entropy::forward(inputs),
+        Op::CrossEntropyGrad(_) => cross_entropy::grad(inputs),
+        Op::Determinant(op) => determinant::forward(op, inputs),
+        Op::GlobalPool(op) => global_pool::forward(op, inputs),
+        Op::GlobalPoolGrad(op) => global_pool::grad(op, inputs),
+        Op::Multiply(_) => multiply::forward(inputs),
+        Op::Pool2d(op) => pool2d::forward(op, inputs),
+        Op::Pool2dGrad(op) => pool2d::grad(op, inputs),
+        Op::Sgd(op) => sgd::step(op, inputs, updates),
+        Op::Similarity(op) => similarity::forward(op, inputs),
+        Op::SimilarityGrad(op) => similarity::grad(op, inputs),
+        Op::Slice(op) => concat::slice(op, inputs),
+        Op::SliceGrad(op) => concat::slice_grad(op, inputs),
+        Op::SpatialGate(op) => spatial_gate::forward(op, inputs),
+        Op::SpatialGateGrad(op) => spatial_gate::grad(op, inputs),
+        Op::WeightedSum(op) => weighted_sum::forward(op, inputs),
+        other => panic!("{} has no reference loop: write one in tests/support/reference", other.name()),
+    }
+}

@@ -1,0 +1,142 @@
+//! The settings of a training: defaults, file, flags, and what is refused.
+#![cfg(feature = "cli")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::{Args, FromArgMatches};
+use moue::train::choices::{DeviceChoice, Gamma, LrSchedule, Schedule};
+use moue::train::{TrainConfig, TrainOptions};
+use moue::{Error, Result};
+
+fn flags(arguments: &[&str]) -> std::result::Result<TrainOptions, clap::Error> {
+    let command = TrainOptions::augment_args(clap::Command::new("train").no_binary_name(true));
+    TrainOptions::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+fn file(text: &str) -> Result<TrainOptions> {
+    TrainOptions::parse(Path::new("a.toml"), text)
+}
+
+fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
+    let error = result.expect_err("refused");
+    assert!(matches!(error, Error::Usage { .. }) && error.exit_code() == 2, "{error}");
+    let text = error.to_string();
+    assert!(!text.contains('\n'), "{text}");
+    for part in needed {
+        assert!(text.contains(part), "`{part}` in: {text}");
+    }
+}
+
+#[test]
+fn flags_and_keys_have_the_same_names() {
+    // Every setting given, as a file with every key.
+    let complete = TrainConfig { name: Some("n".into()), resume: Some("r".into()), ..TrainConfig::default() };
+    let keys: BTreeSet<String> = complete.to_toml().unwrap().parse::<toml::Table>().unwrap().keys().cloned().collect();
+    assert_eq!(keys, TrainOptions::keys().into_iter().collect());
+    // And it can be read back.
+    let options = file(&complete.to_toml().unwrap()).unwrap();
+    assert_eq!(TrainConfig::resolve(&options, &TrainOptions::default()).unwrap(), complete);
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = file("lr = 0.5\nbranches = 9\nschedule = \"progressive\"\ngamma = \"auto\"\nattention = false").unwrap();
+    let flags = flags(&["--lr", "0.25", "--device", "gpu:1", "--attention", "--nesterov", "false"]).unwrap();
+    let config = TrainConfig::resolve(&file, &flags).unwrap();
+    assert_eq!((config.lr, config.branches, config.schedule), (0.25, 9, Schedule::Progressive));
+    assert_eq!((config.gamma, config.device), (Gamma::Auto, DeviceChoice::Gpu(Some(1))));
+    assert_eq!((config.attention, config.nesterov), (true, false));
+    assert_eq!(config.lr_schedule, LrSchedule::OneCycle);
+    assert_eq!(config.momentum, TrainConfig::default().momentum);
+}
+
+#[test]
+fn numbers_may_be_whole_where_fractions_are_meant() {
+    let config =
+        TrainConfig::resolve(&file("lr = 1\ngamma = 10\nwidth = 2").unwrap(), &TrainOptions::default()).unwrap();
+    assert_eq!((config.lr, config.gamma, config.width), (1.0, Gamma::Value(10.0), 2.0));
+}
+
+#[test]
+fn the_defaults_are_valid_and_train_a_small_ensemble_on_synthetic_faces() {
+    let config = TrainConfig::resolve(&TrainOptions::default(), &TrainOptions::default()).unwrap();
+    assert_eq!(config, TrainConfig::default());
+    assert_eq!(config.data, "synthetic");
+    assert!(config.diversified() && config.branches > 1);
+    assert!(!TrainConfig { branches: 1, ..config.clone() }.diversified());
+    assert!(!TrainConfig { attention: false, ..config }.diversified());
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    usage(file("stage_epochs = 3"), &["a.toml", "`stage_epochs`", "the nearest one is `stage-epochs`"]);
+    usage(file("lr = 0.1\nbatchsize = 3"), &["`batchsize`", "`batch`"]);
+    usage(file("[training]\nlr = 0.1"), &["`training`"]);
+    usage(file("zzz = 1"), &["`zzz`", "--help"]);
+    assert!(flags(&["--stage_epochs", "3"]).unwrap_err().to_string().contains("--stage-epochs"));
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_line() {
+    usage(file("lr = 0.1\nepochs = \"many\""), &["a.toml, line 2", "many"]);
+    usage(file("epochs = -1"), &["line 1", "-1"]);
+    usage(file("schedule = \"sideways\""), &["line 1", "sideways", "progressive"]);
+    usage(file("device = \"tpu\""), &["line 1", "`auto`, `cpu`, `gpu` or `gpu:N`, found `tpu`"]);
+    usage(file("gamma = \"big\""), &["a number or `auto`", "big"]);
+    usage(file("lr = "), &["line 1", "TOML"]);
+    usage(file("lr = 1\nlr = 2"), &["line 2", "TOML"]);
+    for wrong in
+        [&["--device", "gpu:x"][..], &["--gamma", "big"], &["--objective", "none"], &["--lr"], &["--attention", "2"]]
+    {
+        assert!(flags(wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_by_name() {
+    let cases = [
+        ("branches", "17", "1 to 16"),
+        ("branches", "0", "1 to 16"),
+        ("batch", "1", "at least 2"),
+        ("epochs", "0", "at least 1"),
+        ("stage-epochs", "0", "at least 1"),
+        ("step-size", "0", "at least 1"),
+        ("size", "0", "at least 1"),
+        ("checkpoint-every", "0", "at least 1"),
+        ("read-every", "0", "at least 1"),
+        ("lr", "0", "above 0"),
+        ("lr", "NaN", "above 0"),
+        ("lr-old", "-1", "above 0"),
+        ("lr", "inf", "above 0"),
+        ("width", "5", "at most 4"),
+        ("step-gamma", "0", "above 0"),
+        ("mixup", "-0.1", "0 or a number above"),
+        ("weight-decay", "-0.1", "0 or a number above"),
+        ("momentum", "1", "below 1"),
+        ("warmup", "1", "below 1"),
+        ("validation", "0", "above 0 and below 1"),
+        ("validation", "1", "above 0 and below 1"),
+        ("gamma", "0", "above 0, or `auto`"),
+        ("name", "../x", "letters, digits"),
+        ("name", ".x", "letters, digits"),
+        ("data", " ", "ferplus:DIR"),
+        ("seed", "18446744073709551615", "9223372036854775807"),
+    ];
+    for (setting, value, needed) in cases {
+        let options = flags(&[&format!("--{setting}={value}")]).unwrap();
+        usage(TrainConfig::resolve(&TrainOptions::default(), &options), &[needed]);
+        if setting != "seed" {
+            usage(TrainConfig::resolve(&TrainOptions::default(), &options), &[&format!("change --{setting}")]);
+        }
+    }
+    let options = flags(&["--momentum", "0"]).unwrap();
+    usage(TrainConfig::resolve(&TrainOptions::default(), &options), &["nesterov", "momentum 0"]);
+    usage(TrainConfig { seed: u64::MAX, ..TrainConfig::default() }.to_toml(), &["9223372036854775807"]);
+}
+
+#[test]
+fn a_missing_file_is_an_error_of_the_file() {
+    let error = TrainOptions::load(Path::new("no-such.toml")).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("no-such.toml"), "{error}");
+}
