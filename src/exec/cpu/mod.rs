@@ -15,7 +15,6 @@ mod denormals;
 mod determinant;
 mod global_pool;
 mod kernel;
-mod matmul;
 mod multiply;
 mod pool2d;
 mod program;

@@ -48,6 +48,27 @@ impl Windows {
     fn is_max2(&self) -> bool {
         self.pool == Pool2d::MAX2
     }
+
+    /// The gradient of one plane under [`Pool2d::MAX2`], without branches.
+    fn max2_gradient<T: Scalar>(&self, dx: &mut [T], x: &[T], dy: &[T]) {
+        let (w, covered) = (self.w, 2 * self.out_w);
+        dx[2 * self.out_h * w..].fill(T::ZERO);
+        for (i, dy) in dy.chunks_exact(self.out_w).enumerate() {
+            let (top, bottom) = x[2 * i * w..][..2 * w].split_at(w);
+            let (dtop, dbottom) = dx[2 * i * w..][..2 * w].split_at_mut(w);
+            dtop[covered..].fill(T::ZERO);
+            dbottom[covered..].fill(T::ZERO);
+            let x = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+            let dx = dtop.as_chunks_mut::<2>().0.iter_mut().zip(dbottom.as_chunks_mut::<2>().0);
+            for (((&[a, b], &[c, d]), (dtop, dbottom)), &dy) in x.zip(dx).zip(dy) {
+                let (right, right_below) = (b > a, d > c);
+                let below = if right_below { d } else { c } > if right { b } else { a };
+                let only = |hit: bool| if hit { dy } else { T::ZERO };
+                *dtop = [only(!below & !right), only(!below & right)];
+                *dbottom = [only(below & !right_below), only(below & right_below)];
+            }
+        }
+    }
 }
 
 /// The first of the largest of a 2×2 window's elements.
@@ -96,6 +117,9 @@ impl<T: Scalar> Kernel<T> for Gradient {
         let (area, out_area) = (windows.h * windows.w, windows.out_h * windows.out_w);
         let share = T::of(1.0 / (windows.pool.size * windows.pool.size) as f64);
         dx.par_chunks_mut(area).zip(x.par_chunks(area)).zip(dy.par_chunks(out_area)).for_each(|((dx, x), dy)| {
+            if windows.is_max2() {
+                return windows.max2_gradient(dx, x, dy);
+            }
             dx.fill(T::ZERO);
             for (at, &dy) in dy.iter().enumerate() {
                 let (i, j) = (at / windows.out_w, at % windows.out_w);

@@ -19,8 +19,8 @@ impl<T: Scalar> Kernel<T> for Forward {
             2 => zip_map(y, inputs[0], inputs[1], |a, b| weight(0) * a + weight(1) * b),
             3 | 4 => {
                 zip_map(y, inputs[0], inputs[1], |a, b| weight(0) * a + weight(1) * b);
-                for i in 2..count {
-                    y.iter_mut().zip(inputs[i]).for_each(|(y, &x)| *y += weight(i) * x);
+                for (i, x) in inputs.iter().enumerate().take(count).skip(2) {
+                    y.iter_mut().zip(*x).for_each(|(y, &x)| *y += weight(i) * x);
                 }
             }
             _ => unreachable!("the contract allows 1 to 4 terms"),

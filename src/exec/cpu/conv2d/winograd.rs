@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::{
+    products::{Blocked, multiply},
     rows::Rows,
     schemes::{Scheme, apply},
     tiles::{Tiles, read_rows},
@@ -17,7 +18,7 @@ use crate::exec::cpu::{
     Scalar,
     columns::{Column, columns},
     kernel::{Io, Kernel},
-    simd::{Job, LANES, Lanes, Vector, rows_times_lanes},
+    simd::{Job, LANES, Lanes, Vector, load, store, transpose},
     tasks::{aligned, carve, for_each_task},
 };
 
@@ -47,11 +48,11 @@ impl<K: Scheme<S, M>, const S: usize, const M: usize> Convolution<K, S, M> {
     }
 
     fn inputs(&self) -> usize {
-        S * S * stride(&self.tiles, self.tiles.in_blocks())
+        S * S * stride(&self.tiles, self.tiles.in_blocks()) * LANES
     }
 
     fn products(&self) -> usize {
-        S * S * stride(&self.tiles, self.chunk())
+        S * S * stride(&self.tiles, self.chunk()) * LANES
     }
 
     fn stage(&self) -> usize {
@@ -63,10 +64,10 @@ impl<K: Scheme<S, M>, const S: usize, const M: usize> Convolution<K, S, M> {
     }
 }
 
-/// Elements between two of the S² points of transformed tiles. Not a power of two, so that the points of one tile
+/// Vectors between two of the S² points of transformed tiles. Not a power of two, so that the points of one tile
 /// fall into different sets of the first-level cache.
 pub(super) fn stride(tiles: &Tiles, blocks: usize) -> usize {
-    (blocks * tiles.padded() + 1) * LANES
+    blocks * tiles.padded() + 1
 }
 
 impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Kernel<T> for Convolution<K, S, M> {
@@ -110,8 +111,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Filt
         let t = &self.conv.tiles;
         for c in 0..t.c {
             let mut taps = [[T::ZERO; LANES]; 9];
-            for lane in 0..LANES.min(t.o.saturating_sub(self.block * LANES)) {
-                let o = self.block * LANES + lane;
+            for (lane, o) in (self.block * LANES..t.o).take(LANES).enumerate() {
                 let filter =
                     if self.conv.flipped { (self.group * t.c + c) * t.o + o } else { (self.group * t.o + o) * t.c + c };
                 let filter: &[T; 9] = &self.weight.as_chunks().0[filter];
@@ -119,10 +119,12 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Filt
                     taps[if self.conv.flipped { 8 - tap } else { tap }][lane] = value;
                 }
             }
-            let columns: [[V; S]; 3] =
-                std::array::from_fn(|j| apply(&K::FILTER, std::array::from_fn(|i| V::load(&taps[i * 3 + j]))));
-            for i in 0..S {
-                let row: [V; S] = apply(&K::FILTER, std::array::from_fn(|j| columns[j][i]));
+            let mut columns = [[V::zero(); S]; 3];
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = apply(&K::FILTER, load::<T, V, 3>(&taps[j..], 3));
+            }
+            for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
+                let row: [V; S] = apply(&K::FILTER, row);
                 for (j, value) in row.into_iter().enumerate() {
                     value.store(&mut self.filters.row(i * S + j).as_chunks_mut().0[c]);
                 }
@@ -151,15 +153,15 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
         let (conv, t) = (self.conv, &self.conv.tiles);
         let mut scratch = self.scratch;
-        let inputs = carve(&mut scratch, conv.inputs());
-        let products = carve(&mut scratch, conv.products());
+        let inputs = carve(&mut scratch, conv.inputs()).as_chunks_mut().0;
+        let products = carve(&mut scratch, conv.products()).as_chunks_mut().0;
         let stage = scratch[..conv.stage()].as_chunks_mut().0;
         let area = t.h * t.w;
         for (block, first) in (0..t.c).step_by(LANES).enumerate() {
             for row in t.rows_of(self.block) {
                 let planes = &self.x[((row.image * t.groups + self.group) * t.c + first) * area..];
                 let planes = &planes[..LANES.min(t.c - first) * area];
-                let to = &mut inputs[(block * t.padded() + row.tile) * LANES..];
+                let to = &mut inputs[block * t.padded() + row.tile..];
                 read_rows(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
                 transform_inputs::<T, V, K, S, M>(stage, t, to, stride(t, t.in_blocks()));
             }
@@ -168,31 +170,15 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
         let used = t.c.div_ceil(LANES);
         for chunk in (0..t.out_blocks()).step_by(conv.chunk()) {
             let blocks = conv.chunk().min(t.out_blocks() - chunk);
-            let panels = t.count(self.block).next_multiple_of(ROWS);
             for point in 0..S * S {
                 let depth = t.in_blocks() * LANES;
                 let filters = &self.filters[(point * t.groups + self.group) * t.out_blocks() * depth * LANES..];
-                let filters = &filters[chunk * depth * LANES..][..blocks * depth * LANES];
-                let inputs = inputs[point * stride(t, t.in_blocks())..].as_chunks::<LANES>().0;
-                let products = products[point * stride(t, conv.chunk())..].as_chunks_mut().0;
-                for out in (0..blocks).step_by(BLOCKS) {
-                    let b: [&[[Lanes<T>; LANES]]; BLOCKS] = std::array::from_fn(|j| {
-                        let block = &filters[(out + j) * depth * LANES..][..depth * LANES];
-                        &block.as_chunks::<LANES>().0.as_chunks::<LANES>().0[..used]
-                    });
-                    for tile in (0..panels).step_by(ROWS) {
-                        let a = (0..used).map(|block| {
-                            let rows = &inputs[block * t.padded() + tile..][..ROWS];
-                            &rows.as_chunks::<ROWS>().0[0]
-                        });
-                        let sums: [[V; BLOCKS]; ROWS] = rows_times_lanes(a, b);
-                        for (i, sums) in sums.into_iter().enumerate() {
-                            for (j, sum) in sums.into_iter().enumerate() {
-                                sum.store(&mut products[(out + j) * t.padded() + tile + i]);
-                            }
-                        }
-                    }
-                }
+                let filters = &filters.as_chunks().0[chunk * depth..][..blocks * depth];
+                let from = Blocked { blocks: used, rows: t.count(self.block), step: t.padded() };
+                let to = Blocked { blocks, ..from };
+                let inputs = &inputs[point * stride(t, t.in_blocks())..];
+                let products = &mut products[point * stride(t, conv.chunk())..];
+                multiply::<T, V, ROWS, BLOCKS>(inputs, from, filters, depth, products, to);
             }
             for block in 0..blocks {
                 let first = (chunk + block) * LANES;
@@ -205,7 +191,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
                     bias[..values.len()].copy_from_slice(values);
                 }
                 for row in t.rows_of(self.block) {
-                    let from = &products[(block * t.padded() + row.tile) * LANES..];
+                    let from = &products[block * t.padded() + row.tile..];
                     transform_outputs::<T, V, K, S, M>(from, stride(t, conv.chunk()), &bias, t, stage);
                     let plane = (row.image * t.groups + self.group) * t.o + first;
                     write_rows(stage, t, plane, LANES.min(t.o - first), row.y, self.rows);
@@ -215,30 +201,23 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
     }
 }
 
-/// `Bᵀ d B` of each tile of a tile row; the S² points of a tile stand `stride` elements apart.
+/// `Bᵀ d B` of each tile of a tile row; the S² points of a tile stand `stride` vectors apart.
 #[inline(always)]
 pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
     stage: &mut [Lanes<T>],
     tiles: &Tiles,
-    to: &mut [T],
+    to: &mut [Lanes<T>],
     stride: usize,
 ) {
     let columns = tiles.columns(2);
-    let stage = &mut stage[..S * columns];
     for column in 0..columns {
-        let x: [V; S] = std::array::from_fn(|i| V::load(&stage[i * columns + column]));
-        let x: [V; S] = apply(&K::INPUT, x);
-        for (i, x) in x.into_iter().enumerate() {
-            x.store(&mut stage[i * columns + column]);
-        }
+        let x: [V; S] = load(&stage[column..], columns);
+        store::<T, V, S>(apply(&K::INPUT, x), &mut stage[column..], columns);
     }
     for tile in 0..tiles.wide {
         for i in 0..S {
-            let from: &[Lanes<T>; S] = stage[i * columns + tile * M..].first_chunk().expect("invariant: sized so");
-            let x: [V; S] = apply(&K::INPUT, std::array::from_fn(|j| V::load(&from[j])));
-            for (j, x) in x.into_iter().enumerate() {
-                x.store(to[(i * S + j) * stride + tile * LANES..].first_chunk_mut().expect("invariant: sized so"));
-            }
+            let x: [V; S] = load(&stage[i * columns + tile * M..], 1);
+            store::<T, V, S>(apply(&K::INPUT, x), &mut to[i * S * stride + tile..], stride);
         }
     }
 }
@@ -246,27 +225,25 @@ pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S
 /// `Aᵀ m A` plus the bias of each tile of a tile row.
 #[inline(always)]
 fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
-    from: &[T],
+    from: &[Lanes<T>],
     stride: usize,
     bias: &Lanes<T>,
     tiles: &Tiles,
     stage: &mut [Lanes<T>],
 ) {
     let columns = tiles.columns(0);
-    let stage = &mut stage[..M * columns];
     let bias = V::load(bias);
     for tile in 0..tiles.wide {
-        let rows: [[V; M]; S] = std::array::from_fn(|i| {
-            let row: [V; S] = std::array::from_fn(|j| {
-                V::load(from[(i * S + j) * stride + tile * LANES..].first_chunk().expect("invariant: sized so"))
-            });
-            apply(&K::OUTPUT, row)
-        });
-        for j in 0..M {
-            let outputs: [V; M] = apply(&K::OUTPUT, std::array::from_fn(|i| rows[i][j]));
-            for (i, output) in outputs.into_iter().enumerate() {
-                output.add(bias).store(&mut stage[i * columns + tile * M + j]);
+        let mut rows = [[V::zero(); M]; S];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = apply(&K::OUTPUT, load::<T, V, S>(&from[i * S * stride + tile..], stride));
+        }
+        for (j, column) in transpose(&rows, V::zero()).into_iter().enumerate() {
+            let mut outputs: [V; M] = apply(&K::OUTPUT, column);
+            for output in &mut outputs {
+                *output = output.add(bias);
             }
+            store(outputs, &mut stage[tile * M + j..], columns);
         }
     }
 }

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::{
+    products::{Blocked, accumulate},
+    rows::Rows,
     schemes::{Scheme, apply},
     tiles::{Tiles, read_rows},
     winograd::{stride, transform_inputs},
@@ -15,7 +17,7 @@ use super::{
 use crate::exec::cpu::{
     Scalar,
     kernel::{Io, Kernel},
-    simd::{Job, LANES, Lanes, Vector, lanes_times_lanes},
+    simd::{Job, LANES, Lanes, Vector, load, store, transpose},
     tasks::{aligned, carve, for_each_task},
 };
 
@@ -62,11 +64,11 @@ impl<K: Scheme<S, M>, const S: usize, const M: usize> WeightGradient<K, S, M> {
     }
 
     fn inputs(&self) -> usize {
-        S * S * stride(&self.tiles, self.tiles.in_blocks())
+        S * S * stride(&self.tiles, self.tiles.in_blocks()) * LANES
     }
 
     fn outputs(&self) -> usize {
-        S * S * stride(&self.tiles, self.chunk)
+        S * S * stride(&self.tiles, self.chunk) * LANES
     }
 
     fn stage(&self) -> usize {
@@ -89,7 +91,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Kernel<T> for W
         let ([dw], scratch) = io.write();
         let mut scratch = aligned(scratch);
         let sums = carve(&mut scratch, self.tasks() * self.sums());
-        let partial = super::rows::Rows::new(sums, self.sums());
+        let partial = Rows::new(sums, self.sums());
         for_each_task(scratch, self.per_thread(), threads, self.tasks(), |task, scratch| {
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
             // SAFETY: each task comes once and has sums of its own.
@@ -120,8 +122,8 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
         let (unit, part) = (self.task / g.parts, self.task % g.parts);
         let (group, chunk) = (unit / g.chunks(), unit % g.chunks());
         let mut scratch = self.scratch;
-        let inputs = carve(&mut scratch, g.inputs());
-        let outputs = carve(&mut scratch, g.outputs());
+        let inputs = carve(&mut scratch, g.inputs()).as_chunks_mut().0;
+        let outputs = carve(&mut scratch, g.outputs()).as_chunks_mut().0;
         let stage = scratch[..g.stage()].as_chunks_mut().0;
         let (area, out_area) = (t.h * t.w, t.out_h * t.out_w);
         let (in_stride, out_stride) = (stride(t, t.in_blocks()), stride(t, g.chunk));
@@ -135,7 +137,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
                     let first = (row.image * t.groups + group) * t.c + (at * LANES).min(t.c);
                     let planes = &self.x[first * area..][..channels * area];
                     read_rows(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
-                    let to = &mut inputs[(at * t.padded() + row.tile) * LANES..];
+                    let to = &mut inputs[at * t.padded() + row.tile..];
                     transform_inputs::<T, V, K, S, M>(stage, t, to, in_stride);
                 }
                 for at in 0..blocks {
@@ -143,29 +145,17 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
                     let planes = &self.dy[((row.image * t.groups + group) * t.o + o) * out_area..];
                     let planes = &planes[..LANES.min(t.o - o) * out_area];
                     read_rows(&mut stage[..M * t.columns(0)], t.columns(0), planes, [t.out_h, t.out_w], row.y, 0);
-                    let to = &mut outputs[(at * t.padded() + row.tile) * LANES..];
+                    let to = &mut outputs[at * t.padded() + row.tile..];
                     transform_gradients::<T, V, K, S, M>(stage, t, to, out_stride);
                 }
             }
-            let tiles = t.count(block);
             for point in 0..S * S {
-                let inputs = inputs[point * in_stride..].as_chunks::<LANES>().0;
+                let inputs = &inputs[point * in_stride..];
                 let outputs = &outputs[point * out_stride..];
                 let sums = self.sums[point * g.point()..][..g.point()].as_chunks_mut::<LANES>().0;
-                for c in (0..t.in_blocks()).step_by(BLOCKS) {
-                    let b: [&[Lanes<T>]; BLOCKS] = std::array::from_fn(|j| &inputs[(c + j) * t.padded()..][..tiles]);
-                    for o in (0..blocks * LANES).step_by(FEW) {
-                        let a = &outputs[(o / LANES * t.padded()) * LANES..][..tiles * LANES];
-                        let a = a.as_chunks::<FEW>().0[o % LANES / FEW..].iter().step_by(LANES / FEW);
-                        let products: [[V; BLOCKS]; FEW] = lanes_times_lanes(a, b);
-                        for (i, products) in products.into_iter().enumerate() {
-                            for (j, product) in products.into_iter().enumerate() {
-                                let sum = &mut sums[(c + j) * g.chunk * LANES + o + i];
-                                V::load(sum).add(product).store(sum);
-                            }
-                        }
-                    }
-                }
+                let left = Blocked { blocks, rows: t.count(block), step: t.padded() };
+                let right = Blocked { blocks: t.in_blocks(), ..left };
+                accumulate::<T, V, FEW, BLOCKS>(outputs, left, inputs, right, sums, g.chunk * LANES);
             }
         }
     }
@@ -176,21 +166,17 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
 fn transform_gradients<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
     stage: &mut [Lanes<T>],
     tiles: &Tiles,
-    to: &mut [T],
+    to: &mut [Lanes<T>],
     stride: usize,
 ) {
     let columns = tiles.columns(0);
-    let stage = &mut stage[..M * columns];
     for tile in 0..tiles.wide {
-        let columns: [[V; S]; M] = std::array::from_fn(|j| {
-            let column = std::array::from_fn(|i| V::load(&stage[i * columns + tile * M + j]));
-            apply::<T, V, S, M>(&K::OUTPUT_T, column)
-        });
-        for i in 0..S {
-            let row: [V; S] = apply(&K::OUTPUT_T, std::array::from_fn(|j| columns[j][i]));
-            for (j, value) in row.into_iter().enumerate() {
-                value.store(to[(i * S + j) * stride + tile * LANES..].first_chunk_mut().expect("invariant: sized so"));
-            }
+        let mut parts = [[V::zero(); S]; M];
+        for (j, part) in parts.iter_mut().enumerate() {
+            *part = apply(&K::OUTPUT_T, load::<T, V, M>(&stage[tile * M + j..], columns));
+        }
+        for (i, row) in transpose(&parts, V::zero()).into_iter().enumerate() {
+            store::<T, V, S>(apply(&K::OUTPUT_T, row), &mut to[i * S * stride + tile..], stride);
         }
     }
 }
@@ -212,21 +198,20 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Fini
         let first = (group * g.chunks() + chunk) * g.parts;
         for (block, dw) in self.dw.chunks_mut(LANES * 9).enumerate() {
             let at = (block * g.chunk * LANES + o) * LANES;
-            let total = |point: usize| {
-                let part = |part: usize| {
-                    let sums = &self.sums[(first + part) * g.sums() + point * g.point() + at..];
-                    V::load(sums.first_chunk().expect("invariant: sized so"))
-                };
-                (1..g.parts).fold(part(0), |total, next| total.add(part(next)))
-            };
-            let columns: [[V; 3]; S] =
-                std::array::from_fn(|j| apply::<T, V, 3, S>(&K::FILTER_T, std::array::from_fn(|i| total(i * S + j))));
-            let mut taps = [[T::ZERO; LANES]; 9];
-            for i in 0..3 {
-                let row: [V; 3] = apply(&K::FILTER_T, std::array::from_fn(|j| columns[j][i]));
-                for (j, value) in row.into_iter().enumerate() {
-                    value.store(&mut taps[i * 3 + j]);
+            let mut columns = [[V::zero(); 3]; S];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let mut total = [V::zero(); S];
+                for part in 0..g.parts {
+                    let sums = self.sums[(first + part) * g.sums() + j * g.point() + at..].as_chunks().0;
+                    for (total, next) in total.iter_mut().zip(load::<T, V, S>(sums, S * g.point() / LANES)) {
+                        *total = total.add(next);
+                    }
                 }
+                *column = apply(&K::FILTER_T, total);
+            }
+            let mut taps = [[T::ZERO; LANES]; 9];
+            for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
+                store::<T, V, 3>(apply(&K::FILTER_T, row), &mut taps[i * 3..], 1);
             }
             for (lane, dw) in dw.as_chunks_mut::<9>().0.iter_mut().enumerate() {
                 for (dw, tap) in dw.iter_mut().zip(&taps) {

@@ -38,7 +38,8 @@ pub trait Vector<T>: Copy {
 
 /// Loops that are compiled for each instruction set.
 pub trait Job<T> {
-    /// The loops; `run` and all that it calls must be `#[inline(always)]`.
+    /// The loops; `run` and all that it calls must be `#[inline(always)]`, and no closure may compute: it would be a
+    /// function of its own, compiled without the instructions.
     ///
     /// Products keep `ROWS`×`BLOCKS` vectors in registers, or `FEW`×`BLOCKS` where both factors come as vectors.
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self);
@@ -104,43 +105,103 @@ impl<T: Scalar> Vector<T> for Portable<T> {
     }
 }
 
-/// `Σ_k a[k/16][i][k%16]·b[j][k]` for rows i: `a` yields, for each 16 k, the rows' vectors.
+/// N vectors that stand `step` apart.
 #[inline(always)]
-pub(super) fn rows_times_lanes<'a, T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
-    a: impl Iterator<Item = &'a [Lanes<T>; R]>,
+pub(super) fn load<T: Scalar, V: Vector<T>, const N: usize>(from: &[Lanes<T>], step: usize) -> [V; N] {
+    let from = &from[..(N - 1) * step + 1];
+    let mut out = [V::zero(); N];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = V::load(&from[i * step]);
+    }
+    out
+}
+
+/// Puts N vectors `step` apart.
+#[inline(always)]
+pub(super) fn store<T: Scalar, V: Vector<T>, const N: usize>(values: [V; N], to: &mut [Lanes<T>], step: usize) {
+    let to = &mut to[..(N - 1) * step + 1];
+    for (i, value) in values.into_iter().enumerate() {
+        value.store(&mut to[i * step]);
+    }
+}
+
+/// Row and column exchanged.
+#[inline(always)]
+pub(super) fn transpose<V: Copy, const R: usize, const C: usize>(rows: &[[V; C]; R], empty: V) -> [[V; R]; C] {
+    let mut out = [[empty; R]; C];
+    for (i, row) in rows.iter().enumerate() {
+        for (j, &value) in row.iter().enumerate() {
+            out[j][i] = value;
+        }
+    }
+    out
+}
+
+/// `acc[i][j] += a[i]·b[j]`.
+#[inline(always)]
+fn add_outer<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
+    acc: &mut [[V; B]; R],
+    a: [T; R],
+    b: [&Lanes<T>; B],
+) {
+    let mut columns = [V::zero(); B];
+    for (column, b) in columns.iter_mut().zip(b) {
+        *column = V::load(b);
+    }
+    for (acc, a) in acc.iter_mut().zip(a) {
+        let a = V::splat(a);
+        for (acc, &b) in acc.iter_mut().zip(&columns) {
+            *acc = acc.add_product(a, b);
+        }
+    }
+}
+
+/// `Σ_k a[k/16][i][k%16]·b[j][k]` for rows i; of each 16 k, the rows' vectors stand together, `step` vectors from
+/// those of the 16 before.
+#[inline(always)]
+pub(super) fn rows_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
+    a: &[Lanes<T>],
+    step: usize,
     b: [&[[Lanes<T>; LANES]]; B],
 ) -> [[V; B]; R] {
     let mut acc = [[V::zero(); B]; R];
-    for (at, a) in a.enumerate() {
-        let b: [&[Lanes<T>; LANES]; B] = b.map(|b| &b[at]);
+    for at in 0..b[0].len() {
+        let rows: &[Lanes<T>; R] = a[at * step..].first_chunk().expect("invariant: tiles are padded");
+        let mut filters = [&b[0][at]; B];
+        for (filters, b) in filters.iter_mut().zip(b) {
+            *filters = &b[at];
+        }
         for k in 0..LANES {
-            let b: [V; B] = b.map(|b| V::load(&b[k]));
-            for (acc, a) in acc.iter_mut().zip(a) {
-                let a = V::splat(a[k]);
-                for (acc, &b) in acc.iter_mut().zip(&b) {
-                    *acc = acc.add_product(a, b);
-                }
+            let mut a = [T::ZERO; R];
+            for (a, row) in a.iter_mut().zip(rows) {
+                *a = row[k];
             }
+            let mut b = [&filters[0][k]; B];
+            for (b, filters) in b.iter_mut().zip(filters) {
+                *b = &filters[k];
+            }
+            add_outer(&mut acc, a, b);
         }
     }
     acc
 }
 
-/// `Σ_k a[k][i]·b[j][k]`.
+/// `Σ_k a[k][i + first]·b[j][k]` for R lanes i.
 #[inline(always)]
-pub(super) fn lanes_times_lanes<'a, T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
-    a: impl Iterator<Item = &'a [T; R]>,
+pub(super) fn lanes_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
+    a: &[Lanes<T>],
+    first: usize,
     b: [&[Lanes<T>]; B],
 ) -> [[V; B]; R] {
     let mut acc = [[V::zero(); B]; R];
-    for (k, a) in a.enumerate() {
-        let b: [V; B] = b.map(|b| V::load(&b[k]));
-        for (acc, &a) in acc.iter_mut().zip(a) {
-            let a = V::splat(a);
-            for (acc, &b) in acc.iter_mut().zip(&b) {
-                *acc = acc.add_product(a, b);
-            }
+    let parts = a.as_flattened().as_chunks::<R>().0;
+    let per_vector = LANES / R;
+    for (k, b0) in b[0].iter().enumerate() {
+        let mut vectors = [b0; B];
+        for (vector, b) in vectors.iter_mut().zip(b) {
+            *vector = &b[k];
         }
+        add_outer(&mut acc, parts[k * per_vector + first / R], vectors);
     }
     acc
 }

@@ -28,31 +28,48 @@ macro_rules! vector {
             fn splat(value: $t) -> Self {
                 unsafe { Self([$splat(value); $count]) }
             }
+            // Loops, not closures: a closure is a function of its own, without the instructions, until it is inlined.
             #[inline(always)]
             fn load(from: &Lanes<$t>) -> Self {
-                unsafe { Self(std::array::from_fn(|i| $load(from.as_ptr().add(i * $width)))) }
+                let mut out = Self::zero();
+                for i in 0..$count {
+                    out.0[i] = unsafe { $load(from.as_ptr().add(i * $width)) };
+                }
+                out
             }
             #[inline(always)]
             fn store(self, to: &mut Lanes<$t>) {
-                for (i, register) in self.0.into_iter().enumerate() {
-                    unsafe { $store(to.as_mut_ptr().add(i * $width), register) };
+                for i in 0..$count {
+                    unsafe { $store(to.as_mut_ptr().add(i * $width), self.0[i]) };
                 }
             }
             #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                unsafe { Self(std::array::from_fn(|i| $add(self.0[i], other.0[i]))) }
+            fn add(mut self, other: Self) -> Self {
+                for i in 0..$count {
+                    self.0[i] = unsafe { $add(self.0[i], other.0[i]) };
+                }
+                self
             }
             #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                unsafe { Self(std::array::from_fn(|i| $sub(self.0[i], other.0[i]))) }
+            fn sub(mut self, other: Self) -> Self {
+                for i in 0..$count {
+                    self.0[i] = unsafe { $sub(self.0[i], other.0[i]) };
+                }
+                self
             }
             #[inline(always)]
-            fn mul(self, other: Self) -> Self {
-                unsafe { Self(std::array::from_fn(|i| $mul(self.0[i], other.0[i]))) }
+            fn mul(mut self, other: Self) -> Self {
+                for i in 0..$count {
+                    self.0[i] = unsafe { $mul(self.0[i], other.0[i]) };
+                }
+                self
             }
             #[inline(always)]
-            fn add_product(self, a: Self, b: Self) -> Self {
-                unsafe { Self(std::array::from_fn(|i| $fma(a.0[i], b.0[i], self.0[i]))) }
+            fn add_product(mut self, a: Self, b: Self) -> Self {
+                for i in 0..$count {
+                    self.0[i] = unsafe { $fma(a.0[i], b.0[i], self.0[i]) };
+                }
+                self
             }
         }
     };

@@ -1,0 +1,73 @@
+//! The matrix products of convolutions, over vectors of 16 channels.
+
+use crate::exec::cpu::{
+    Scalar,
+    simd::{LANES, Lanes, Vector, lanes_times_lanes, rows_times_lanes},
+};
+
+/// Where the vectors of a matrix [blocks of 16 columns, rows] begin in a slice.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blocked {
+    pub(super) blocks: usize,
+    pub(super) rows: usize,
+    /// Vectors from one block to the next.
+    pub(super) step: usize,
+}
+
+/// `products[o][row] = Σ_k inputs[k/16][row][k%16] · filters[o][k]` for each block o of 16 output channels.
+///
+/// `filters` holds, for each o, `depth` vectors, of which the first 16 for each block of inputs count. Rows are
+/// padded to a multiple of [`ROWS`](crate::exec::cpu::simd::ROWS), output blocks to an even number.
+#[inline(always)]
+pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const BLOCKS: usize>(
+    inputs: &[Lanes<T>],
+    from: Blocked,
+    filters: &[Lanes<T>],
+    depth: usize,
+    products: &mut [Lanes<T>],
+    to: Blocked,
+) {
+    for out in (0..to.blocks).step_by(BLOCKS) {
+        let mut b: [&[[Lanes<T>; LANES]]; BLOCKS] = [&[]; BLOCKS];
+        for (j, b) in b.iter_mut().enumerate() {
+            *b = &filters[(out + j) * depth..][..from.blocks * LANES].as_chunks().0[..from.blocks];
+        }
+        for row in (0..from.rows).step_by(ROWS) {
+            let sums: [[V; BLOCKS]; ROWS] = rows_times_lanes(&inputs[row..], from.step, b);
+            for (i, sums) in sums.into_iter().enumerate() {
+                for (j, sum) in sums.into_iter().enumerate() {
+                    sum.store(&mut products[(out + j) * to.step + row + i]);
+                }
+            }
+        }
+    }
+}
+
+/// `sums[c][o] += Σ_row outputs[o/16][row][o%16] · inputs[c][row]` for each output channel o and each block c of 16
+/// input channels, an even number.
+#[inline(always)]
+pub(super) fn accumulate<T: Scalar, V: Vector<T>, const FEW: usize, const BLOCKS: usize>(
+    outputs: &[Lanes<T>],
+    left: Blocked,
+    inputs: &[Lanes<T>],
+    right: Blocked,
+    sums: &mut [Lanes<T>],
+    step: usize,
+) {
+    for c in (0..right.blocks).step_by(BLOCKS) {
+        let mut b: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
+        for (j, b) in b.iter_mut().enumerate() {
+            *b = &inputs[(c + j) * right.step..][..right.rows];
+        }
+        for o in (0..left.blocks * LANES).step_by(FEW) {
+            let a = &outputs[o / LANES * left.step..][..left.rows];
+            let products: [[V; BLOCKS]; FEW] = lanes_times_lanes(a, o % LANES, b);
+            for (i, products) in products.into_iter().enumerate() {
+                for (j, product) in products.into_iter().enumerate() {
+                    let sum = &mut sums[(c + j) * step + o + i];
+                    V::load(sum).add(product).store(sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Convolution of any size and stride as matrix products over unfolded maps.
+//!
+//! A block of outputs sees its inputs as a matrix with a row for each output and a column for each element of a
+//! filter, in vectors of 16 columns.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    Sizes,
+    products::{Blocked, accumulate, multiply},
+    rows::Rows,
+};
+use crate::exec::cpu::{
+    Scalar,
+    columns::{Column, columns},
+    kernel::{Io, Kernel},
+    simd::{Job, LANES, Lanes, ROWS, Vector},
+    tasks::{aligned, carve, for_each_task},
+};
+
+/// Blocks of 16 columns of products that are kept at once.
+const CHUNK: usize = 16;
+
+/// Tasks that a weight gradient should have at least.
+const TASKS: usize = 16;
+
+/// A convolution whose output rows fall into blocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unfolded {
+    s: Sizes,
+    /// Output rows of a block.
+    per_block: usize,
+}
+
+/// Output rows of a block.
+#[derive(Debug, Clone)]
+struct Outputs {
+    /// Rows counted through all images.
+    rows: Range<usize>,
+    group: usize,
+}
+
+impl Unfolded {
+    /// With output rows counted through all images, or through one, `within` so many.
+    fn new(s: Sizes, within: usize) -> Self {
+        let outputs = (24_576 / s.filter()).clamp(48, 192);
+        Self { s, per_block: (outputs / s.out_w).clamp(1, within) }
+    }
+
+    /// Blocks of 16 elements of a filter, an even number.
+    fn depth(&self) -> usize {
+        self.s.filter().div_ceil(LANES).next_multiple_of(2)
+    }
+
+    /// Blocks of 16 output channels, an even number.
+    fn out_blocks(&self) -> usize {
+        self.s.o.div_ceil(LANES).next_multiple_of(2)
+    }
+
+    /// Outputs of a full block, padded.
+    fn padded(&self) -> usize {
+        (self.per_block * self.s.out_w).next_multiple_of(ROWS)
+    }
+
+    /// The matrix of a block of outputs, with so many blocks of columns.
+    fn matrix(&self, blocks: usize, outputs: &Outputs) -> Blocked {
+        Blocked { blocks, rows: outputs.rows.len() * self.s.out_w, step: self.padded() }
+    }
+
+    /// The block's outputs as a matrix with a row each and a column for each element of a filter.
+    #[inline(always)]
+    fn unfold<T: Scalar>(&self, x: &[T], outputs: &Outputs, matrix: &mut [Lanes<T>]) {
+        let s = &self.s;
+        matrix.fill([T::ZERO; LANES]);
+        for k in 0..s.filter() {
+            let to = &mut matrix[k / LANES * self.padded()..][..self.padded()];
+            for (to, row) in to.chunks_exact_mut(s.out_w).zip(outputs.rows.clone()) {
+                if let Some((inside, from)) = s.row_under(k, row, outputs.group) {
+                    for (to, from) in to[inside].iter_mut().zip(x[from..].iter().step_by(s.stride)) {
+                        to[k % LANES] = *from;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The block's rows of an output gradient as a matrix with a row for each output and a column for each channel.
+    #[inline(always)]
+    fn read<T: Scalar>(&self, dy: &[T], outputs: &Outputs, matrix: &mut [Lanes<T>]) {
+        let s = &self.s;
+        if !s.o.is_multiple_of(LANES) {
+            matrix.fill([T::ZERO; LANES]);
+        }
+        for o in 0..s.o {
+            let to = &mut matrix[o / LANES * self.padded()..];
+            for (to, row) in to.chunks_exact_mut(s.out_w).zip(outputs.rows.clone()) {
+                let from = &dy[s.output_row(row, outputs.group, o) * s.out_w..][..s.out_w];
+                for (to, &from) in to.iter_mut().zip(from) {
+                    to[o % LANES] = from;
+                }
+            }
+        }
+    }
+}
+
+impl Sizes {
+    /// A row of outputs, counted through all planes, of channel `o` of a group; `row` counts through all images.
+    fn output_row(&self, row: usize, group: usize, o: usize) -> usize {
+        ((row / self.out_h * self.groups + group) * self.o + o) * self.out_h + row % self.out_h
+    }
+
+    /// Under element `k` of a filter, a row of outputs sees the map: which outputs do, and the map's element that the
+    /// first of them sees.
+    fn row_under(&self, k: usize, row: usize, group: usize) -> Option<(Range<usize>, usize)> {
+        let (c, i, j) = (k / (self.kh * self.kw), k / self.kw % self.kh, k % self.kw);
+        let y = (row % self.out_h * self.stride + i).checked_sub(self.padding).filter(|y| *y < self.h)?;
+        let first = self.padding.saturating_sub(j).div_ceil(self.stride);
+        let end = (self.w + self.padding).saturating_sub(j).div_ceil(self.stride).min(self.out_w);
+        let plane = (row / self.out_h * self.groups + group) * self.c + c;
+        let from = (plane * self.h + y) * self.w + first * self.stride + j;
+        (first < end).then(|| (first..end, from - self.padding))
+    }
+}
+
+/// Puts filters into vectors: for each group and block of 16 `outs`, `ins` vectors padded with zeros to `depth`
+/// blocks. `at(group, in, out)` is the weight's place.
+fn arrange<T: Scalar>(
+    filters: &mut [T],
+    weight: &[T],
+    [groups, blocks, depth]: [usize; 3],
+    [ins, outs]: [usize; 2],
+    at: impl Fn(usize, usize, usize) -> usize + Sync,
+) {
+    columns(filters, groups * blocks, depth * LANES * LANES).enumerate().for_each(
+        |(column, mut filters): (usize, Column<'_, T>)| {
+            let (group, block) = (column / blocks, column % blocks);
+            for (input, vector) in filters.row(0).as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *vector = [T::ZERO; LANES];
+                if input < ins {
+                    for (out, value) in (block * LANES..outs).zip(vector) {
+                        *value = weight[at(group, input, out)];
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// The convolution.
+pub(super) struct Forward(Unfolded);
+
+impl Forward {
+    pub(super) fn new(s: Sizes) -> Self {
+        Self(Unfolded::new(s, s.images * s.out_h))
+    }
+
+    fn blocks(&self) -> usize {
+        (self.0.s.images * self.0.s.out_h).div_ceil(self.0.per_block)
+    }
+
+    fn filters(&self) -> usize {
+        self.0.s.groups * self.0.out_blocks() * self.0.depth() * LANES * LANES
+    }
+
+    fn per_thread(&self) -> usize {
+        (self.0.depth() + self.0.out_blocks()) * self.0.padded() * LANES
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Forward {
+    fn scratch(&self, threads: usize) -> usize {
+        self.filters() + threads * self.per_thread() + LANES
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let (u, s) = (&self.0, &self.0.s);
+        let threads = io.threads;
+        let (x, weight) = (io.input(0), io.input(1));
+        let bias = (io.inputs() == 3).then(|| io.input(2));
+        let ([y], scratch) = io.write();
+        let mut scratch = aligned(scratch);
+        let filters = carve(&mut scratch, self.filters());
+        arrange(filters, weight, [s.groups, u.out_blocks(), u.depth()], [s.filter(), s.o], |group, k, o| {
+            (group * s.o + o) * s.filter() + k
+        });
+        let filters = &*filters;
+        let rows = Rows::new(y, s.out_w);
+        for_each_task(scratch, self.per_thread(), threads, s.groups * self.blocks(), |task, scratch| {
+            let (group, block) = (task / self.blocks(), task % self.blocks());
+            let first = block * u.per_block;
+            let outputs = Outputs { rows: first..(first + u.per_block).min(s.images * s.out_h), group };
+            T::run(ForwardBlock { u, x, bias, filters, rows: &rows, outputs, scratch });
+        });
+    }
+}
+
+struct ForwardBlock<'a, T> {
+    u: &'a Unfolded,
+    x: &'a [T],
+    bias: Option<&'a [T]>,
+    filters: &'a [T],
+    rows: &'a Rows<'a, T>,
+    outputs: Outputs,
+    scratch: &'a mut [T],
+}
+
+impl<T: Scalar> Job<T> for ForwardBlock<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let (u, s, group) = (self.u, &self.u.s, self.outputs.group);
+        let vectors = self.scratch.as_chunks_mut::<LANES>().0;
+        let (inputs, products) = vectors.split_at_mut(u.depth() * u.padded());
+        u.unfold(self.x, &self.outputs, inputs);
+        let depth = u.depth() * LANES;
+        let filters = self.filters.as_chunks().0;
+        let filters = &filters[group * u.out_blocks() * depth..][..u.out_blocks() * depth];
+        let from = u.matrix(s.filter().div_ceil(LANES), &self.outputs);
+        let to = u.matrix(u.out_blocks(), &self.outputs);
+        multiply::<T, V, ROWS, BLOCKS>(inputs, from, filters, depth, products, to);
+        for o in 0..s.o {
+            let bias = self.bias.map_or(T::ZERO, |bias| bias[group * s.o + o]);
+            let from = &products[o / LANES * u.padded()..];
+            for (from, row) in from.chunks_exact(s.out_w).zip(self.outputs.rows.clone()) {
+                #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
+                // SAFETY: a task has its own group and output rows; it asks for one at a time.
+                let to = unsafe { self.rows.row(s.output_row(row, group, o)) };
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = from[o % LANES] + bias;
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the input: a task has an image's group, whose windows overlap.
+pub(super) struct InputGradient(Unfolded);
+
+impl InputGradient {
+    pub(super) fn new(s: Sizes) -> Self {
+        Self(Unfolded::new(s, s.out_h))
+    }
+
+    fn filters(&self) -> usize {
+        self.0.s.groups * self.0.depth() * self.0.out_blocks() * LANES * LANES
+    }
+
+    fn per_thread(&self) -> usize {
+        (self.0.out_blocks() + CHUNK.min(self.0.depth())) * self.0.padded() * LANES
+    }
+}
+
+impl<T: Scalar> Kernel<T> for InputGradient {
+    fn scratch(&self, threads: usize) -> usize {
+        self.filters() + threads * self.per_thread() + LANES
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let (u, s) = (&self.0, &self.0.s);
+        let threads = io.threads;
+        let (dy, weight) = (io.input(0), io.input(1));
+        let ([dx], scratch) = io.write();
+        let mut scratch = aligned(scratch);
+        let filters = carve(&mut scratch, self.filters());
+        arrange(filters, weight, [s.groups, u.depth(), u.out_blocks()], [s.o, s.filter()], |group, o, k| {
+            (group * s.o + o) * s.filter() + k
+        });
+        let filters = &*filters;
+        let maps = Rows::new(dx, s.c * s.area());
+        for_each_task(scratch, self.per_thread(), threads, s.images * s.groups, |task, scratch| {
+            #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
+            // SAFETY: each task comes once and has maps of its own.
+            let dx = unsafe { maps.row(task) };
+            T::run(InputImage { u, dy, filters, dx, image: task / s.groups, group: task % s.groups, scratch });
+        });
+    }
+}
+
+struct InputImage<'a, T> {
+    u: &'a Unfolded,
+    dy: &'a [T],
+    filters: &'a [T],
+    dx: &'a mut [T],
+    image: usize,
+    group: usize,
+    scratch: &'a mut [T],
+}
+
+impl<T: Scalar> Job<T> for InputImage<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let (u, s, group) = (self.u, &self.u.s, self.group);
+        let vectors = self.scratch.as_chunks_mut::<LANES>().0;
+        let (gradients, products) = vectors.split_at_mut(u.out_blocks() * u.padded());
+        let depth = u.out_blocks() * LANES;
+        let filters = &self.filters.as_chunks().0[group * u.depth() * depth..][..u.depth() * depth];
+        let offset = (self.image * s.groups + group) * s.c * s.area();
+        self.dx.fill(T::ZERO);
+        for first in (0..s.out_h).step_by(u.per_block) {
+            let start = self.image * s.out_h;
+            let outputs = Outputs { rows: start + first..start + (first + u.per_block).min(s.out_h), group };
+            u.read(self.dy, &outputs, gradients);
+            let from = u.matrix(s.o.div_ceil(LANES), &outputs);
+            for chunk in (0..u.depth()).step_by(CHUNK) {
+                let to = u.matrix(CHUNK.min(u.depth() - chunk), &outputs);
+                multiply::<T, V, ROWS, BLOCKS>(gradients, from, &filters[chunk * depth..], depth, products, to);
+                for k in chunk * LANES..s.filter().min((chunk + to.blocks) * LANES) {
+                    let from = &products[(k / LANES - chunk) * u.padded()..];
+                    for (from, row) in from.chunks_exact(s.out_w).zip(outputs.rows.clone()) {
+                        if let Some((inside, at)) = s.row_under(k, row, group) {
+                            let to = self.dx[at - offset..].iter_mut().step_by(s.stride);
+                            for (to, from) in to.zip(&from[inside]) {
+                                *to += from[k % LANES];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the weight: a fixed number of tasks a group sums parts of it.
+pub(super) struct WeightGradient {
+    u: Unfolded,
+    parts: usize,
+}
+
+impl WeightGradient {
+    pub(super) fn new(s: Sizes) -> Self {
+        let u = Unfolded::new(s, s.images * s.out_h);
+        let blocks = (s.images * s.out_h).div_ceil(u.per_block);
+        Self { u, parts: TASKS.div_ceil(s.groups).min(blocks) }
+    }
+
+    /// Elements of a task's sums: [elements of a filter, output channels, 16].
+    fn sums(&self) -> usize {
+        self.u.depth() * self.u.out_blocks() * LANES * LANES
+    }
+
+    fn tasks(&self) -> usize {
+        self.u.s.groups * self.parts
+    }
+
+    fn per_thread(&self) -> usize {
+        (self.u.depth() + self.u.out_blocks()) * self.u.padded() * LANES
+    }
+}
+
+impl<T: Scalar> Kernel<T> for WeightGradient {
+    fn scratch(&self, threads: usize) -> usize {
+        self.tasks() * self.sums() + threads * self.per_thread() + LANES
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let s = &self.u.s;
+        let threads = io.threads;
+        let (dy, x) = (io.input(0), io.input(1));
+        let ([dw], scratch) = io.write();
+        let mut scratch = aligned(scratch);
+        let sums = carve(&mut scratch, self.tasks() * self.sums());
+        let partial = Rows::new(sums, self.sums());
+        for_each_task(scratch, self.per_thread(), threads, self.tasks(), |task, scratch| {
+            #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
+            // SAFETY: each task comes once and has sums of its own.
+            let sums = unsafe { partial.row(task) };
+            T::run(WeightPart { gradient: self, dy, x, task, sums, scratch });
+        });
+        let (sums, step) = (&*sums, self.u.out_blocks() * LANES);
+        dw.par_chunks_mut(s.filter()).enumerate().for_each(|(row, dw)| {
+            let (group, o) = (row / s.o, row % s.o);
+            for (k, dw) in dw.iter_mut().enumerate() {
+                let at = (k / LANES * step + o) * LANES + k % LANES;
+                let part = |part: usize| sums[(group * self.parts + part) * self.sums() + at];
+                *dw = (1..self.parts).fold(part(0), |total, next| total + part(next));
+            }
+        });
+    }
+}
+
+struct WeightPart<'a, T> {
+    gradient: &'a WeightGradient,
+    dy: &'a [T],
+    x: &'a [T],
+    task: usize,
+    sums: &'a mut [T],
+    scratch: &'a mut [T],
+}
+
+impl<T: Scalar> Job<T> for WeightPart<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let (g, u, s) = (self.gradient, &self.gradient.u, &self.gradient.u.s);
+        let (group, part) = (self.task / g.parts, self.task % g.parts);
+        let vectors = self.scratch.as_chunks_mut::<LANES>().0;
+        let (inputs, gradients) = vectors.split_at_mut(u.depth() * u.padded());
+        let sums = self.sums.as_chunks_mut().0;
+        sums.fill([T::ZERO; LANES]);
+        let rows = s.images * s.out_h;
+        let blocks = rows.div_ceil(u.per_block);
+        for block in blocks * part / g.parts..blocks * (part + 1) / g.parts {
+            let outputs = Outputs { rows: block * u.per_block..((block + 1) * u.per_block).min(rows), group };
+            u.unfold(self.x, &outputs, inputs);
+            u.read(self.dy, &outputs, gradients);
+            let left = u.matrix(s.o.div_ceil(LANES), &outputs);
+            let right = u.matrix(u.depth(), &outputs);
+            let step = u.out_blocks() * LANES;
+            accumulate::<T, V, FEW, BLOCKS>(gradients, left, inputs, right, sums, step);
+        }
+    }
+}
