@@ -17,9 +17,10 @@ use moue::{
 };
 
 type Outcome = Result<(), Failed>;
+type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, fn(usize) -> Outcome); 7] = [
+    let claims: [(&str, Claim); 7] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_200_commands", an_esr_step_takes_at_most_200_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
@@ -228,7 +229,8 @@ fn tensors_larger_than_a_binding_are_split_by_image(adapter: usize) -> Outcome {
         let size = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (e, f) in expected.iter().zip(found) {
             // NaN fails too.
-            if !((e - f).abs() <= 2e-5 * size.max(1e-3)) {
+            let close = (e - f).abs() <= 2e-5 * size.max(1e-3);
+            if !close {
                 return Err(format!("result {i}: {f} where {e} was expected").into());
             }
         }
