@@ -22,9 +22,12 @@ use super::support::case::{Case, Cases};
 
 pub(crate) use comparator::trials as comparator;
 
+/// Adds the cases of an op.
+type Add = fn(&mut Cases);
+
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, fn(&mut Cases)); 16] = [
+    let ops: [(&'static str, Add); 16] = [
         ("activation", activation::cases),
         ("batch_norm", batch_norm::cases),
         ("channel_attention", channel_attention::cases),

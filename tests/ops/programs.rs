@@ -19,11 +19,14 @@ use crate::support::{
     graphs::{evaluate, random_graph, value},
 };
 
+/// What holds on an executor.
+type Claim = fn(&mut dyn Executor) -> std::result::Result<(), String>;
+
 pub(super) fn cases(cases: &mut Cases) {
     for seed in 0..16 {
         cases.add(&format!("random_graph_{seed}"), move |executor, unit| graph_agrees(executor, unit, seed));
     }
-    let all: [(&str, fn(&mut dyn Executor) -> std::result::Result<(), String>); 10] = [
+    let all: [(&str, Claim); 10] = [
         ("one_tensor_in_every_place", |e| finish(one_tensor_in_every_place(e))),
         ("inputs_views_and_constants_can_be_read", |e| finish(outputs_of_every_role(e))),
         ("two_programs_share_their_variables", |e| finish(shared_variables(e))),
