@@ -199,8 +199,7 @@ fn shaders_translate_to_msl() {
 fn shaders_translate_to_hlsl() {
     each_entry(|name, module, info, entry| {
         let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
-        let pipeline =
-            hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };
+        let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };
         let mut text = String::new();
         hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(module, info, None)

@@ -18,12 +18,12 @@ use moue::{
 };
 
 fn data() -> Dataset {
-    let spec: Spec = "synthetic:train=48,valid=16,test=16,size=48".parse().expect("a data set");
+    let spec: Spec = "synthetic:train=48,valid=16,test=16,size=54".parse().expect("a data set");
     spec.load_splits(&["train", "valid"]).expect("rendered faces")
 }
 
 fn settings(plan: Plan) -> Settings {
-    let esr = EsrSpec { branches: 2, width: 0.0625, size: 48, classes: 8, attention: true };
+    let esr = EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true };
     Settings {
         session: SessionSpec { esr, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true },
         gamma: Gamma::Auto,
@@ -36,7 +36,7 @@ fn settings(plan: Plan) -> Settings {
         lr_schedule: LrSchedule::OneCycle,
         warmup: 0.25,
         augment: Augment::light(),
-        inputs: Inputs { batch: 16, size: 48, normalise: None, order: ColourOrder::Rgb },
+        inputs: Inputs { batch: 16, size: 54, normalise: None, order: ColourOrder::Rgb },
         targets: Targets::Hard,
         mixup: 0.0,
         limit_per_class: None,

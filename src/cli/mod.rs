@@ -20,7 +20,7 @@ use crate::Result;
 
 /// Trains and runs facial-expression-recognition ensembles whose members are made to differ.
 #[derive(Debug, Parser)]
-#[command(name = "moue", version, about, propagate_version = true)]
+#[command(name = "moue", version, about, propagate_version = true, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -17,7 +17,7 @@ pub struct EsrSpec {
     pub branches: usize,
     /// Multiplier of all widths; 1 is the published network (64, 128, 128, 128 | 128, 256, 256, 512 channels).
     pub width: f64,
-    /// Side of the input images, in pixels; 96 in the paper, at least 46.
+    /// Side of the input images, in pixels; 96 in the paper, at least 54.
     pub size: usize,
     /// Classes, at least 2.
     pub classes: usize,
