@@ -371,7 +371,8 @@ pub fn auto_gammas(
     if b < 2 || maps.is_empty() {
         return Ok(vec![]);
     }
-    for &id in &maps {
+    // The logits too: a program has only the variables that its outputs need, and all are written.
+    for &id in maps.iter().chain([&esr.logits]) {
         graph.output(id);
     }
     let program = executor.compile(&graph)?;

@@ -102,10 +102,7 @@ impl GpuExecutor {
     }
 
     fn upload(&self, name: &str, view: &View, values: &[f32]) -> Result<()> {
-        if values.len() != view.elements {
-            let expected = format!("{} values for {name}", view.elements);
-            return Err(shape_error("write", expected, values.len(), "give a value for each element"));
-        }
+        expect_length(name, view.elements, values)?;
         self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
         self.gpu.check()
     }
@@ -133,8 +130,12 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
-        let view = self.tensor(program, tensor)?;
-        self.upload(&self.program(program)?.graph.tensor(tensor).name, &view, values)
+        let compiled = self.program(program)?;
+        let declared = compiled.graph.tensor(tensor);
+        if compiled.tensors.view(tensor).is_none() && declared.role == Role::Input {
+            return expect_length(&declared.name, declared.shape.elements(), values);
+        }
+        self.upload(&declared.name, &self.tensor(program, tensor)?, values)
     }
 
     fn run(&mut self, program: Program) -> Result<()> {
@@ -183,6 +184,14 @@ impl Executor for GpuExecutor {
         }
         stats
     }
+}
+
+fn expect_length(name: &str, elements: usize, values: &[f32]) -> Result<()> {
+    if values.len() == elements {
+        return Ok(());
+    }
+    let expected = format!("{elements} values for {name}");
+    Err(shape_error("write", expected, values.len(), "give a value for each element"))
 }
 
 /// Appends the dispatches of one op.
