@@ -91,7 +91,7 @@ pub(crate) type Variables = Vec<(String, Option<OsString>)>;
 /// # Errors
 /// A sentence where a folder below `target` could not be made.
 pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
-    let mut all = of_drivers(drivers)?;
+    let mut all = of_drivers(drivers, std::env::var_os(REQUIRED).is_some())?;
     let mut set = |name: &str, value: OsString| all.push((name.to_owned(), Some(value)));
     if cfg!(target_os = "linux") {
         set("NODEVICE_SELECT", "1".into());
@@ -120,8 +120,11 @@ pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
     Ok(all)
 }
 
-/// What tells wgpu where the drivers are, and the tests how many adapters they must find.
-fn of_drivers(drivers: &Drivers) -> Result<Variables> {
+/// How many adapters the tests must find at least; who sets it knows the machine better.
+const REQUIRED: &str = "MOUE_REQUIRE_ADAPTERS";
+
+/// What tells wgpu where the drivers are, and the tests how many adapters they must find, unless that is `given`.
+fn of_drivers(drivers: &Drivers, given: bool) -> Result<Variables> {
     let mut all: Variables = Vec::new();
     let mut set = |name: &str, value: OsString| all.push((name.to_owned(), Some(value)));
     if !drivers.vulkan.is_empty() {
@@ -130,18 +133,16 @@ fn of_drivers(drivers: &Drivers) -> Result<Variables> {
         set("VK_DRIVER_FILES", list.clone());
         set("VK_ICD_FILENAMES", list);
     }
-    // Who asks for a number of adapters knows the machine better.
-    if drivers.expected_adapters() > 0 && std::env::var_os("MOUE_REQUIRE_ADAPTERS").is_none() {
-        set("MOUE_REQUIRE_ADAPTERS", drivers.expected_adapters().to_string().into());
+    if drivers.expected_adapters() > 0 && !given {
+        set(REQUIRED, drivers.expected_adapters().to_string().into());
     }
     Ok(all)
 }
 
 /// How many adapters the tests must find at least.
 pub(crate) fn required_adapters(variables: &Variables) -> usize {
-    const NAME: &str = "MOUE_REQUIRE_ADAPTERS";
-    let given = variables.iter().find(|(name, _)| name == NAME).and_then(|(_, value)| value.clone());
-    let number = given.or_else(|| std::env::var_os(NAME)).and_then(|value| value.to_str()?.parse().ok());
+    let given = variables.iter().find(|(name, _)| name == REQUIRED).and_then(|(_, value)| value.clone());
+    let number = given.or_else(|| std::env::var_os(REQUIRED)).and_then(|value| value.to_str()?.parse().ok());
     number.unwrap_or(0)
 }
 
@@ -208,13 +209,14 @@ mod tests {
     fn each_software_driver_is_expected_to_show_one_adapter() {
         let drivers = Drivers { lavapipe: true, llvmpipe: true, ..Drivers::default() };
         assert_eq!(drivers.expected_adapters(), 2);
-        let all = of_drivers(&drivers).unwrap();
-        let required = all.iter().find(|(name, _)| name == "MOUE_REQUIRE_ADAPTERS").unwrap();
+        let all = of_drivers(&drivers, false).unwrap();
+        let required = all.iter().find(|(name, _)| name == REQUIRED).unwrap();
         assert_eq!(required.1, Some("2".into()));
+        assert!(of_drivers(&drivers, true).unwrap().iter().all(|(name, _)| name != REQUIRED));
     }
 
     #[test]
     fn without_drivers_no_adapter_is_required() {
-        assert_eq!(of_drivers(&Drivers::default()).unwrap(), []);
+        assert_eq!(of_drivers(&Drivers::default(), false).unwrap(), []);
     }
 }

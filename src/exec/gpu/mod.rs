@@ -42,7 +42,7 @@ use self::{
 use super::{DeviceInfo, Executor, OpTime, Program, Stats};
 use crate::{
     Result,
-    graph::{Graph, Node, plan::Plan},
+    graph::{Graph, Node, Role, plan::Plan},
     ops::{Op, TensorId, shape_error},
 };
 
