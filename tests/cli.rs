@@ -215,3 +215,30 @@ fn no_adapter_ends_with_4_and_says_what_to_install() {
         .expect("moue starts");
     fails(&output, 4, &["gpu", "--device cpu"]);
 }
+
+#[cfg(feature = "gpu")]
+/// The losses of the first 20 steps of the default training at a learning rate of 0.01.
+fn first_losses(folder: &Path, device: &str, name: &str) -> Vec<f64> {
+    let data = "synthetic:train=640,valid=32";
+    let rest = ["--lr", "0.01", "--epochs", "1", "--read-every", "1", "--device", device, "--name", name];
+    let output = moue(folder, &[&["train", "--data", data][..], &rest].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = fs::read_to_string(folder.join("runs").join(name).join("metrics.jsonl")).expect("metrics");
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    records.filter(|record| record["kind"] == "step").map(|step| step["loss"].as_f64().expect("a loss")).collect()
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+#[ignore = "slow on a software adapter: set MOUE_FULL"]
+fn the_loss_on_a_gpu_follows_the_cpus_over_20_steps() {
+    let folder = folder();
+    let expected = first_losses(folder.path(), "cpu", "cpu");
+    let found = first_losses(folder.path(), "gpu:llvmpipe", "gpu");
+    assert_eq!((expected.len(), found.len()), (20, 20));
+    for (step, (e, f)) in expected.iter().zip(&found).enumerate() {
+        let error = (e - f).abs() / e.abs();
+        println!("step {step}: {e} {f} {error:.1e}");
+        assert!(error <= 1e-2, "step {step}: {f} where the CPU has {e}");
+    }
+}
