@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 
 use moue::{
+    exec::Precision,
     exec::cpu::CpuExecutor,
-    verify::{Golden, Precision, Verdict, verify},
+    verify::{Golden, Verdict, verify},
 };
 
 fn open(name: &str) -> Golden {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args, FromArgMatches};
-use moue::train::choices::{DeviceChoice, Gamma, LrSchedule, Schedule};
+use moue::exec::DeviceChoice;
+use moue::train::choices::{Gamma, LrSchedule, Schedule};
 use moue::train::{TrainConfig, TrainOptions};
 use moue::{Error, Result};
 
@@ -45,7 +46,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let flags = flags(&["--lr", "0.25", "--device", "gpu:1", "--attention", "--nesterov", "false"]).unwrap();
     let config = TrainConfig::resolve(&file, &flags).unwrap();
     assert_eq!((config.lr, config.branches, config.schedule), (0.25, 9, Schedule::Progressive));
-    assert_eq!((config.gamma, config.device), (Gamma::Auto, DeviceChoice::Gpu(Some(1))));
+    assert_eq!((config.gamma, config.device), (Gamma::Auto, DeviceChoice::GpuIndex(1)));
     assert_eq!((config.attention, config.nesterov), (true, false));
     assert_eq!(config.lr_schedule, LrSchedule::OneCycle);
     assert_eq!(config.momentum, TrainConfig::default().momentum);
@@ -82,12 +83,12 @@ fn a_wrong_value_is_named_with_its_line() {
     usage(file("lr = 0.1\nepochs = \"many\""), &["a.toml, line 2", "many"]);
     usage(file("epochs = -1"), &["line 1", "-1"]);
     usage(file("schedule = \"sideways\""), &["line 1", "sideways", "progressive"]);
-    usage(file("device = \"tpu\""), &["line 1", "`auto`, `cpu`, `gpu` or `gpu:N`, found `tpu`"]);
+    usage(file("device = \"tpu\""), &["line 1", "`auto`, `cpu`, `gpu`, `gpu:NUMBER` or `gpu:NAME`, found `tpu`"]);
     usage(file("gamma = \"big\""), &["a number or `auto`", "big"]);
     usage(file("lr = "), &["line 1", "TOML"]);
     usage(file("lr = 1\nlr = 2"), &["line 2", "TOML"]);
     for wrong in
-        [&["--device", "gpu:x"][..], &["--gamma", "big"], &["--objective", "none"], &["--lr"], &["--attention", "2"]]
+        [&["--device", "gpu:"][..], &["--gamma", "big"], &["--objective", "none"], &["--lr"], &["--attention", "2"]]
     {
         assert!(flags(wrong).is_err(), "{wrong:?}");
     }

@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{Outcome, device};
 use crate::{
     Result,
+    exec::{DeviceChoice, Precision},
     models::EsrSpec,
     train::bench::{BenchSpec, bench, profile},
-    verify::Precision,
 };
 
 /// Arguments of `moue bench`.
@@ -40,7 +40,7 @@ pub(super) struct Args {
     gamma: f64,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
-    device: device::Choice,
+    device: DeviceChoice,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,

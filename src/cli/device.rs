@@ -1,57 +1,9 @@
-//! Choosing a device: `auto`, `cpu`, `gpu`, `gpu:N` or `gpu:NAME`. No choice is silent.
+//! Opening the device that was asked for. No choice is silent.
 
-use std::{fmt, str::FromStr};
-
-use crate::{Error, Result, exec::Executor, verify::Precision};
-
-/// The device as asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Choice {
-    /// A real GPU, else the processor.
-    #[default]
-    Auto,
-    /// The processor.
-    Cpu,
-    /// The first GPU, a real one before a software adapter.
-    Gpu,
-    /// The adapter of this number in `moue doctor`'s list.
-    GpuIndex(usize),
-    /// The adapter whose name contains this.
-    GpuNamed(String),
-}
-
-impl FromStr for Choice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match (text, text.strip_prefix("gpu:")) {
-            ("auto", _) => Ok(Self::Auto),
-            ("cpu", _) => Ok(Self::Cpu),
-            ("gpu", _) => Ok(Self::Gpu),
-            (_, Some(rest)) if !rest.is_empty() => {
-                Ok(rest.parse().map_or_else(|_| Self::GpuNamed(rest.to_owned()), Self::GpuIndex))
-            }
-            _ => Err(Error::Usage {
-                setting: "device".into(),
-                expected: "auto, cpu, gpu, gpu:NUMBER or gpu:NAME".into(),
-                found: format!("`{text}`"),
-                hint: "`moue doctor` lists the devices".into(),
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => write!(f, "auto"),
-            Self::Cpu => write!(f, "cpu"),
-            Self::Gpu => write!(f, "gpu"),
-            Self::GpuIndex(index) => write!(f, "gpu:{index}"),
-            Self::GpuNamed(name) => write!(f, "gpu:{name}"),
-        }
-    }
-}
+use crate::{
+    Error, Result,
+    exec::{DeviceChoice, Executor, Precision},
+};
 
 /// An opened device, and why it is this one.
 pub struct Opened {
@@ -74,10 +26,10 @@ impl Opened {
 ///
 /// # Errors
 /// [`Error::Device`] where there is none that fits.
-pub fn open(choice: &Choice, precision: Precision, threads: Option<usize>) -> Result<Opened> {
+pub fn open(choice: &DeviceChoice, precision: Precision, threads: Option<usize>) -> Result<Opened> {
     let (use_gpu, reason) = match choice {
-        Choice::Auto => auto(),
-        Choice::Cpu => (false, "asked for with --device cpu".to_owned()),
+        DeviceChoice::Auto => auto(),
+        DeviceChoice::Cpu => (false, "asked for with --device cpu".to_owned()),
         other => (true, format!("asked for with --device {other}")),
     };
     let executor = if use_gpu { open_gpu(choice, precision)? } else { open_cpu(precision, threads)? };
@@ -136,7 +88,7 @@ fn open_cpu(_: Precision, _: Option<usize>) -> Result<Box<dyn Executor>> {
 }
 
 #[cfg(feature = "gpu")]
-fn open_gpu(choice: &Choice, precision: Precision) -> Result<Box<dyn Executor>> {
+fn open_gpu(choice: &DeviceChoice, precision: Precision) -> Result<Box<dyn Executor>> {
     use crate::exec::gpu::{GpuExecutor, Selector};
     if precision == Precision::F64 {
         return Err(Error::Usage {
@@ -147,35 +99,18 @@ fn open_gpu(choice: &Choice, precision: Precision) -> Result<Box<dyn Executor>> 
         });
     }
     let selector = match choice {
-        Choice::GpuIndex(index) => Selector::Index(*index),
-        Choice::GpuNamed(name) => Selector::Named(name.clone()),
+        DeviceChoice::GpuIndex(index) => Selector::Index(*index),
+        DeviceChoice::GpuNamed(name) => Selector::Named(name.clone()),
         _ => Selector::Auto,
     };
     Ok(Box::new(GpuExecutor::new(&selector)?))
 }
 
 #[cfg(not(feature = "gpu"))]
-fn open_gpu(choice: &Choice, _: Precision) -> Result<Box<dyn Executor>> {
+fn open_gpu(choice: &DeviceChoice, _: Precision) -> Result<Box<dyn Executor>> {
     Err(Error::Device {
         device: choice.to_string(),
         problem: "this build has no GPU executor".into(),
         hint: "build with the feature `gpu`, or use --device cpu".into(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_is_parsed_printed_and_refused_with_the_choices() {
-        for text in ["auto", "cpu", "gpu", "gpu:1", "gpu:llvmpipe"] {
-            assert_eq!(text.parse::<Choice>().expect("a device").to_string(), text);
-        }
-        for wrong in ["", "cuda", "gpu:", "GPU 1"] {
-            let error = wrong.parse::<Choice>().expect_err("no device");
-            assert_eq!(error.exit_code(), 2);
-            assert!(error.to_string().contains("gpu:NUMBER"), "{error}");
-        }
-    }
 }

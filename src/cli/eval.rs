@@ -9,12 +9,12 @@ use crate::{
     Error, Result,
     checkpoint::{self, Model, file_hash, load_model},
     data::{ColourOrder, Dataset, Normalise, Spec},
+    exec::{DeviceChoice, Precision},
     train::{
         Evaluation,
         evaluate::{Inputs, evaluate},
         session::Evaluator,
     },
-    verify::Precision,
 };
 
 /// Arguments of `moue eval`.
@@ -34,7 +34,7 @@ pub(super) struct Args {
     batch: usize,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
-    device: device::Choice,
+    device: DeviceChoice,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,

@@ -9,12 +9,8 @@ use crate::{
     Error, Result,
     checkpoint::load_model,
     data::{Image, Transform},
-    train::{
-        evaluate::{largest, softmax},
-        majority_vote,
-        session::Evaluator,
-    },
-    verify::Precision,
+    exec::{DeviceChoice, Precision},
+    train::{arg_max, evaluate::softmax, majority_vote, session::Evaluator},
 };
 
 /// Arguments of `moue predict`.
@@ -31,7 +27,7 @@ pub(super) struct Args {
     csv: bool,
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
-    device: device::Choice,
+    device: DeviceChoice,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -47,7 +43,7 @@ fn prediction(logits: &[f32], classes: usize) -> Prediction {
     let branches: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();
     let mean = |class: usize| branches.iter().map(|branch| branch[class]).sum::<f32>() / branches.len() as f32;
     let ensemble = (0..classes).map(mean).collect();
-    let class = majority_vote(branches.iter().map(|branch| largest(branch)), classes);
+    let class = majority_vote(branches.iter().map(|branch| arg_max(branch)), classes);
     Prediction { class, ensemble, branches }
 }
 

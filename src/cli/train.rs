@@ -16,6 +16,7 @@ use crate::{
     checkpoint::{TrainingData, load_model},
     data::{Augment, ColourOrder, Dataset, Spec},
     diversity::{Diversity, LOGDET_EPS},
+    exec::Precision,
     models::EsrSpec,
     nn::variables::Tensors,
     ops::Objective,
@@ -27,7 +28,6 @@ use crate::{
         session::{Evaluator, SessionSpec},
         trainer::{Gamma, Settings, Start, fresh, train},
     },
-    verify::Precision,
 };
 
 /// Arguments of `moue train`.
@@ -52,8 +52,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (data, validation) = load(&config)?;
     let settings = settings(&config, data.classes.len())?;
     let threads = (config.threads > 0).then_some(config.threads);
-    let choice: device::Choice = config.device.to_string().parse()?;
-    let mut opened = device::open(&choice, Precision::F32, threads)?;
+    let mut opened = device::open(&config.device, Precision::F32, threads)?;
     eprintln!("device: {}, because {}", opened.name(), opened.reason);
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();

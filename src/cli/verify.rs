@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{Outcome, device};
 use crate::{
     Result,
-    verify::{Golden, Precision, verify},
+    exec::{DeviceChoice, Precision},
+    verify::{Golden, verify},
 };
 
 /// Arguments of `moue verify`.
@@ -19,35 +19,23 @@ pub(super) struct Args {
     files: Vec<PathBuf>,
     /// cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "cpu")]
-    device: device::Choice,
+    device: DeviceChoice,
     /// What the processor computes in.
     #[arg(long, value_enum, default_value = "f32")]
-    precision: PrecisionArg,
+    precision: Precision,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PrecisionArg {
-    /// float32
-    F32,
-    /// float64 (CPU only)
-    F64,
-}
-
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let precision = match args.precision {
-        PrecisionArg::F32 => Precision::F32,
-        PrecisionArg::F64 => Precision::F64,
-    };
     // A file that cannot be read is told before a device is opened.
     let goldens = args.files.iter().map(|file| Golden::open(file)).collect::<Result<Vec<_>>>()?;
-    let mut opened = device::open(&args.device, precision, args.threads)?;
+    let mut opened = device::open(&args.device, args.precision, args.threads)?;
     let device = opened.name();
     let mut results = Vec::new();
     for golden in &goldens {
-        let verdict = verify(golden, opened.executor.as_mut(), precision)?;
+        let verdict = verify(golden, opened.executor.as_mut(), args.precision)?;
         let word = if verdict.passed() { "passed" } else { "FAILED" };
         println!("{}: {word}, {}/{} keys on {device}", golden.path().display(), verdict.compared, verdict.total);
         for (group, error) in &verdict.worst {

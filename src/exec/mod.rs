@@ -1,9 +1,12 @@
 //! Executors: what compiles a graph for a device and replays it.
 
+mod choice;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+
+pub use choice::{DeviceChoice, Precision};
 
 use crate::{Result, graph::Graph, ops::TensorId};
 

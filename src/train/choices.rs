@@ -101,64 +101,6 @@ words! {
     }
 }
 
-/// A type that is read from and written as its word.
-macro_rules! serde_as_text {
-    ($name:ident) => {
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    };
-}
-
-/// The device to run on: `auto`, `cpu`, `gpu` or `gpu:N`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// A real GPU if there is one, else the CPU.
-    Auto,
-    /// The CPU executor.
-    Cpu,
-    /// The adapter of this number, or the best one.
-    Gpu(Option<usize>),
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Gpu(None) => f.write_str("gpu"),
-            Self::Gpu(Some(number)) => write!(f, "gpu:{number}"),
-        }
-    }
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "gpu" => Ok(Self::Gpu(None)),
-            _ => text
-                .strip_prefix("gpu:")
-                .and_then(|number| number.parse().ok())
-                .map(|number| Self::Gpu(Some(number)))
-                .ok_or_else(|| format!("expected `auto`, `cpu`, `gpu` or `gpu:N`, found `{text}`")),
-        }
-    }
-}
-
-serde_as_text!(DeviceChoice);
-
 /// γ of Eq. 1: a number, or `auto` for one scaled to the first batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gamma {

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{
-    DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
-};
+use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
 use super::options::TrainOptions;
-use crate::{Error, Result};
+use crate::{Error, Result, exec::DeviceChoice};
 
 /// Settings that may differ when a run is resumed: none of them changes a bit of the result on the same device.
 const FREE_ON_RESUME: [&str; 6] = ["device", "threads", "out", "resume", "checkpoint-every", "read-every"];

@@ -1,6 +1,9 @@
 //! Answers over a whole split: votes, mean probabilities, each branch.
 
-use super::session::Answers;
+use super::{
+    metrics::{arg_max, majority_vote},
+    session::Answers,
+};
 use crate::{
     Result,
     data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
@@ -38,17 +41,13 @@ impl Predictions {
     /// The class each branch gives an image the largest probability for.
     fn branch_classes(&self, image: usize) -> impl Iterator<Item = usize> {
         let stride = self.branches * self.classes;
-        self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes).map(largest)
+        self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes).map(arg_max)
     }
 
     /// The class of each image by majority vote of the first `branches` branches; ties go to the lowest class.
     #[must_use]
     pub fn vote(&self, branches: usize) -> Vec<usize> {
-        let vote = |image| {
-            let mut votes = vec![0.0; self.classes];
-            self.branch_classes(image).take(branches).for_each(|class| votes[class] += 1.0);
-            largest(&votes)
-        };
+        let vote = |image| majority_vote(self.branch_classes(image).take(branches), self.classes);
         (0..self.labels.len()).map(vote).collect()
     }
 
@@ -61,7 +60,7 @@ impl Predictions {
             for branch in image.chunks(self.classes).take(branches) {
                 sum.iter_mut().zip(branch).for_each(|(s, p)| *s += p);
             }
-            largest(&sum)
+            arg_max(&sum)
         };
         self.probabilities.chunks(stride).map(mean).collect()
     }
@@ -84,18 +83,6 @@ impl Predictions {
         let hits = classes.iter().zip(&self.labels).filter(|(a, b)| a == b).count();
         hits as f64 / self.labels.len().max(1) as f64
     }
-}
-
-/// The first index of the largest value.
-#[must_use]
-pub fn largest(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = index;
-        }
-    }
-    best
 }
 
 /// Softmax of a row of logits.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{
-    DeviceChoice, Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
-};
+use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use crate::exec::DeviceChoice;
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
 /// configuration (`stage-epochs = 5`). A flag wins over a key, a key over the default.
@@ -146,7 +145,7 @@ pub struct TrainOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
-    /// The device: `auto`, `cpu`, `gpu` or `gpu:N`
+    /// The device: `auto`, `cpu`, `gpu`, `gpu:N` or `gpu:NAME`
     #[arg(long, value_name = "DEVICE", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceChoice>,

@@ -8,14 +8,7 @@
 
 use std::collections::BTreeMap;
 
-/// What the executor computes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// float32.
-    F32,
-    /// float64.
-    F64,
-}
+use crate::exec::Precision;
 
 /// What became of a file's keys.
 #[derive(Debug, Clone, Default, PartialEq)]

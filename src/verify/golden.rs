@@ -8,13 +8,13 @@ use std::{
 use safetensors::{Dtype, SafeTensors};
 
 use super::{
-    bars::{Judge, Precision, Verdict, norm},
+    bars::{Judge, Verdict, norm},
     values::{fill, labels, one_hot, uniform},
 };
 use crate::{
     Error, Result,
     diversity::{Diversity, Loss, esr_loss},
-    exec::{Executor, Program},
+    exec::{Executor, Precision, Program},
     graph::Graph,
     models::{Esr, EsrSpec},
     nn::{Mode, variables},

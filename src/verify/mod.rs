@@ -4,6 +4,6 @@ mod bars;
 mod golden;
 mod values;
 
-pub use bars::{Precision, Verdict};
+pub use bars::Verdict;
 pub use golden::{Golden, verify};
 pub use values::{fill, labels, one_hot, uniform};
