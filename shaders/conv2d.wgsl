@@ -1,12 +1,21 @@
-// Grouped 2D convolution as an implicit matrix product: rows are the output channels of a group, columns the output
-// pixels of all images, and the sum runs over the group's input channels and the filter.
-// `tiled` computes 64×64 outputs a workgroup; `direct` one output an invocation, for groups of few channels.
-// x [images, groups·inputs, height, width], weight [groups·outputs, inputs, kernel_h, kernel_w],
-// bias [groups·outputs], y [images, groups·outputs, out_height, out_width].
+// Grouped 2D convolution, or its input gradient, as an implicit matrix product: rows are the output channels of a
+// group, columns the output pixels of all images, and the sum runs over the group's input channels and the filter.
+// `tiled` computes a tile of outputs a workgroup; `direct` one output an invocation, for groups of few channels.
+//
+// The input gradient is the TRANSPOSED convolution of dy: dx[c, h, w] = Σ_{o,i,j} weight[o, c, i, j]·
+// dy[o, (h + padding − i)/stride, (w + padding − j)/stride], where the quotients are whole. `inputs` are then the
+// channels of dy and `outputs` those of dx.
+//
+// x [images, groups·inputs, height, width], y [images, groups·outputs, out_height, out_width],
+// bias [groups·outputs]; the weight of row m, channel c and place p of a group's filters is at
+// m·weight_row + c·weight_channel + p.
 struct Params {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32, x_at: u32, y_at: u32,
+    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32,
+    weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 }
+
+override TRANSPOSED: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -14,39 +23,54 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-// An output pixel's image offset in x and its window's corner; corners far outside stand for no pixel.
-struct Corner {
-    base: u32,
-    top: i32,
-    left: i32,
+// Where an output pixel's window lies: the place of the filter's first element in the group's first channel of x
+// (outside of the map for some, hence modulo 2³²), and which of the filter's rows and columns lie inside, as bits.
+struct Window {
+    at: u32,
+    rows: u32,
+    columns: u32,
 }
 
-const FAR: i32 = -0x40000000;
+// What a row or column of the filter adds to the place of its first.
+fn tap(i: u32) -> u32 {
+    if TRANSPOSED {
+        return 0u - i / params.stride;
+    }
+    return i;
+}
 
-fn corner_of(pixel: u32, group: u32) -> Corner {
+// The first row (or column) of x under the filter's first element, modulo 2³².
+fn first_of(position: u32) -> u32 {
+    if TRANSPOSED {
+        return (position + params.padding) / params.stride;
+    }
+    return position * params.stride - params.padding;
+}
+
+// Which of the filter's `size` rows (or columns) fall on a row of x, of which there are `extent`.
+fn inside(position: u32, size: u32, extent: u32) -> u32 {
+    let first = first_of(position);
+    var bits = 0u;
+    for (var i = 0u; i < size; i += 1u) {
+        let falls = !TRANSPOSED || (position + params.padding) % params.stride == i % params.stride;
+        bits |= select(0u, 1u << i, falls && first + tap(i) < extent);
+    }
+    return bits;
+}
+
+fn window_of(pixel: u32, group: u32) -> Window {
     let plane = params.out_height * params.out_width;
     if pixel >= params.images * plane {
-        return Corner(0u, FAR, FAR);
+        return Window(0u, 0u, 0u);
     }
-    let image = pixel / plane;
-    let rest = pixel % plane;
-    let row = rest / params.out_width;
-    let column = rest % params.out_width;
-    let base = params.x_at + (image * params.groups + group) * params.inputs * params.height * params.width;
-    return Corner(
-        base,
-        i32(row * params.stride) - i32(params.padding),
-        i32(column * params.stride) - i32(params.padding),
+    let row = pixel % plane / params.out_width;
+    let column = pixel % params.out_width;
+    let image = (pixel / plane * params.groups + group) * params.inputs * params.height * params.width;
+    return Window(
+        params.x_at + image + first_of(row) * params.width + first_of(column),
+        inside(row, params.kernel_h, params.height),
+        inside(column, params.kernel_w, params.width),
     );
-}
-
-fn input_at(corner: Corner, offset: u32, i: i32, j: i32) -> f32 {
-    let row = corner.top + i;
-    let column = corner.left + j;
-    if row >= 0 && row < i32(params.height) && column >= 0 && column < i32(params.width) {
-        return x[corner.base + offset + u32(row) * params.width + u32(column)];
-    }
-    return 0.0;
 }
 
 // Where an output pixel's value for a group's first channel goes, or NOWHERE.
@@ -81,6 +105,40 @@ fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
     }
 }
 
+fn value_at(window: Window, channel: u32, i: u32, j: u32) -> f32 {
+    if ((window.rows >> i) & (window.columns >> j) & 1u) == 0u {
+        return 0.0;
+    }
+    return x[window.at + channel * params.height * params.width + tap(i) * params.width + tap(j)];
+}
+
+fn places_of(pixel: u32, group: u32) -> vec4<u32> {
+    return vec4<u32>(
+        place_of(pixel, group), place_of(pixel + 1u, group), place_of(pixel + 2u, group), place_of(pixel + 3u, group),
+    );
+}
+
+fn store(row: u32, pixel: u32, group: u32, sums: ptr<function, Sums>) {
+    let left = places_of(pixel, group);
+    let right = places_of(pixel + 32u, group);
+    store_quad(row, group, left, (*sums)[0]);
+    store_quad(row, group, right, (*sums)[1]);
+    store_quad(row + 1u, group, left, (*sums)[2]);
+    store_quad(row + 1u, group, right, (*sums)[3]);
+    store_quad(row + 2u, group, left, (*sums)[4]);
+    store_quad(row + 2u, group, right, (*sums)[5]);
+    store_quad(row + 3u, group, left, (*sums)[6]);
+    store_quad(row + 3u, group, right, (*sums)[7]);
+    store_quad(row + 32u, group, left, (*sums)[8]);
+    store_quad(row + 32u, group, right, (*sums)[9]);
+    store_quad(row + 33u, group, left, (*sums)[10]);
+    store_quad(row + 33u, group, right, (*sums)[11]);
+    store_quad(row + 34u, group, left, (*sums)[12]);
+    store_quad(row + 34u, group, right, (*sums)[13]);
+    store_quad(row + 35u, group, left, (*sums)[14]);
+    store_quad(row + 35u, group, right, (*sums)[15]);
+}
+
 @compute @workgroup_size(64)
 fn tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -88,97 +146,67 @@ fn tiled(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let group = workgroup.z / params.row_tiles;
-    let first_row = workgroup.z % params.row_tiles * TILE;
-    let first_pixel = flat_group(workgroup, counts) * TILE;
-    let depth = params.inputs * params.kernel_h * params.kernel_w;
-    let plane = params.height * params.width;
+    let first_row = workgroup.z % params.row_tiles * tile_rows();
+    let first_pixel = flat_group(workgroup, counts) * tile_columns();
 
-    // This invocation loads quad `quad` of both tiles for four consecutive steps.
-    let quad = lane % QUADS;
-    let part = lane / QUADS * 4u;
-    let load_row = first_row + 4u * quad;
-    let weights = (group * params.outputs + load_row) * depth;
-    let load_pixel = first_pixel + 4u * quad;
-    let corner0 = corner_of(load_pixel, group);
-    let corner1 = corner_of(load_pixel + 1u, group);
-    let corner2 = corner_of(load_pixel + 2u, group);
-    let corner3 = corner_of(load_pixel + 3u, group);
+    // This invocation loads these rows of the filters and the windows of these pixels, of the short side only the
+    // first. Rows after the last repeat it.
+    let weights = group * params.outputs * params.inputs * params.kernel_h * params.kernel_w;
+    let near_row = weights + min(first_row + lane, params.outputs - 1u) * params.weight_row;
+    let far_row = weights + min(first_row + 64u + lane, params.outputs - 1u) * params.weight_row;
+    let near_window = window_of(first_pixel + lane, group);
+    var far_window: Window;
+    if !TALL {
+        far_window = window_of(first_pixel + 64u + lane, group);
+    }
 
     let row = lane / 8u;
     let column = lane % 8u;
-    var sums: Sums;
-    // Barriers: `depth` is uniform, and all invocations make every turn.
-    for (var first = 0u; first < depth; first += STEP) {
-        var k = first + part;
-        let area = params.kernel_h * params.kernel_w;
-        var offset = k / area * plane;
-        var i = i32(k % area / params.kernel_w);
-        var j = i32(k % params.kernel_w);
-        for (var step = 0u; step < 4u; step += 1u) {
-            var a = vec4<f32>(0.0);
-            var b = vec4<f32>(0.0);
-            if k < depth {
-                if load_row < params.outputs {
-                    a.x = weight[weights + k];
+    var near: Sums;
+    var far: Sums;
+    var channel = 0u;
+    var i = 0u;
+    var j = 0u;
+    // Barriers: `channel` is the same for all invocations, and they make every turn.
+    while channel < params.inputs {
+        for (var step = 0u; step < STEP; step += 1u) {
+            var factor = 0.0;
+            var value = 0.0;
+            var third = 0.0;
+            if channel < params.inputs {
+                let filter_at = channel * params.weight_channel + i * params.kernel_w + j;
+                factor = weight[near_row + filter_at];
+                value = value_at(near_window, channel, i, j);
+                if TALL {
+                    third = weight[far_row + filter_at];
+                } else {
+                    third = value_at(far_window, channel, i, j);
                 }
-                if load_row + 1u < params.outputs {
-                    a.y = weight[weights + depth + k];
-                }
-                if load_row + 2u < params.outputs {
-                    a.z = weight[weights + 2u * depth + k];
-                }
-                if load_row + 3u < params.outputs {
-                    a.w = weight[weights + 3u * depth + k];
-                }
-                b.x = input_at(corner0, offset, i, j);
-                b.y = input_at(corner1, offset, i, j);
-                b.z = input_at(corner2, offset, i, j);
-                b.w = input_at(corner3, offset, i, j);
             }
-            tile_a[(part + step) * QUADS + quad] = a;
-            tile_b[(part + step) * QUADS + quad] = b;
-            k += 1u;
-            j += 1;
-            if j == i32(params.kernel_w) {
-                j = 0;
-                i += 1;
-                if i == i32(params.kernel_h) {
-                    i = 0;
-                    offset += plane;
+            if TALL {
+                load_tiles(step, lane, factor, third, value);
+            } else {
+                load_tiles(step, lane, value, third, factor);
+            }
+            j += 1u;
+            if j == params.kernel_w {
+                j = 0u;
+                i += 1u;
+                if i == params.kernel_h {
+                    i = 0u;
+                    channel += 1u;
                 }
             }
         }
         workgroupBarrier();
-        multiply_tiles(&sums, row, column);
+        multiply_tiles(&near, &far, row, column);
         workgroupBarrier();
     }
 
-    let left = first_pixel + 4u * column;
-    let right = left + 32u;
-    let to_left = vec4<u32>(
-        place_of(left, group), place_of(left + 1u, group), place_of(left + 2u, group), place_of(left + 3u, group),
-    );
-    let to_right = vec4<u32>(
-        place_of(right, group), place_of(right + 1u, group), place_of(right + 2u, group), place_of(right + 3u, group),
-    );
-    let top = first_row + 4u * row;
-    let bottom = top + 32u;
-    store_quad(top, group, to_left, sums[0]);
-    store_quad(top, group, to_right, sums[1]);
-    store_quad(top + 1u, group, to_left, sums[2]);
-    store_quad(top + 1u, group, to_right, sums[3]);
-    store_quad(top + 2u, group, to_left, sums[4]);
-    store_quad(top + 2u, group, to_right, sums[5]);
-    store_quad(top + 3u, group, to_left, sums[6]);
-    store_quad(top + 3u, group, to_right, sums[7]);
-    store_quad(bottom, group, to_left, sums[8]);
-    store_quad(bottom, group, to_right, sums[9]);
-    store_quad(bottom + 1u, group, to_left, sums[10]);
-    store_quad(bottom + 1u, group, to_right, sums[11]);
-    store_quad(bottom + 2u, group, to_left, sums[12]);
-    store_quad(bottom + 2u, group, to_right, sums[13]);
-    store_quad(bottom + 3u, group, to_left, sums[14]);
-    store_quad(bottom + 3u, group, to_right, sums[15]);
+    let to_row = first_row + 4u * row;
+    let to_pixel = first_pixel + 4u * column;
+    store(to_row, to_pixel, group, &near);
+    store(to_row + select(0u, 64u, TALL), to_pixel + select(64u, 0u, TALL), group, &far);
 }
 
 @compute @workgroup_size(256)
@@ -194,25 +222,21 @@ fn direct(
         return;
     }
     let pixel = flat % out_plane;
-    let channel = flat / out_plane % channels;
+    let row = flat / out_plane % channels;
     let image = flat / out_plane / channels;
-    let corner = corner_of(image * out_plane + pixel, channel / params.outputs);
-    let first_row = u32(max(0, -corner.top));
-    let first_column = u32(max(0, -corner.left));
-    let end_row = min(params.kernel_h, u32(max(0, i32(params.height) - corner.top)));
-    let end_column = min(params.kernel_w, u32(max(0, i32(params.width) - corner.left)));
+    let group = row / params.outputs;
+    let window = window_of(image * out_plane + pixel, group);
+    let weights = group * params.outputs * params.inputs * params.kernel_h * params.kernel_w
+        + row % params.outputs * params.weight_row;
     var sum = 0.0;
     if params.has_bias != 0u {
-        sum = bias[channel];
+        sum = bias[row];
     }
-    for (var c = 0u; c < params.inputs; c += 1u) {
-        let filter_at = (channel * params.inputs + c) * params.kernel_h * params.kernel_w;
-        let map = corner.base + c * params.height * params.width;
-        for (var i = first_row; i < end_row; i += 1u) {
-            let start_at = map + u32(corner.top + i32(i)) * params.width;
-            for (var j = first_column; j < end_column; j += 1u) {
-                let value = x[start_at + u32(corner.left + i32(j))];
-                sum += value * weight[filter_at + i * params.kernel_w + j];
+    for (var channel = 0u; channel < params.inputs; channel += 1u) {
+        let filter_at = weights + channel * params.weight_channel;
+        for (var i = 0u; i < params.kernel_h; i += 1u) {
+            for (var j = 0u; j < params.kernel_w; j += 1u) {
+                sum += value_at(window, channel, i, j) * weight[filter_at + i * params.kernel_w + j];
             }
         }
     }

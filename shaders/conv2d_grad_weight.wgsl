@@ -1,7 +1,7 @@
 // Gradient of the convolution with respect to weight and bias, as an implicit matrix product: rows are the output
 // channels of a group, columns its input channels and filter places, and the sum runs over the output pixels of all
 // images, cut into splits whose results are added later.
-// `tiled` computes 64×64 elements of one split a workgroup; `direct` one element of one split an invocation, for
+// `tiled` computes a tile of one split's elements a workgroup; `direct` one element of one split an invocation, for
 // groups of few channels.
 // dy [images, groups·outputs, out_height, out_width], x [images, groups·inputs, height, width];
 // dw [splits, groups·outputs, inputs, kernel_h, kernel_w], db [splits, groups·outputs], of which this dispatch writes
@@ -18,15 +18,15 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<storage, read_write> db: array<f32>;
 
-// A column: an input channel's offset in an image, and a place of the filter less the padding; rows far outside
-// stand for no column.
+// A column: where its input channel starts in an image, and a row and column of the filter less the padding, modulo
+// 2³²; rows far outside stand for no column.
 struct Tap {
-    offset: u32,
-    i: i32,
-    j: i32,
+    at: u32,
+    i: u32,
+    j: u32,
 }
 
-const FAR: i32 = -0x40000000;
+const FAR: u32 = 0x80000000u;
 
 fn tap_of(column: u32, group: u32) -> Tap {
     let area = params.kernel_h * params.kernel_w;
@@ -35,17 +35,18 @@ fn tap_of(column: u32, group: u32) -> Tap {
     }
     let place = column % area;
     return Tap(
-        (group * params.inputs + column / area) * params.height * params.width,
-        i32(place / params.kernel_w) - i32(params.padding),
-        i32(place % params.kernel_w) - i32(params.padding),
+        params.x_at + (group * params.inputs + column / area) * params.height * params.width,
+        place / params.kernel_w - params.padding,
+        place % params.kernel_w - params.padding,
     );
 }
 
-fn input_at(base: u32, top: i32, left: i32, tap: Tap) -> f32 {
+// The input under a tap of the window whose first element is at `top` and `left` of the unpadded image at `base`.
+fn input_at(base: u32, top: u32, left: u32, tap: Tap) -> f32 {
     let row = top + tap.i;
     let column = left + tap.j;
-    if row >= 0 && row < i32(params.height) && column >= 0 && column < i32(params.width) {
-        return x[base + tap.offset + u32(row) * params.width + u32(column)];
+    if row < params.height && column < params.width {
+        return x[base + tap.at + row * params.width + column];
     }
     return 0.0;
 }
@@ -70,65 +71,80 @@ fn store_quad(at: u32, group: u32, row: u32, column: u32, values: vec4<f32>) {
     }
 }
 
+fn store(at: u32, row: u32, column: u32, group: u32, sums: ptr<function, Sums>) {
+    let right = column + 32u;
+    store_quad(at, group, row, column, (*sums)[0]);
+    store_quad(at, group, row, right, (*sums)[1]);
+    store_quad(at, group, row + 1u, column, (*sums)[2]);
+    store_quad(at, group, row + 1u, right, (*sums)[3]);
+    store_quad(at, group, row + 2u, column, (*sums)[4]);
+    store_quad(at, group, row + 2u, right, (*sums)[5]);
+    store_quad(at, group, row + 3u, column, (*sums)[6]);
+    store_quad(at, group, row + 3u, right, (*sums)[7]);
+    store_quad(at, group, row + 32u, column, (*sums)[8]);
+    store_quad(at, group, row + 32u, right, (*sums)[9]);
+    store_quad(at, group, row + 33u, column, (*sums)[10]);
+    store_quad(at, group, row + 33u, right, (*sums)[11]);
+    store_quad(at, group, row + 34u, column, (*sums)[12]);
+    store_quad(at, group, row + 34u, right, (*sums)[13]);
+    store_quad(at, group, row + 35u, column, (*sums)[14]);
+    store_quad(at, group, row + 35u, right, (*sums)[15]);
+}
+
 @compute @workgroup_size(64)
 fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first_column = workgroup.x % params.column_tiles * TILE;
-    let first_row = workgroup.x / params.column_tiles * TILE;
+    let first_column = workgroup.x % params.column_tiles * tile_columns();
+    let first_row = workgroup.x / params.column_tiles * tile_rows();
     let group = workgroup.z;
     let out_plane = params.out_height * params.out_width;
     let begin = workgroup.y * params.split_length;
     let end = min(begin + params.split_length, params.images * out_plane);
     let image_in = params.groups * params.inputs * params.height * params.width;
+    let image_out = params.groups * params.outputs * out_plane;
 
-    // This invocation loads quad `quad` of both tiles for four consecutive steps.
-    let quad = lane % QUADS;
-    let part = lane / QUADS * 4u;
-    let load_row = first_row + 4u * quad;
-    let gradients = params.dy_at + (group * params.outputs + load_row) * out_plane;
-    let tap0 = tap_of(first_column + 4u * quad, group);
-    let tap1 = tap_of(first_column + 4u * quad + 1u, group);
-    let tap2 = tap_of(first_column + 4u * quad + 2u, group);
-    let tap3 = tap_of(first_column + 4u * quad + 3u, group);
+    // This invocation loads these rows and columns, of the short side only the first. Rows after the last repeat it.
+    let gradients = params.dy_at + group * params.outputs * out_plane;
+    let near_row = gradients + min(first_row + lane, params.outputs - 1u) * out_plane;
+    let far_row = gradients + min(first_row + 64u + lane, params.outputs - 1u) * out_plane;
+    let near_tap = tap_of(first_column + lane, group);
+    let far_tap = tap_of(first_column + 64u + lane, group);
 
     let row = lane / 8u;
     let column = lane % 8u;
-    var sums: Sums;
-    var bias_sums = vec4<f32>(0.0);
+    var near: Sums;
+    var far: Sums;
+    var near_bias = 0.0;
+    var far_bias = 0.0;
+    var pixel = begin;
+    var image = begin / out_plane;
+    var out_row = begin % out_plane / params.out_width;
+    var out_column = begin % out_plane % params.out_width;
     // Barriers: begin and end are the same for the whole workgroup, and all invocations make every turn.
-    for (var first = begin; first < end; first += STEP) {
-        var pixel = first + part;
-        var image = pixel / out_plane;
-        var out_row = pixel % out_plane / params.out_width;
-        var out_column = pixel % out_plane % params.out_width;
-        for (var step = 0u; step < 4u; step += 1u) {
-            var a = vec4<f32>(0.0);
-            var b = vec4<f32>(0.0);
+    while pixel < end {
+        for (var step = 0u; step < STEP; step += 1u) {
+            var gradient = 0.0;
+            var value = 0.0;
+            var third = 0.0;
             if pixel < end {
-                let start_at = gradients + image * params.groups * params.outputs * out_plane
-                    + out_row * params.out_width + out_column;
-                if load_row < params.outputs {
-                    a.x = dy[start_at];
+                let place = image * image_out + out_row * params.out_width + out_column;
+                let base = image * image_in;
+                let top = out_row * params.stride;
+                let left = out_column * params.stride;
+                gradient = dy[near_row + place];
+                value = input_at(base, top, left, near_tap);
+                if TALL {
+                    third = dy[far_row + place];
+                } else {
+                    third = input_at(base, top, left, far_tap);
                 }
-                if load_row + 1u < params.outputs {
-                    a.y = dy[start_at + out_plane];
-                }
-                if load_row + 2u < params.outputs {
-                    a.z = dy[start_at + 2u * out_plane];
-                }
-                if load_row + 3u < params.outputs {
-                    a.w = dy[start_at + 3u * out_plane];
-                }
-                let base = params.x_at + image * image_in;
-                let top = i32(out_row * params.stride);
-                let left = i32(out_column * params.stride);
-                b.x = input_at(base, top, left, tap0);
-                b.y = input_at(base, top, left, tap1);
-                b.z = input_at(base, top, left, tap2);
-                b.w = input_at(base, top, left, tap3);
             }
-            bias_sums += a;
-            tile_a[(part + step) * QUADS + quad] = a;
-            tile_b[(part + step) * QUADS + quad] = b;
+            near_bias += gradient;
+            if TALL {
+                far_bias += third;
+                load_tiles(step, lane, gradient, third, value);
+            } else {
+                load_tiles(step, lane, value, third, gradient);
+            }
             pixel += 1u;
             out_column += 1u;
             if out_column == params.out_width {
@@ -141,52 +157,25 @@ fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
             }
         }
         workgroupBarrier();
-        multiply_tiles(&sums, row, column);
+        multiply_tiles(&near, &far, row, column);
         workgroupBarrier();
     }
 
     let split = params.first_split + workgroup.y;
     let at = split * params.dw_stride;
-    let left = first_column + 4u * column;
-    let right = left + 32u;
-    let top = first_row + 4u * row;
-    let bottom = top + 32u;
-    store_quad(at, group, top, left, sums[0]);
-    store_quad(at, group, top, right, sums[1]);
-    store_quad(at, group, top + 1u, left, sums[2]);
-    store_quad(at, group, top + 1u, right, sums[3]);
-    store_quad(at, group, top + 2u, left, sums[4]);
-    store_quad(at, group, top + 2u, right, sums[5]);
-    store_quad(at, group, top + 3u, left, sums[6]);
-    store_quad(at, group, top + 3u, right, sums[7]);
-    store_quad(at, group, bottom, left, sums[8]);
-    store_quad(at, group, bottom, right, sums[9]);
-    store_quad(at, group, bottom + 1u, left, sums[10]);
-    store_quad(at, group, bottom + 1u, right, sums[11]);
-    store_quad(at, group, bottom + 2u, left, sums[12]);
-    store_quad(at, group, bottom + 2u, right, sums[13]);
-    store_quad(at, group, bottom + 3u, left, sums[14]);
-    store_quad(at, group, bottom + 3u, right, sums[15]);
+    let to_row = first_row + 4u * row;
+    let to_column = first_column + 4u * column;
+    store(at, to_row, to_column, group, &near);
+    store(at, to_row + select(0u, 64u, TALL), to_column + select(64u, 0u, TALL), group, &far);
 
-    // The first column of workgroups also has each row's sum. The condition is the same for a whole workgroup.
+    // The first column of workgroups also has each row's sum.
     if first_column == 0u && params.has_bias != 0u {
-        tile_a[lane] = bias_sums;
-        workgroupBarrier();
-        if lane < QUADS {
-            let total = tile_a[lane] + tile_a[lane + 16u] + tile_a[lane + 32u] + tile_a[lane + 48u];
-            let to = split * params.db_stride + group * params.outputs + load_row;
-            if load_row < params.outputs {
-                db[to] = total.x;
-            }
-            if load_row + 1u < params.outputs {
-                db[to + 1u] = total.y;
-            }
-            if load_row + 2u < params.outputs {
-                db[to + 2u] = total.z;
-            }
-            if load_row + 3u < params.outputs {
-                db[to + 3u] = total.w;
-            }
+        let to = split * params.db_stride + group * params.outputs + first_row + lane;
+        if first_row + lane < params.outputs {
+            db[to] = near_bias;
+        }
+        if TALL && first_row + 64u + lane < params.outputs {
+            db[to + 64u] = far_bias;
         }
     }
 }
@@ -219,9 +208,9 @@ fn direct(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
         if is_bias {
             sum += gradient;
         } else {
-            let base = params.x_at + image * image_in;
+            let base = image * image_in;
             sum += gradient
-                * input_at(base, i32(out_row * params.stride), i32(out_column * params.stride), tap);
+                * input_at(base, out_row * params.stride, out_column * params.stride, tap);
         }
         out_column += 1u;
         if out_column == params.out_width {

@@ -9,16 +9,13 @@ use super::{
 use crate::{
     Result,
     graph::Node,
-    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight},
+    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, TensorId, shape_error},
 };
 
 params!(Conv2dParams for "conv2d" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32, x_at: u32, y_at: u32,
-});
-params!(Conv2dGradInputParams for "conv2d_grad_input" {
-    images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, row_tiles: u32, dy_at: u32, dx_at: u32,
+    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32,
+    weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
 params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
@@ -26,8 +23,8 @@ params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
 });
 
-/// Side of an output tile.
-const TILE: usize = 64;
+/// Rows and columns of a filter whose places inside the map a shader keeps as bits.
+const MOST_TAPS: usize = 32;
 /// Rows of a group up to which a tile would be mostly empty.
 const FEW_ROWS: usize = 8;
 /// Workgroups that keep a GPU busy: weight gradients are split until there are as many.
@@ -59,31 +56,59 @@ impl Sizes {
         }
     }
 
-    fn pixels_in(&self) -> usize {
-        self.input[0] * self.input[1]
-    }
-
     fn pixels_out(&self) -> usize {
         self.output[0] * self.output[1]
     }
 }
 
-/// The grid of a tiled product, and how many tiles cover a group's rows.
-fn tiles(columns: usize, rows: usize, groups: usize) -> ([u32; 3], u32) {
-    let row_tiles = rows.div_ceil(TILE);
-    let [x, y, _] = folded(columns.div_ceil(TILE));
-    ([x, y, (groups * row_tiles) as u32], row_tiles as u32)
+/// How a product of matrices is cut into tiles of 128×64 or 64×128.
+struct Tiles {
+    tall: bool,
+    rows: usize,
+    columns: usize,
+}
+
+impl Tiles {
+    /// The shape that wastes fewer rows.
+    fn new(rows: usize, columns: usize) -> Self {
+        let tall = rows.div_ceil(64).is_multiple_of(2);
+        let [height, width] = if tall { [128, 64] } else { [64, 128] };
+        Self { tall, rows: rows.div_ceil(height), columns: columns.div_ceil(width) }
+    }
 }
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, conv: Conv2d) -> Result<()> {
     let (x, weight, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    convolve(cx, conv, false, x, weight, node.inputs.get(2).copied(), y)
+}
+
+pub(crate) fn grad_input(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradInput) -> Result<()> {
+    convolve(cx, op.conv, true, node.inputs[0], node.inputs[1], None, node.outputs[0])
+}
+
+/// The convolution, or the transposed one.
+fn convolve(
+    cx: &mut Lower<'_>,
+    conv: Conv2d,
+    transposed: bool,
+    x: TensorId,
+    weight: TensorId,
+    bias: Option<TensorId>,
+    y: TensorId,
+) -> Result<()> {
     let [_, _, kh, kw] = cx.nchw(weight);
+    if kh.max(kw) > MOST_TAPS {
+        let found = format!("{kh}×{kw}");
+        let hint = "use a smaller filter, or --device cpu";
+        return Err(shape_error("Conv2d", format!("a filter of at most {MOST_TAPS}×{MOST_TAPS} on a GPU"), found, hint));
+    }
     let s = Sizes::new(conv, cx.nchw(x), cx.nchw(y), [kh, kw]);
+    let filter = kh * kw;
     for images in cx.image_chunks(&[x, y], s.n)? {
         let (bound_x, x_at) = cx.read_images(x, s.n, &images);
         let (bound_y, y_at) = cx.write_images(y, s.n, &images);
         let pixels = images.len() * s.pixels_out();
-        let (grid, row_tiles) = tiles(pixels, s.outputs, conv.groups);
+        let tiles = Tiles::new(s.outputs, pixels);
         let params = Conv2dParams {
             images: images.len() as u32,
             groups: conv.groups as u32,
@@ -97,54 +122,21 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, conv: Conv2d) -> Result<(
             kernel_w: kw as u32,
             stride: conv.stride as u32,
             padding: conv.padding as u32,
-            has_bias: (node.inputs.len() == 3).into(),
-            row_tiles,
+            has_bias: bias.is_some().into(),
+            row_tiles: tiles.rows as u32,
+            weight_row: if transposed { filter } else { s.inputs * filter } as u32,
+            weight_channel: if transposed { s.outputs * filter } else { filter } as u32,
             x_at,
             y_at,
         };
-        let bias = *node.inputs.get(2).unwrap_or(&weight);
-        let operands = vec![bound_x, cx.read(weight), cx.read(bias), bound_y];
-        if s.outputs <= FEW_ROWS {
-            let grid = one_each(pixels * conv.groups * s.outputs);
-            cx.dispatch(Kernel::new("conv2d", "direct"), params, operands, grid)?;
+        let operands = vec![bound_x, cx.read(weight), cx.read(bias.unwrap_or(weight)), bound_y];
+        let (kernel, grid) = if s.outputs <= FEW_ROWS {
+            (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
-            cx.dispatch(Kernel::new("conv2d", "tiled"), params, operands, grid)?;
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn grad_input(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradInput) -> Result<()> {
-    let (dy, weight, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
-    let (conv, [_, _, kh, kw]) = (op.conv, cx.nchw(weight));
-    let s = Sizes::new(conv, cx.nchw(dx), cx.nchw(dy), [kh, kw]);
-    for images in cx.image_chunks(&[dy, dx], s.n)? {
-        let (bound_dy, dy_at) = cx.read_images(dy, s.n, &images);
-        let (bound_dx, dx_at) = cx.write_images(dx, s.n, &images);
-        let pixels = images.len() * s.pixels_in();
-        let (grid, row_tiles) = tiles(pixels, s.inputs, conv.groups);
-        let params = Conv2dGradInputParams {
-            images: images.len() as u32,
-            groups: conv.groups as u32,
-            inputs: s.inputs as u32,
-            outputs: s.outputs as u32,
-            height: s.input[0] as u32,
-            width: s.input[1] as u32,
-            out_height: s.output[0] as u32,
-            out_width: s.output[1] as u32,
-            kernel_h: kh as u32,
-            kernel_w: kw as u32,
-            stride: conv.stride as u32,
-            padding: conv.padding as u32,
-            row_tiles,
-            dy_at,
-            dx_at,
+            let [x, y, _] = folded(tiles.columns);
+            (Kernel::new("conv2d", "tiled").with("TALL", tiles.tall), [x, y, (conv.groups * tiles.rows) as u32])
         };
-        let operands = vec![bound_dy, cx.read(weight), bound_dx];
-        let direct = s.inputs <= FEW_ROWS;
-        let grid = if direct { one_each(pixels * conv.groups * s.inputs) } else { grid };
-        let kernel = Kernel::new("conv2d_grad_input", if direct { "direct" } else { "tiled" });
-        cx.dispatch(kernel.with("STRIDED", u32::from(conv.stride > 1)), params, operands, grid)?;
+        cx.dispatch(kernel.with("TRANSPOSED", transposed), params, operands, grid)?;
     }
     Ok(())
 }
@@ -155,8 +147,8 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
     let s = Sizes::new(conv, cx.nchw(x), cx.nchw(dy), op.kernel);
     let columns = s.inputs * s.kernel[0] * s.kernel[1];
     let direct = s.outputs <= FEW_ROWS;
-    let (row_tiles, column_tiles) = (s.outputs.div_ceil(TILE), columns.div_ceil(TILE));
-    let across = if direct { (s.outputs * (columns + 1)).div_ceil(TILE) } else { row_tiles * column_tiles };
+    let tiles = Tiles::new(s.outputs, columns);
+    let across = if direct { (s.outputs * (columns + 1)).div_ceil(64) } else { tiles.rows * tiles.columns };
     let chunks = cx.image_chunks(&[dy, x], s.n)?;
     let most = (partial_sums::MOST_OF_AN_OP / cx.elements(dw)).clamp(1, MOST_SPLITS);
     let wanted = ENOUGH.div_ceil(across * conv.groups).min(most);
@@ -201,7 +193,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
             stride: conv.stride as u32,
             padding: conv.padding as u32,
             has_bias: op.bias.into(),
-            column_tiles: column_tiles as u32,
+            column_tiles: tiles.columns as u32,
             split_length: length as u32,
             first_split: first_split as u32,
             dw_stride: dw_stride as u32,
@@ -210,7 +202,11 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
             x_at,
         };
         let operands = vec![bound_dy, bound_x, bound_dw.clone(), bound_db.clone()];
-        let kernel = Kernel::new("conv2d_grad_weight", if direct { "direct" } else { "tiled" });
+        let kernel = if direct {
+            Kernel::new("conv2d_grad_weight", "direct")
+        } else {
+            Kernel::new("conv2d_grad_weight", "tiled").with("TALL", tiles.tall)
+        };
         cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;
         first_split += splits;
     }

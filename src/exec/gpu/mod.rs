@@ -241,7 +241,6 @@ static PARAMS: &[(&str, &[(&str, usize)])] = &[
     layout::<channel_gate::ChannelGateGradParams>(),
     layout::<concat::ConcatParams>(),
     layout::<conv2d::Conv2dParams>(),
-    layout::<conv2d::Conv2dGradInputParams>(),
     layout::<conv2d::Conv2dGradWeightParams>(),
     layout::<cross_entropy::CrossEntropyParams>(),
     layout::<cross_entropy::CrossEntropyGradParams>(),

@@ -89,7 +89,6 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_gate_grad": "reduce", "index";
     "concat": "index";
     "conv2d": "index", "tile";
-    "conv2d_grad_input": "index", "tile";
     "conv2d_grad_weight": "tile";
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
