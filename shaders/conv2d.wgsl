@@ -11,11 +11,13 @@
 // m·weight_row + c·weight_channel + p.
 struct Params {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32,
+    kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 }
 
 override TRANSPOSED: bool = false;
+// A constant, since processors that imitate a GPU divide slowly.
+override STRIDE: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -34,7 +36,7 @@ struct Window {
 // What a row or column of the filter adds to the place of its first.
 fn tap(i: u32) -> u32 {
     if TRANSPOSED {
-        return 0u - i / params.stride;
+        return 0u - i / STRIDE;
     }
     return i;
 }
@@ -42,9 +44,9 @@ fn tap(i: u32) -> u32 {
 // The first row (or column) of x under the filter's first element, modulo 2³².
 fn first_of(position: u32) -> u32 {
     if TRANSPOSED {
-        return (position + params.padding) / params.stride;
+        return (position + params.padding) / STRIDE;
     }
-    return position * params.stride - params.padding;
+    return position * STRIDE - params.padding;
 }
 
 // Which of the filter's `size` rows (or columns) fall on a row of x, of which there are `extent`.
@@ -52,7 +54,7 @@ fn inside(position: u32, size: u32, extent: u32) -> u32 {
     let first = first_of(position);
     var bits = 0u;
     for (var i = 0u; i < size; i += 1u) {
-        let falls = !TRANSPOSED || (position + params.padding) % params.stride == i % params.stride;
+        let falls = !TRANSPOSED || (position + params.padding) % STRIDE == i % STRIDE;
         bits |= select(0u, 1u << i, falls && first + tap(i) < extent);
     }
     return bits;
@@ -105,11 +107,12 @@ fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
     }
 }
 
-fn value_at(window: Window, channel: u32, i: u32, j: u32) -> f32 {
+// The input under the filter's place i, j, which is `offset` after its first.
+fn value_at(window: Window, offset: u32, i: u32, j: u32) -> f32 {
     if ((window.rows >> i) & (window.columns >> j) & 1u) == 0u {
         return 0.0;
     }
-    return x[window.at + channel * params.height * params.width + tap(i) * params.width + tap(j)];
+    return x[window.at + offset];
 }
 
 fn places_of(pixel: u32, group: u32) -> vec4<u32> {
@@ -160,6 +163,12 @@ fn tiled(
         far_window = window_of(first_pixel + 64u + lane, group);
     }
 
+    let inputs = params.inputs;
+    let kernel_h = params.kernel_h;
+    let kernel_w = params.kernel_w;
+    let width = params.width;
+    let plane = params.height * width;
+    let next_filter = params.weight_channel - kernel_h * kernel_w;
     let row = lane / 8u;
     let column = lane % 8u;
     var near: Sums;
@@ -167,20 +176,22 @@ fn tiled(
     var channel = 0u;
     var i = 0u;
     var j = 0u;
+    var map_at = 0u;
+    var filter_at = 0u;
     // Barriers: `channel` is the same for all invocations, and they make every turn.
-    while channel < params.inputs {
+    while channel < inputs {
         for (var step = 0u; step < STEP; step += 1u) {
             var factor = 0.0;
             var value = 0.0;
             var third = 0.0;
-            if channel < params.inputs {
-                let filter_at = channel * params.weight_channel + i * params.kernel_w + j;
+            if channel < inputs {
+                let offset = map_at + tap(i) * width + tap(j);
                 factor = weight[near_row + filter_at];
-                value = value_at(near_window, channel, i, j);
+                value = value_at(near_window, offset, i, j);
                 if TALL {
                     third = weight[far_row + filter_at];
                 } else {
-                    third = value_at(far_window, channel, i, j);
+                    third = value_at(far_window, offset, i, j);
                 }
             }
             if TALL {
@@ -188,13 +199,16 @@ fn tiled(
             } else {
                 load_tiles(step, lane, value, third, factor);
             }
+            filter_at += 1u;
             j += 1u;
-            if j == params.kernel_w {
+            if j == kernel_w {
                 j = 0u;
                 i += 1u;
-                if i == params.kernel_h {
+                if i == kernel_h {
                     i = 0u;
                     channel += 1u;
+                    map_at += plane;
+                    filter_at += next_filter;
                 }
             }
         }
@@ -234,9 +248,11 @@ fn direct(
     }
     for (var channel = 0u; channel < params.inputs; channel += 1u) {
         let filter_at = weights + channel * params.weight_channel;
+        let map_at = channel * params.height * params.width;
         for (var i = 0u; i < params.kernel_h; i += 1u) {
             for (var j = 0u; j < params.kernel_w; j += 1u) {
-                sum += value_at(window, channel, i, j) * weight[filter_at + i * params.kernel_w + j];
+                let offset = map_at + tap(i) * params.width + tap(j);
+                sum += value_at(window, offset, i, j) * weight[filter_at + i * params.kernel_w + j];
             }
         }
     }

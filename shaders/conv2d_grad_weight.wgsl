@@ -8,9 +8,11 @@
 // those from first_split on; from split to split dw is dw_stride and db db_stride elements further.
 struct Params {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, column_tiles: u32,
+    kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
 }
+
+override STRIDE: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
@@ -128,8 +130,8 @@ fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
             if pixel < end {
                 let place = image * image_out + out_row * params.out_width + out_column;
                 let base = image * image_in;
-                let top = out_row * params.stride;
-                let left = out_column * params.stride;
+                let top = out_row * STRIDE;
+                let left = out_column * STRIDE;
                 gradient = dy[near_row + place];
                 value = input_at(base, top, left, near_tap);
                 if TALL {
@@ -210,7 +212,7 @@ fn direct(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
         } else {
             let base = image * image_in;
             sum += gradient
-                * input_at(base, out_row * params.stride, out_column * params.stride, tap);
+                * input_at(base, out_row * STRIDE, out_column * STRIDE, tap);
         }
         out_column += 1u;
         if out_column == params.out_width {

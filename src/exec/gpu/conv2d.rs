@@ -14,12 +14,12 @@ use crate::{
 
 params!(Conv2dParams for "conv2d" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, row_tiles: u32,
+    kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
 params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, stride: u32, padding: u32, has_bias: u32, column_tiles: u32,
+    kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
 });
 
@@ -100,7 +100,12 @@ fn convolve(
     if kh.max(kw) > MOST_TAPS {
         let found = format!("{kh}×{kw}");
         let hint = "use a smaller filter, or --device cpu";
-        return Err(shape_error("Conv2d", format!("a filter of at most {MOST_TAPS}×{MOST_TAPS} on a GPU"), found, hint));
+        return Err(shape_error(
+            "Conv2d",
+            format!("a filter of at most {MOST_TAPS}×{MOST_TAPS} on a GPU"),
+            found,
+            hint,
+        ));
     }
     let s = Sizes::new(conv, cx.nchw(x), cx.nchw(y), [kh, kw]);
     let filter = kh * kw;
@@ -120,7 +125,6 @@ fn convolve(
             out_width: s.output[1] as u32,
             kernel_h: kh as u32,
             kernel_w: kw as u32,
-            stride: conv.stride as u32,
             padding: conv.padding as u32,
             has_bias: bias.is_some().into(),
             row_tiles: tiles.rows as u32,
@@ -136,7 +140,7 @@ fn convolve(
             let [x, y, _] = folded(tiles.columns);
             (Kernel::new("conv2d", "tiled").with("TALL", tiles.tall), [x, y, (conv.groups * tiles.rows) as u32])
         };
-        cx.dispatch(kernel.with("TRANSPOSED", transposed), params, operands, grid)?;
+        cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
     }
     Ok(())
 }
@@ -190,7 +194,6 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
             out_width: s.output[1] as u32,
             kernel_h: s.kernel[0] as u32,
             kernel_w: s.kernel[1] as u32,
-            stride: conv.stride as u32,
             padding: conv.padding as u32,
             has_bias: op.bias.into(),
             column_tiles: tiles.columns as u32,
@@ -207,6 +210,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         } else {
             Kernel::new("conv2d_grad_weight", "tiled").with("TALL", tiles.tall)
         };
+        let kernel = kernel.with("STRIDE", conv.stride as u32);
         cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;
         first_split += splits;
     }
