@@ -1,16 +1,31 @@
 // Sums over runs of `lanes` of a workgroup's 256 invocations, in a fixed order. `lanes` is a power of two.
 var<workgroup> scratch: array<f32, 256>;
 
-// Barriers: `lanes` comes from a uniform buffer or is a constant, so that all invocations loop alike.
+// At most 16 values are added in a row, twice, rather than two at a time: a barrier costs more than a few additions,
+// most of all where a processor imitates the GPU.
+const IN_A_ROW: u32 = 16u;
+
+// Barriers: called by whole workgroups.
 fn sum_lanes(lane: u32, lanes: u32, value: f32) -> f32 {
+    let first = lane & ~(lanes - 1u);
     workgroupBarrier();
     scratch[lane] = value;
     workgroupBarrier();
-    for (var span = lanes / 2u; span > 0u; span /= 2u) {
-        if (lane & (lanes - 1u)) < span {
-            scratch[lane] += scratch[lane + span];
+    let leads = lane - first < IN_A_ROW;
+    var sum = 0.0;
+    if leads {
+        for (var i = lane; i < first + lanes; i += IN_A_ROW) {
+            sum += scratch[i];
         }
-        workgroupBarrier();
     }
-    return scratch[lane & ~(lanes - 1u)];
+    workgroupBarrier();
+    if leads {
+        scratch[lane] = sum;
+    }
+    workgroupBarrier();
+    sum = 0.0;
+    for (var i = 0u; i < min(lanes, IN_A_ROW); i += 1u) {
+        sum += scratch[first + i];
+    }
+    return sum;
 }

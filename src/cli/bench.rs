@@ -117,6 +117,15 @@ fn print_profile(executor: &mut dyn crate::exec::Executor, spec: &BenchSpec, by_
     }
     let mut times = profile(executor, spec)?;
     let total: f64 = times.iter().map(|time| time.seconds).sum();
+    let convolutions = || times.iter().filter(|time| time.op.contains("Conv2d"));
+    let flops: f64 = convolutions().map(|time| time.flops as f64).sum();
+    let rate = |seconds: f64| flops / seconds.max(1e-12) / 1e9;
+    println!(
+        "convolutions: {:.1} GFLOP at {:.1} GFLOP/s; over the whole run {:.1} GFLOP/s",
+        flops / 1e9,
+        rate(convolutions().map(|time| time.seconds).sum()),
+        rate(total),
+    );
     times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     println!("{:>9} {:>6} {:>10}  op", "ms", "%", "GFLOP/s");
     for time in &times {

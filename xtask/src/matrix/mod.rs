@@ -173,7 +173,8 @@ fn all_ignored(adapter: &Adapter, like: Option<&Row>) -> Tally {
     Tally { ignored: ignored.collect(), ..Tally::default() }
 }
 
-/// Builds the command line and the op tests; keeps a copy of the former, because the next build replaces it.
+/// Builds the command line and the op tests without the CPU executor; runs a copy of the former, since the program
+/// with all executors then takes its place again.
 fn build() -> Result<Programs> {
     let built = |args: &[&str], name: &str| {
         let format = ["--release", "--package", "moue", "--message-format=json-render-diagnostics"];
@@ -194,6 +195,11 @@ fn build() -> Result<Programs> {
         .and_then(|()| std::fs::copy(&moue, &kept))
         .map_err(|error| format!("{}: {error}", kept.display()))?;
     let ops = built(&["test", "--no-run", "--test", "ops"], "ops")?;
+    // The program that others expect in target/release: the one with every executor.
+    let usual = Command::cargo(["build", "--release", "--package", "moue", "--bin", "moue"]).silent().run()?;
+    if !usual.success() {
+        return Err(format!("the build with all executors failed: {}", usual.ending()));
+    }
     Ok(Programs { moue: kept, ops })
 }
 
