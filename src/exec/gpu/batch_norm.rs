@@ -3,14 +3,13 @@
 use super::{
     activation::code,
     lower::{Lower, Operand, Source},
-    memory::View,
     partial_sums,
     shader::{Kernel, params},
 };
 use crate::{
     Result,
     graph::Node,
-    ops::{BatchNorm, BatchNormEval, BatchNormGrad, TensorId, shape_error},
+    ops::{BatchNorm, BatchNormEval, BatchNormGrad},
 };
 
 params!(BatchNormParams for "batch_norm" {
@@ -66,29 +65,16 @@ fn base_params(images: usize, [_, c, h, w]: [usize; 4]) -> BatchNormParams {
     }
 }
 
-/// One binding that shows both running estimates, and where they start in it.
-fn states(cx: &Lower<'_>, mean: TensorId, variance: TensorId) -> Result<(Operand, u32, u32)> {
-    let (mean, variance) = (cx.view(mean), cx.view(variance));
-    if mean.buffer != variance.buffer {
-        let expected = "running estimates that one program declared together";
-        return Err(shape_error("batch_norm", expected, "estimates of two programs", "clear the executor first"));
-    }
-    let at = mean.at.min(variance.at);
-    let end = (mean.at + mean.elements).max(variance.at + variance.elements);
-    let both = View { buffer: mean.buffer, at, elements: end - at };
-    Ok((Operand::write(both), (mean.at - at) as u32, (variance.at - at) as u32))
-}
-
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<()> {
     let (x, weight, bias) = (node.inputs[0], node.inputs[1], node.inputs[2]);
     let (y, mean, rstd) = (node.outputs[0], node.outputs[1], node.outputs[2]);
     let dims @ [n, c, h, w] = cx.nchw(x);
-    let (states, mean_at, variance_at) = states(cx, node.updates[0], node.updates[1])?;
+    let (states, at) = cx.update_together(&node.updates[..2])?;
     let activation = code(op.activation);
     let chunks = cx.image_chunks(&[x], n)?;
     let common = BatchNormParams {
-        mean_at,
-        variance_at,
+        mean_at: at[0],
+        variance_at: at[1],
         eps: op.eps as f32,
         momentum: op.momentum as f32,
         ..base_params(n, dims)

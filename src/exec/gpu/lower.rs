@@ -16,7 +16,7 @@ use crate::{
         Graph, Node,
         plan::{Place, Plan},
     },
-    ops::TensorId,
+    ops::{TensorId, shape_error},
     shape::Shape,
 };
 
@@ -192,6 +192,36 @@ impl<'a> Lower<'a> {
         Operand::write(self.view(id))
     }
 
+    /// One binding that shows several small tensors, and where each starts in it. Tensors of different buffers are
+    /// copied beside each other first, and may then only be read.
+    pub(crate) fn read_together(&mut self, ids: &[TensorId]) -> Result<(Operand, Vec<u32>)> {
+        let views: Vec<_> = ids.iter().map(|&id| self.view(id)).collect();
+        if let Some((shown, at)) = together(&views) {
+            return Ok((Operand::read(shown), at));
+        }
+        let mut at = Vec::with_capacity(views.len());
+        let mut next = 0;
+        for view in &views {
+            at.push(next as u32);
+            next += view.elements.next_multiple_of(ALIGNMENT);
+        }
+        let copies = View::whole(self.tensors.buffer(self.gpu, "copies", next)?, next);
+        for (view, &at) in views.into_iter().zip(&at) {
+            let to = copies.range(at as usize..at as usize + view.elements);
+            concat::copy(self, view, to)?;
+        }
+        Ok((Operand::read(copies), at))
+    }
+
+    /// As [`Lower::read_together`], to be changed in place: states that one program declared together.
+    pub(crate) fn update_together(&self, ids: &[TensorId]) -> Result<(Operand, Vec<u32>)> {
+        let views: Vec<_> = ids.iter().map(|&id| self.view(id)).collect();
+        together(&views).map(|(shown, at)| (Operand::write(shown), at)).ok_or_else(|| {
+            let expected = "states that one program declared together";
+            shape_error("compile", expected, "states of two programs", "clear the executor first")
+        })
+    }
+
     /// The most elements that a binding of part of a tensor may show.
     fn most_elements(&self) -> usize {
         (self.gpu.max_binding / 4) as usize - ALIGNMENT
@@ -323,6 +353,19 @@ impl<'a> Lower<'a> {
         }
         Ok(())
     }
+}
+
+/// The part of a buffer that shows all of some views, and where each starts in it; `None` for views of different
+/// buffers.
+fn together(views: &[View]) -> Option<(View, Vec<u32>)> {
+    let first = views.first()?;
+    if views.iter().any(|view| view.buffer != first.buffer) {
+        return None;
+    }
+    let start = views.iter().map(|view| view.at).min()?;
+    let end = views.iter().map(|view| view.at + view.elements).max()?;
+    let at = views.iter().map(|view| (view.at - start) as u32).collect();
+    Some((View { buffer: first.buffer.clone(), at: start, elements: end - start }, at))
 }
 
 /// An op by its layer, for messages.

@@ -64,17 +64,23 @@ pub(crate) struct Spot {
     pub(crate) at: usize,
 }
 
-/// Shares parameters out among `count` segments of at most `most` elements, the largest first, each to the segment
-/// that has least; `None` where one does not fit.
+/// Elements up to which a parameter goes to the first segment, so that an op can bind several of them at once.
+const SMALL: usize = 16_384;
+
+/// Shares parameters out among `count` segments of at most `most` elements: the small ones to the first, then the
+/// largest first, each to the segment that has least; `None` where one does not fit.
 fn fill(parameters: &[(String, usize)], count: usize, most: usize) -> Option<(Vec<Spot>, Vec<usize>)> {
+    let is_small = |i: usize| parameters[i].1 <= SMALL;
     let mut order: Vec<usize> = (0..parameters.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(parameters[i].1));
+    order.sort_by_key(|&i| (!is_small(i), std::cmp::Reverse(parameters[i].1)));
     let mut sizes = vec![0; count];
     let mut spots = vec![Spot { segment: 0, at: 0 }; parameters.len()];
     for i in order {
-        let segment = (0..count).min_by_key(|&segment| sizes[segment])?;
+        let size = parameters[i].1.next_multiple_of(ALIGNMENT);
+        let least = (0..count).min_by_key(|&segment| sizes[segment])?;
+        let segment = if is_small(i) && sizes[0] + size <= most { 0 } else { least };
         spots[i] = Spot { segment, at: sizes[segment] };
-        sizes[segment] += parameters[i].1.next_multiple_of(ALIGNMENT);
+        sizes[segment] += size;
         if sizes[segment] > most {
             return None;
         }
