@@ -15,7 +15,7 @@ struct Sizes {
 }
 
 #[rustfmt::skip]
-const SIZES: [Sizes; 27] = [
+const SIZES: [Sizes; 31] = [
     Sizes { claim: "one_of_everything", n: 1, channels: [1, 1], map: [1, 1], kernel: [1, 1], conv: [1, 0, 1] },
     Sizes { claim: "one_pixel_under_a_padded_kernel", n: 1, channels: [2, 3], map: [1, 1], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "3x3_of_an_image", n: 2, channels: [3, 16], map: [13, 11], kernel: [3, 3], conv: [1, 1, 1] },
@@ -32,6 +32,10 @@ const SIZES: [Sizes; 27] = [
     Sizes { claim: "one_less_than_a_tile", n: 1, channels: [63, 63], map: [7, 9], kernel: [1, 1], conv: [1, 0, 1] },
     Sizes { claim: "a_whole_tile", n: 1, channels: [64, 64], map: [8, 8], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "one_more_than_a_tile", n: 1, channels: [65, 65], map: [5, 13], kernel: [1, 1], conv: [1, 0, 1] },
+    Sizes { claim: "3x3_on_a_map_that_no_tile_divides", n: 2, channels: [19, 37], map: [23, 21], kernel: [3, 3], conv: [1, 0, 1] },
+    Sizes { claim: "3x3_on_rows_longer_than_a_vector", n: 3, channels: [2 * 16, 2 * 24], map: [9, 35], kernel: [3, 3], conv: [1, 1, 2] },
+    Sizes { claim: "3x3_padded_by_2", n: 2, channels: [9, 8], map: [6, 19], kernel: [3, 3], conv: [1, 2, 1] },
+    Sizes { claim: "3x3_on_a_map_of_few_tiles", n: 2, channels: [24, 40], map: [8, 8], kernel: [3, 3], conv: [1, 0, 1] },
     Sizes { claim: "long_sums", n: 1, channels: [131, 3], map: [4, 4], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "more_images_than_a_tile", n: 67, channels: [3, 5], map: [3, 3], kernel: [3, 3], conv: [1, 0, 1] },
     Sizes { claim: "a_long_row", n: 1, channels: [2, 3], map: [1, 131], kernel: [1, 5], conv: [1, 0, 1] },

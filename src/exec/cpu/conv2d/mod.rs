@@ -14,7 +14,7 @@ mod winograd_weight;
 
 use rayon::prelude::*;
 
-use schemes::F2;
+use schemes::{F2, F4};
 use tiles::Tiles;
 
 use super::{
@@ -88,16 +88,23 @@ const DIRECT_PAIRS: usize = 16;
 /// How a convolution is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Winograd,
+    /// By tiles of 2×2 outputs.
+    Winograd2,
+    /// By tiles of 4×4 outputs.
+    Winograd4,
     Direct,
     Unfolded,
 }
 
 impl Sizes {
-    fn way(&self) -> Way {
+    /// The way for outputs of this size, which are the input's gradients where those are computed.
+    fn way(&self, [h, w]: [usize; 2]) -> Way {
         let unit = self.stride == 1 && self.kh == self.kw && self.padding < self.kh;
         match self.kh {
-            3 if unit && self.c >= WINOGRAD_CHANNELS && self.o >= WINOGRAD_CHANNELS => Way::Winograd,
+            3 if unit && self.c >= WINOGRAD_CHANNELS && self.o >= WINOGRAD_CHANNELS => {
+                let products = |side: usize| h.div_ceil(side) * w.div_ceil(side) * (side + 2) * (side + 2);
+                if products(4) < products(2) { Way::Winograd4 } else { Way::Winograd2 }
+            }
             2.. if unit && self.c * self.o <= DIRECT_PAIRS => Way::Direct,
             _ => Way::Unfolded,
         }
@@ -106,22 +113,24 @@ impl Sizes {
 
 /// The convolution.
 pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
-    let sizes = Sizes::new(op, nchw(inputs[0]), nchw(inputs[1]));
-    match sizes.way() {
-        Way::Winograd => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&sizes, 2, false), false)),
-        Way::Direct => Box::new(direct::Convolution::new(&sizes, false)),
-        Way::Unfolded => Box::new(unfold::Forward::new(sizes)),
+    let s = Sizes::new(op, nchw(inputs[0]), nchw(inputs[1]));
+    match s.way([s.out_h, s.out_w]) {
+        Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, false), false)),
+        Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, false), false)),
+        Way::Direct => Box::new(direct::Convolution::new(&s, false)),
+        Way::Unfolded => Box::new(unfold::Forward::new(s)),
     }
 }
 
 /// The gradient of the input.
 pub(super) fn grad_input<T: Scalar>(op: &Conv2dGradInput, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     let ([n, ..], weight) = (nchw(inputs[0]), nchw(inputs[1]));
-    let sizes = Sizes::new(&op.conv, [n, weight[1] * op.conv.groups, op.size[0], op.size[1]], weight);
-    match sizes.way() {
-        Way::Winograd => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&sizes, 2, true), true)),
-        Way::Direct => Box::new(direct::Convolution::new(&sizes, true)),
-        Way::Unfolded => Box::new(unfold::InputGradient::new(sizes)),
+    let s = Sizes::new(&op.conv, [n, weight[1] * op.conv.groups, op.size[0], op.size[1]], weight);
+    match s.way(op.size) {
+        Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, true), true)),
+        Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, true), true)),
+        Way::Direct => Box::new(direct::Convolution::new(&s, true)),
+        Way::Unfolded => Box::new(unfold::InputGradient::new(s)),
     }
 }
 
@@ -129,13 +138,14 @@ pub(super) fn grad_input<T: Scalar>(op: &Conv2dGradInput, inputs: &[&Shape]) -> 
 pub(super) fn grad_weight<T: Scalar>(op: &Conv2dGradWeight, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     let ([_, o, ..], x) = (nchw(inputs[0]), nchw(inputs[1]));
     let [kh, kw] = op.kernel;
-    let sizes = Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw]);
-    let weight: Box<dyn Kernel<T>> = match sizes.way() {
-        Way::Winograd => Box::new(winograd_weight::WeightGradient::<F2, 4, 2>::new(Tiles::new(&sizes, 2, false))),
-        Way::Direct => Box::new(direct::WeightGradient(sizes)),
-        Way::Unfolded => Box::new(unfold::WeightGradient::new(sizes)),
+    let s = Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw]);
+    let weight: Box<dyn Kernel<T>> = match s.way([s.out_h, s.out_w]) {
+        Way::Winograd2 => Box::new(winograd_weight::WeightGradient::<F2, 4, 2>::new(Tiles::new(&s, 2, false))),
+        Way::Winograd4 => Box::new(winograd_weight::WeightGradient::<F4, 6, 4>::new(Tiles::new(&s, 4, false))),
+        Way::Direct => Box::new(direct::WeightGradient(s)),
+        Way::Unfolded => Box::new(unfold::WeightGradient::new(s)),
     };
-    Box::new(WithBias { weight, sizes })
+    Box::new(WithBias { weight, sizes: s })
 }
 
 /// A weight gradient with the bias gradient, if that is wanted.

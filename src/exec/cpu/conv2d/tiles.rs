@@ -3,7 +3,7 @@
 use super::Sizes;
 use crate::exec::cpu::{
     Scalar,
-    simd::{LANES, Lanes, ROWS},
+    simd::{LANES, Lanes, ROWS, Vector},
 };
 
 /// The tiles of a convolution of stride 1.
@@ -104,10 +104,10 @@ impl Tiles {
     }
 }
 
-/// Reads `rows` rows of 16 channels' planes as vectors: `stage[row·columns + column][channel]` is element
+/// Reads rows of 16 channels' planes as vectors: `stage[row·columns + column][channel]` is element
 /// (y + row − padding, column − padding) of the channel's plane, or 0 outside.
 #[inline(always)]
-pub(super) fn read_rows<T: Scalar>(
+pub(super) fn read_rows<T: Scalar, V: Vector<T>>(
     stage: &mut [Lanes<T>],
     columns: usize,
     planes: &[T],
@@ -119,20 +119,38 @@ pub(super) fn read_rows<T: Scalar>(
     let inside = padding.min(columns)..(padding + w).min(columns);
     for (row, stage) in stage.chunks_exact_mut(columns).enumerate() {
         let y = y + row;
-        if channels < LANES || y < padding || y >= h + padding {
+        if channels == 0 || y < padding || y >= h + padding {
             stage.fill([T::ZERO; LANES]);
-        }
-        if y < padding || y >= h + padding {
             continue;
         }
         stage[..inside.start].fill([T::ZERO; LANES]);
         stage[inside.end..].fill([T::ZERO; LANES]);
-        let stage = &mut stage[inside.clone()];
-        for channel in 0..channels {
-            let from = &planes[channel * h * w + (y - padding) * w..][..stage.len()];
-            for (to, &from) in stage.iter_mut().zip(from) {
-                to[channel] = from;
+        let from = (y - padding) * w;
+        for (block, stage) in stage[inside.clone()].chunks_mut(LANES).enumerate() {
+            let at = from + block * LANES;
+            if (channels - 1) * h * w + at + LANES <= planes.len() {
+                read_block::<T, V>(stage, planes, channels, h * w, at);
+            } else {
+                for (i, to) in stage.iter_mut().enumerate() {
+                    *to = [T::ZERO; LANES];
+                    for channel in 0..channels {
+                        to[channel] = planes[channel * h * w + at + i];
+                    }
+                }
             }
         }
+    }
+}
+
+/// Reads up to 16 columns from `at` on. What lies behind a row's end is read too, and left out.
+#[inline(always)]
+fn read_block<T: Scalar, V: Vector<T>>(stage: &mut [Lanes<T>], planes: &[T], channels: usize, plane: usize, at: usize) {
+    let mut rows = [V::zero(); LANES];
+    for channel in 0..channels {
+        let from = planes[channel * plane + at..].first_chunk().expect("invariant: the caller checked the end");
+        rows[channel] = V::load(from);
+    }
+    for (to, column) in stage.iter_mut().zip(V::transpose(rows)) {
+        column.store(to);
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{
     products::{Blocked, multiply},
     rows::Rows,
-    schemes::{Scheme, apply},
+    schemes::Scheme,
     tiles::{Tiles, read_rows},
 };
 use crate::exec::cpu::{
@@ -32,7 +32,7 @@ pub(super) struct Convolution<K, const S: usize, const M: usize> {
     scheme: PhantomData<K>,
 }
 
-impl<K: Scheme<S, M>, const S: usize, const M: usize> Convolution<K, S, M> {
+impl<K, const S: usize, const M: usize> Convolution<K, S, M> {
     pub(super) fn new(tiles: Tiles, flipped: bool) -> Self {
         Self { tiles, flipped, scheme: PhantomData }
     }
@@ -70,7 +70,7 @@ pub(super) fn stride(tiles: &Tiles, blocks: usize) -> usize {
     blocks * tiles.padded() + 1
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Kernel<T> for Convolution<K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Kernel<T> for Convolution<K, S, M> {
     fn scratch(&self, threads: usize) -> usize {
         self.filters() + threads * self.per_thread() + LANES
     }
@@ -105,7 +105,7 @@ struct Filters<'a, T, K, const S: usize, const M: usize> {
     filters: Column<'a, T>,
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Filters<'_, T, K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for Filters<'_, T, K, S, M> {
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(mut self) {
         let t = &self.conv.tiles;
@@ -121,10 +121,10 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Filt
             }
             let mut columns = [[V::zero(); S]; 3];
             for (j, column) in columns.iter_mut().enumerate() {
-                *column = apply(&K::FILTER, load::<T, V, 3>(&taps[j..], 3));
+                *column = K::filter(load::<T, V, 3>(&taps[j..], 3));
             }
             for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
-                let row: [V; S] = apply(&K::FILTER, row);
+                let row: [V; S] = K::filter(row);
                 for (j, value) in row.into_iter().enumerate() {
                     value.store(&mut self.filters.row(i * S + j).as_chunks_mut().0[c]);
                 }
@@ -148,7 +148,7 @@ struct Block<'a, T, K, const S: usize, const M: usize> {
     scratch: &'a mut [T],
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Block<'_, T, K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for Block<'_, T, K, S, M> {
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
         let (conv, t) = (self.conv, &self.conv.tiles);
@@ -162,7 +162,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
                 let planes = &self.x[((row.image * t.groups + self.group) * t.c + first) * area..];
                 let planes = &planes[..LANES.min(t.c - first) * area];
                 let to = &mut inputs[block * t.padded() + row.tile..];
-                read_rows(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
+                read_rows::<T, V>(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
                 transform_inputs::<T, V, K, S, M>(stage, t, to, stride(t, t.in_blocks()));
             }
         }
@@ -194,7 +194,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
                     let from = &products[block * t.padded() + row.tile..];
                     transform_outputs::<T, V, K, S, M>(from, stride(t, conv.chunk()), &bias, t, stage);
                     let plane = (row.image * t.groups + self.group) * t.o + first;
-                    write_rows(stage, t, plane, LANES.min(t.o - first), row.y, self.rows);
+                    write_rows::<T, V>(stage, t, plane, LANES.min(t.o - first), row.y, self.rows);
                 }
             }
         }
@@ -203,7 +203,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Bloc
 
 /// `Bᵀ d B` of each tile of a tile row; the S² points of a tile stand `stride` vectors apart.
 #[inline(always)]
-pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
+pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<T, S, M>, const S: usize, const M: usize>(
     stage: &mut [Lanes<T>],
     tiles: &Tiles,
     to: &mut [Lanes<T>],
@@ -212,19 +212,19 @@ pub(super) fn transform_inputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S
     let columns = tiles.columns(2);
     for column in 0..columns {
         let x: [V; S] = load(&stage[column..], columns);
-        store::<T, V, S>(apply(&K::INPUT, x), &mut stage[column..], columns);
+        store::<T, V, S>(K::input(x), &mut stage[column..], columns);
     }
     for tile in 0..tiles.wide {
         for i in 0..S {
             let x: [V; S] = load(&stage[i * columns + tile * M..], 1);
-            store::<T, V, S>(apply(&K::INPUT, x), &mut to[i * S * stride + tile..], stride);
+            store::<T, V, S>(K::input(x), &mut to[i * S * stride + tile..], stride);
         }
     }
 }
 
 /// `Aᵀ m A` plus the bias of each tile of a tile row.
 #[inline(always)]
-fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
+fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<T, S, M>, const S: usize, const M: usize>(
     from: &[Lanes<T>],
     stride: usize,
     bias: &Lanes<T>,
@@ -236,10 +236,10 @@ fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, c
     for tile in 0..tiles.wide {
         let mut rows = [[V::zero(); M]; S];
         for (i, row) in rows.iter_mut().enumerate() {
-            *row = apply(&K::OUTPUT, load::<T, V, S>(&from[i * S * stride + tile..], stride));
+            *row = K::output(load::<T, V, S>(&from[i * S * stride + tile..], stride));
         }
         for (j, column) in transpose(&rows, V::zero()).into_iter().enumerate() {
-            let mut outputs: [V; M] = apply(&K::OUTPUT, column);
+            let mut outputs: [V; M] = K::output(column);
             for output in &mut outputs {
                 *output = output.add(bias);
             }
@@ -250,7 +250,7 @@ fn transform_outputs<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, c
 
 /// Writes a tile row's outputs, vectors over channels, to the channels' planes from `plane` on.
 #[inline(always)]
-fn write_rows<T: Scalar>(
+fn write_rows<T: Scalar, V: Vector<T>>(
     stage: &[Lanes<T>],
     tiles: &Tiles,
     plane: usize,
@@ -260,12 +260,24 @@ fn write_rows<T: Scalar>(
 ) {
     let columns = tiles.columns(0);
     for (i, stage) in stage.chunks_exact(columns).take(tiles.side.min(tiles.out_h - y)).enumerate() {
-        for channel in 0..channels {
-            #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
-            // SAFETY: a task has its own group and tile rows, hence its own rows of its own planes; one at a time.
-            let row = unsafe { rows.row((plane + channel) * tiles.out_h + y + i) };
-            for (to, from) in row.iter_mut().zip(stage) {
-                *to = from[channel];
+        for first in (0..tiles.out_w).step_by(LANES) {
+            let mut block = [V::zero(); LANES];
+            for (to, from) in block.iter_mut().zip(&stage[first..]) {
+                *to = V::load(from);
+            }
+            let block = V::transpose(block);
+            let wide = LANES.min(tiles.out_w - first);
+            for channel in 0..channels {
+                #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
+                // SAFETY: a task has its own group and tile rows, hence its own rows of its own planes; one at a time.
+                let row = unsafe { rows.row((plane + channel) * tiles.out_h + y + i) };
+                if let Some(to) = row[first..].first_chunk_mut() {
+                    block[channel].store(to);
+                } else {
+                    let mut values = [T::ZERO; LANES];
+                    block[channel].store(&mut values);
+                    row[first..].copy_from_slice(&values[..wide]);
+                }
             }
         }
     }

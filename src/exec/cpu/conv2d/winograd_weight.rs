@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     products::{Blocked, accumulate},
     rows::Rows,
-    schemes::{Scheme, apply},
+    schemes::Scheme,
     tiles::{Tiles, read_rows},
     winograd::{stride, transform_inputs},
 };
@@ -37,7 +37,7 @@ pub(super) struct WeightGradient<K, const S: usize, const M: usize> {
     scheme: PhantomData<K>,
 }
 
-impl<K: Scheme<S, M>, const S: usize, const M: usize> WeightGradient<K, S, M> {
+impl<K, const S: usize, const M: usize> WeightGradient<K, S, M> {
     pub(super) fn new(tiles: Tiles) -> Self {
         let blocks = tiles.o.div_ceil(LANES);
         let chunks = (blocks * LANES * tiles.in_blocks() * LANES).div_ceil(PAIRS).min(blocks);
@@ -80,7 +80,7 @@ impl<K: Scheme<S, M>, const S: usize, const M: usize> WeightGradient<K, S, M> {
     }
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Kernel<T> for WeightGradient<K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Kernel<T> for WeightGradient<K, S, M> {
     fn scratch(&self, threads: usize) -> usize {
         self.tasks() * self.sums() + threads * self.per_thread() + LANES
     }
@@ -115,7 +115,7 @@ struct Part<'a, T, K, const S: usize, const M: usize> {
     scratch: &'a mut [T],
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part<'_, T, K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for Part<'_, T, K, S, M> {
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
         let (g, t) = (self.gradient, &self.gradient.tiles);
@@ -136,7 +136,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
                     let channels = t.c.saturating_sub(at * LANES).min(LANES);
                     let first = (row.image * t.groups + group) * t.c + (at * LANES).min(t.c);
                     let planes = &self.x[first * area..][..channels * area];
-                    read_rows(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
+                    read_rows::<T, V>(stage, t.columns(2), planes, [t.h, t.w], row.y, t.padding);
                     let to = &mut inputs[at * t.padded() + row.tile..];
                     transform_inputs::<T, V, K, S, M>(stage, t, to, in_stride);
                 }
@@ -144,7 +144,14 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
                     let o = first_o + at * LANES;
                     let planes = &self.dy[((row.image * t.groups + group) * t.o + o) * out_area..];
                     let planes = &planes[..LANES.min(t.o - o) * out_area];
-                    read_rows(&mut stage[..M * t.columns(0)], t.columns(0), planes, [t.out_h, t.out_w], row.y, 0);
+                    read_rows::<T, V>(
+                        &mut stage[..M * t.columns(0)],
+                        t.columns(0),
+                        planes,
+                        [t.out_h, t.out_w],
+                        row.y,
+                        0,
+                    );
                     let to = &mut outputs[at * t.padded() + row.tile..];
                     transform_gradients::<T, V, K, S, M>(stage, t, to, out_stride);
                 }
@@ -163,7 +170,7 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Part
 
 /// `A dY Aᵀ` of each tile of a tile row.
 #[inline(always)]
-fn transform_gradients<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize, const M: usize>(
+fn transform_gradients<T: Scalar, V: Vector<T>, K: Scheme<T, S, M>, const S: usize, const M: usize>(
     stage: &mut [Lanes<T>],
     tiles: &Tiles,
     to: &mut [Lanes<T>],
@@ -173,10 +180,10 @@ fn transform_gradients<T: Scalar, V: Vector<T>, K: Scheme<S, M>, const S: usize,
     for tile in 0..tiles.wide {
         let mut parts = [[V::zero(); S]; M];
         for (j, part) in parts.iter_mut().enumerate() {
-            *part = apply(&K::OUTPUT_T, load::<T, V, M>(&stage[tile * M + j..], columns));
+            *part = K::output_adjoint(load::<T, V, M>(&stage[tile * M + j..], columns));
         }
         for (i, row) in transpose(&parts, V::zero()).into_iter().enumerate() {
-            store::<T, V, S>(apply(&K::OUTPUT_T, row), &mut to[i * S * stride + tile..], stride);
+            store::<T, V, S>(K::output_adjoint(row), &mut to[i * S * stride + tile..], stride);
         }
     }
 }
@@ -189,7 +196,7 @@ struct Finish<'a, T, K, const S: usize, const M: usize> {
     dw: &'a mut [T],
 }
 
-impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Finish<'_, T, K, S, M> {
+impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for Finish<'_, T, K, S, M> {
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
         let (g, t) = (self.gradient, &self.gradient.tiles);
@@ -207,11 +214,11 @@ impl<T: Scalar, K: Scheme<S, M>, const S: usize, const M: usize> Job<T> for Fini
                         *total = total.add(next);
                     }
                 }
-                *column = apply(&K::FILTER_T, total);
+                *column = K::filter_adjoint(total);
             }
             let mut taps = [[T::ZERO; LANES]; 9];
             for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
-                store::<T, V, 3>(apply(&K::FILTER_T, row), &mut taps[i * 3..], 1);
+                store::<T, V, 3>(K::filter_adjoint(row), &mut taps[i * 3..], 1);
             }
             for (lane, dw) in dw.as_chunks_mut::<9>().0.iter_mut().enumerate() {
                 for (dw, tap) in dw.iter_mut().zip(&taps) {

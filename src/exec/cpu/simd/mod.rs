@@ -34,6 +34,26 @@ pub trait Vector<T>: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self + a·b`, rounded once where the processor can.
     fn add_product(self, a: Self, b: Self) -> Self;
+    /// Row and column exchanged.
+    #[inline(always)]
+    fn transpose(rows: [Self; LANES]) -> [Self; LANES]
+    where
+        T: Scalar,
+    {
+        let mut from = [[T::ZERO; LANES]; LANES];
+        for (from, row) in from.iter_mut().zip(rows) {
+            row.store(from);
+        }
+        let mut to = [Self::zero(); LANES];
+        for (i, to) in to.iter_mut().enumerate() {
+            let mut column = [T::ZERO; LANES];
+            for (value, row) in column.iter_mut().zip(&from) {
+                *value = row[i];
+            }
+            *to = Self::load(&column);
+        }
+        to
+    }
 }
 
 /// Loops that are compiled for each instruction set.
