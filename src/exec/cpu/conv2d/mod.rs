@@ -82,6 +82,9 @@ impl Sizes {
 /// Channels of a group from which Winograd's way pays: vectors run over 16.
 const WINOGRAD_CHANNELS: usize = 8;
 
+/// Pixels from which a weight gradient is taken by tiles of 4×4: sums of fewer terms are more exact than these round.
+const LONG_SUM: usize = 256;
+
 /// Pairs of planes of a group up to which the direct way pays: vectors run along rows.
 const DIRECT_PAIRS: usize = 16;
 
@@ -140,8 +143,12 @@ pub(super) fn grad_weight<T: Scalar>(op: &Conv2dGradWeight, inputs: &[&Shape]) -
     let [kh, kw] = op.kernel;
     let s = Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw]);
     let weight: Box<dyn Kernel<T>> = match s.way([s.out_h, s.out_w]) {
-        Way::Winograd2 => Box::new(winograd_weight::WeightGradient::<F2, 4, 2>::new(Tiles::new(&s, 2, false))),
-        Way::Winograd4 => Box::new(winograd_weight::WeightGradient::<F4, 6, 4>::new(Tiles::new(&s, 4, false))),
+        Way::Winograd4 if s.images * s.out_area() >= LONG_SUM => {
+            Box::new(winograd_weight::WeightGradient::<F4, 6, 4>::new(Tiles::new(&s, 4, false)))
+        }
+        Way::Winograd2 | Way::Winograd4 => {
+            Box::new(winograd_weight::WeightGradient::<F2, 4, 2>::new(Tiles::new(&s, 2, false)))
+        }
         Way::Direct => Box::new(direct::WeightGradient(s)),
         Way::Unfolded => Box::new(unfold::WeightGradient::new(s)),
     };
