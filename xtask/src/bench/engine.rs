@@ -54,8 +54,7 @@ impl Engine {
     /// 10 bits.
     pub(super) fn tolerance(self) -> f64 {
         match self {
-            Self::CudaTf32 => 1e-2,
-            Self::CudaF16 => 3e-2,
+            Self::CudaTf32 | Self::CudaF16 => 1e-2,
             _ => 3e-3,
         }
     }
