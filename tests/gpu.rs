@@ -279,10 +279,14 @@ fn a_profile_has_a_time_for_each_op(adapter: usize) -> Outcome {
     let net = net(3, 12)?;
     let mut executor = open(adapter, None)?;
     let program = start(&mut executor, &net)?;
-    let profile = executor.profile(program)?;
-    let total: f64 = profile.iter().map(|op| op.seconds).sum();
-    let has = |name: &str| profile.iter().any(|op| op.op.ends_with(name) && op.flops > 0);
-    if total > 0.0 && has("conv.Conv2d") && has("conv.Conv2dGradWeight") {
+    let profile = executor.profile(program, 3)?;
+    let medians = profile.medians();
+    let total: f64 = medians.iter().sum();
+    let commands: usize = profile.ops.iter().map(|op| op.dispatches).sum();
+    let has = |name: &str| profile.ops.iter().any(|op| op.op.ends_with(name) && op.flops > 0 && op.bytes > 0);
+    let whole = profile.runs.len() == 3 && profile.runs.iter().all(|run| run.len() == profile.ops.len());
+    let counted = profile.ops == executor.costs(program)? && commands == executor.stats(program).dispatches;
+    if total > 0.0 && whole && counted && has("conv.Conv2d") && has("conv.Conv2dGradWeight") {
         Ok(())
     } else {
         Err(format!("{profile:?}").into())

@@ -5,3 +5,5 @@ mod errors;
 #[path = "graph/planner.rs"]
 mod planner;
 mod support;
+#[path = "graph/work.rs"]
+mod work;

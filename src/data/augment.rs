@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::options::settings;
-use super::transform::{Planes, Warp};
+use super::transform::{Pixels, Warp};
 use crate::{Error, Result, rng::Rng};
 
 /// What is changed at random, and how far.
@@ -152,7 +152,7 @@ impl Augment {
     }
 
     /// Colour jitter, in a random order of its parts.
-    pub(super) fn recolour(&self, planes: &mut Planes, rng: &mut Rng) {
+    pub(super) fn recolour(&self, pixels: &mut Pixels, rng: &mut Rng) {
         let factor = |rng: &mut Rng, spread: f64| rng.range((1.0 - spread).max(0.0), 1.0 + spread) as f32;
         let mut parts = [0, 1, 2];
         rng.shuffle(&mut parts);
@@ -160,16 +160,16 @@ impl Augment {
             match part {
                 0 if self.brightness > 0.0 => {
                     let factor = factor(rng, self.brightness);
-                    planes.values.iter_mut().for_each(|value| *value = (*value * factor).min(1.0));
+                    values(pixels).for_each(|value| *value = (*value * factor).min(1.0));
                 }
                 1 if self.contrast > 0.0 => {
                     let factor = factor(rng, self.contrast);
-                    let rest = (1.0 - factor) * mean_grey(planes);
-                    planes.values.iter_mut().for_each(|value| *value = (*value * factor + rest).clamp(0.0, 1.0));
+                    let rest = (1.0 - factor) * mean_grey(pixels);
+                    values(pixels).for_each(|value| *value = (*value * factor + rest).clamp(0.0, 1.0));
                 }
                 2 if self.saturation > 0.0 => {
                     let factor = factor(rng, self.saturation);
-                    saturate(planes, factor);
+                    saturate(pixels, factor);
                 }
                 _ => {}
             }
@@ -223,24 +223,27 @@ impl Augment {
 /// ITU-R 601 weights, as torchvision's `rgb_to_grayscale`.
 const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
 
-fn mean_grey(planes: &Planes) -> f32 {
-    let area = planes.width * planes.height;
-    let means = planes.values.chunks_exact(area).map(|plane| plane.iter().sum::<f32>() / area as f32);
-    if planes.channels == 1 { means.sum() } else { means.zip(GREY).map(|(mean, weight)| mean * weight).sum() }
+fn values(pixels: &mut Pixels) -> impl Iterator<Item = &mut f32> {
+    pixels.values.as_flattened_mut().iter_mut()
 }
 
-fn saturate(planes: &mut Planes, factor: f32) {
-    if planes.channels != 3 {
+fn mean_grey(pixels: &Pixels) -> f32 {
+    let mut sums = [0.0; 4];
+    for pixel in &pixels.values {
+        sums = std::array::from_fn(|lane| sums[lane] + pixel[lane]);
+    }
+    let [red, green, blue, _] = sums.map(|sum| sum / pixels.values.len() as f32);
+    if pixels.grey { red } else { GREY[0] * red + GREY[1] * green + GREY[2] * blue }
+}
+
+fn saturate(pixels: &mut Pixels, factor: f32) {
+    if pixels.grey {
         return;
     }
-    let area = planes.width * planes.height;
-    let (red, rest) = planes.values.split_at_mut(area);
-    let (green, blue) = rest.split_at_mut(area);
-    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
-        let grey = (1.0 - factor) * (GREY[0] * *red + GREY[1] * *green + GREY[2] * *blue);
-        for value in [red, green, blue] {
-            *value = (*value * factor + grey).clamp(0.0, 1.0);
-        }
+    for pixel in &mut pixels.values {
+        let [red, green, blue, _] = *pixel;
+        let grey = (1.0 - factor) * (GREY[0] * red + GREY[1] * green + GREY[2] * blue);
+        *pixel = pixel.map(|value| (value * factor + grey).clamp(0.0, 1.0));
     }
 }
 

@@ -54,7 +54,7 @@ impl Transform {
     /// [`Error::Data`] if the image's bytes do not fit its size, [`Error::Shape`] if `out` does not fit.
     pub fn evaluate(&self, image: &Image, out: &mut [f32]) -> Result<()> {
         self.check(image, out)?;
-        self.resample(&Planes::of(image, self.size), &Warp::identity(), out);
+        self.resample(&Pixels::of(image, self.size), &Warp::identity(), out);
         self.finish(out);
         Ok(())
     }
@@ -65,9 +65,9 @@ impl Transform {
     /// As [`Transform::evaluate`].
     pub fn augmented(&self, image: &Image, augment: &Augment, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
         self.check(image, out)?;
-        let mut planes = Planes::of(image, self.size);
-        augment.recolour(&mut planes, rng);
-        self.resample(&planes, &augment.warp(self.size, rng), out);
+        let mut pixels = Pixels::of(image, self.size);
+        augment.recolour(&mut pixels, rng);
+        self.resample(&pixels, &augment.warp(self.size, rng), out);
         self.finish(out);
         augment.erase(self.size, rng, out);
         Ok(())
@@ -96,34 +96,36 @@ impl Transform {
     ///
     /// Outside of the resized picture lies black, blended over one pixel as torch's
     /// `grid_sample(padding_mode="zeros")` does.
-    fn resample(&self, source: &Planes, warp: &Warp, out: &mut [f32]) {
+    fn resample(&self, source: &Pixels, warp: &Warp, out: &mut [f32]) {
         let size = self.size;
-        let area = size * size;
         let (width, height) = (source.width, source.height);
         let (per_x, per_y) = (width as f32 / size as f32, height as f32 / size as f32);
-        let plane = width * height;
-        for (y, row) in (0..size).zip((0..area).step_by(size)) {
-            for x in 0..size {
-                // Where this pixel's centre lies in the resized, not yet warped picture.
-                let (u, v) = warp.apply(x as f32 + 0.5, y as f32 + 0.5);
-                let cover = overlap(u, size) * overlap(v, size);
-                if cover <= 0.0 {
-                    (0..3).for_each(|channel| out[channel * area + row + x] = 0.0);
-                    continue;
+        let (red, others) = out.split_at_mut(size * size);
+        let (green, blue) = others.split_at_mut(size * size);
+        let rows = red.chunks_exact_mut(size).zip(green.chunks_exact_mut(size)).zip(blue.chunks_exact_mut(size));
+        for (y, ((red, green), blue)) in rows.enumerate() {
+            let runs = red.chunks_mut(RUN).zip(green.chunks_mut(RUN)).zip(blue.chunks_mut(RUN));
+            for (first, ((red, green), blue)) in (0..size).step_by(RUN).zip(runs) {
+                // Where the pixels' centres lie in the resized, not yet warped picture.
+                let (mut u, mut v, mut cover) = ([0.0; RUN], [0.0; RUN], [0.0; RUN]);
+                for i in 0..RUN {
+                    (u[i], v[i]) = warp.apply((first + i) as f32 + 0.5, y as f32 + 0.5);
+                    cover[i] = overlap(u[i], size) * overlap(v[i], size);
                 }
-                let (left, right, dx) = neighbours(u * per_x, width);
-                let (top, bottom, dy) = neighbours(v * per_y, height);
-                for channel in 0..source.channels {
-                    let pixels = &source.values[channel * plane..][..plane];
-                    let above = lerp(pixels[top * width + left], pixels[top * width + right], dx);
-                    let below = lerp(pixels[bottom * width + left], pixels[bottom * width + right], dx);
-                    out[channel * area + row + x] = cover * lerp(above, below, dy);
+                let (columns, lines) = (Neighbours::of(&u, per_x, width), Neighbours::of(&v, per_y, height));
+                for (i, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+                    if cover[i] <= 0.0 {
+                        (*red, *green, *blue) = (0.0, 0.0, 0.0);
+                        continue;
+                    }
+                    let (left, right) = (columns.low[i] as usize, columns.high[i] as usize);
+                    let at = |line: i32, column: usize| source.values[line as usize * width + column];
+                    let above = lerp(at(lines.low[i], left), at(lines.low[i], right), columns.weight[i]);
+                    let below = lerp(at(lines.high[i], left), at(lines.high[i], right), columns.weight[i]);
+                    let [r, g, b, _] = lerp(above, below, lines.weight[i]).map(|value| cover[i] * value);
+                    (*red, *green, *blue) = (r, g, b);
                 }
             }
-        }
-        if source.channels == 1 {
-            let (grey, others) = out.split_at_mut(area);
-            others.chunks_exact_mut(area).for_each(|other| other.copy_from_slice(grey));
         }
     }
 
@@ -147,48 +149,81 @@ fn overlap(u: f32, size: usize) -> f32 {
     (u + 0.5).min(size as f32 + 0.5 - u).clamp(0.0, 1.0)
 }
 
-/// The two pixels around position `u` (in pixels, half-pixel centres, the edge repeated) and the second's weight.
-fn neighbours(u: f32, count: usize) -> (usize, usize, f32) {
-    let at = (u - 0.5).clamp(0.0, (count - 1) as f32);
-    let low = at as usize;
-    (low, (low + 1).min(count - 1), at - low as f32)
+/// Pixels of a row whose places are computed together, in vectors.
+const RUN: usize = 16;
+
+/// Along one axis, the two pixels around each of some positions and the second's weight.
+struct Neighbours {
+    low: [i32; RUN],
+    high: [i32; RUN],
+    weight: [f32; RUN],
 }
 
-fn lerp(a: f32, b: f32, t: f32) -> f32 {
-    a + (b - a) * t
+impl Neighbours {
+    /// Around the positions `per·u` among `count` pixels with half-pixel centres, the edge repeated.
+    fn of(u: &[f32; RUN], per: f32, count: usize) -> Self {
+        let last = count as i32 - 1;
+        let mut all = Self { low: [0; RUN], high: [0; RUN], weight: [0.0; RUN] };
+        for i in 0..RUN {
+            let at = (u[i] * per - 0.5).clamp(0.0, last as f32);
+            all.low[i] = at as i32;
+            all.high[i] = (all.low[i] + 1).min(last);
+            all.weight[i] = at - all.low[i] as f32;
+        }
+        all
+    }
 }
 
-/// An image as f32 planes in [0, 1]: [channels, height, width], channels 1 or 3.
-pub(super) struct Planes {
+fn lerp(a: [f32; 4], b: [f32; 4], t: f32) -> [f32; 4] {
+    std::array::from_fn(|lane| a[lane] + (b[lane] - a[lane]) * t)
+}
+
+/// An image as f32 in [0, 1], row-major: a pixel's red, green and blue beside each other, with a fourth lane that nobody
+/// looks at, so that one vector holds a pixel. Grey has its value in all lanes.
+pub(super) struct Pixels {
     pub(super) width: usize,
     pub(super) height: usize,
-    pub(super) channels: usize,
-    pub(super) values: Vec<f32>,
+    pub(super) grey: bool,
+    pub(super) values: Vec<[f32; 4]>,
 }
 
-impl Planes {
+impl Pixels {
     /// The image, averaged over blocks where it is at least twice `size`.
     fn of(image: &Image, size: usize) -> Self {
         let &Image { width, height, channels, .. } = image;
         let factor = (width.min(height) / size.max(1)).max(1);
-        let (columns, rows) = (width / factor, height / factor);
-        let mut values = vec![0.0; columns * rows * channels];
         let scale = 1.0 / (255.0 * (factor * factor) as f32);
-        for channel in 0..channels {
-            for row in 0..rows {
-                for column in 0..columns {
-                    let mut sum = 0u32;
-                    for y in row * factor..(row + 1) * factor {
-                        for x in column * factor..(column + 1) * factor {
-                            sum += u32::from(image.pixels[(y * width + x) * channels + channel]);
-                        }
-                    }
-                    values[(channel * rows + row) * columns + column] = sum as f32 * scale;
+        let grey = channels == 1;
+        let values = match (factor, grey) {
+            (1, true) => image.pixels.iter().map(|&value| [f32::from(value) * scale; 4]).collect(),
+            (1, false) => {
+                let pixels = image.pixels.chunks_exact(3);
+                pixels.map(|pixel| std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)).collect()
+            }
+            _ => averaged(image, factor, scale),
+        };
+        Self { width: width / factor, height: height / factor, grey, values }
+    }
+}
+
+/// The means over blocks of `factor`² pixels; what is left over at the right and at the bottom is left out.
+fn averaged(image: &Image, factor: usize, scale: f32) -> Vec<[f32; 4]> {
+    let &Image { width, height, channels, .. } = image;
+    let (columns, rows) = (width / factor, height / factor);
+    let mut values = Vec::with_capacity(columns * rows);
+    for row in 0..rows {
+        for column in 0..columns {
+            let mut sum = [0_u32; 4];
+            for y in row * factor..(row + 1) * factor {
+                let line = &image.pixels[(y * width + column * factor) * channels..][..factor * channels];
+                for pixel in line.chunks_exact(channels) {
+                    (0..4).for_each(|lane| sum[lane] += u32::from(pixel[lane.min(channels - 1)]));
                 }
             }
+            values.push(sum.map(|sum| sum as f32 * scale));
         }
-        Self { width: columns, height: rows, channels, values }
     }
+    values
 }
 
 /// An affine map from the result's pixels back to the resized picture's, both with half-pixel centres:
@@ -270,8 +305,45 @@ mod tests {
         ];
         let mut out = [f32::NAN; 108];
         let warp = Warp::affine(6, 25f64.to_radians(), 1.2, [1.0, -2.0]);
-        plain(6).resample(&Planes::of(&picture(6, 6), 6), &warp, &mut out);
+        plain(6).resample(&Pixels::of(&picture(6, 6), 6), &warp, &mut out);
         assert_close(&out[..36], &expected);
+    }
+
+    /// [`Transform::resample`] of one pixel of one channel of values in 0..=255, written out.
+    fn one_pixel(image: &Image, channel: usize, warp: &Warp, size: usize, [x, y]: [usize; 2]) -> f32 {
+        let (u, v) = warp.apply(x as f32 + 0.5, y as f32 + 0.5);
+        let inside = |u: f32| (u + 0.5).min(size as f32 + 0.5 - u).clamp(0.0, 1.0);
+        let cover = inside(u) * inside(v);
+        if cover <= 0.0 {
+            return 0.0;
+        }
+        let at = |u: f32, count: usize| (u * (count as f32 / size as f32) - 0.5).clamp(0.0, count as f32 - 1.0);
+        let (at_x, at_y) = (at(u, image.width), at(v, image.height));
+        let value = |x: usize, y: usize| {
+            let (x, y) = (x.min(image.width - 1), y.min(image.height - 1));
+            f32::from(image.pixels[(y * image.width + x) * image.channels + channel]) * (1.0 / 255.0)
+        };
+        let (left, top) = (at_x as usize, at_y as usize);
+        let between = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let along = |y: usize| between(value(left, y), value(left + 1, y), at_x - left as f32);
+        cover * between(along(top), along(top + 1), at_y - top as f32)
+    }
+
+    #[test]
+    fn pixels_in_runs_have_the_bits_of_pixels_one_by_one() {
+        let pixels: Vec<u8> = (0..3 * 23 * 19).map(|i| ((i * i + 31 * i) % 256) as u8).collect();
+        let colour = Image { width: 23, height: 19, channels: 3, pixels };
+        let warp = Warp::affine(37, 0.6, 0.8, [3.0, -5.0]);
+        for image in [colour, picture(30, 25)] {
+            // 37 leaves a rest behind the last whole run.
+            let mut out = [f32::NAN; 3 * 37 * 37];
+            plain(37).resample(&Pixels::of(&image, 37), &warp, &mut out);
+            for (i, found) in out.iter().enumerate() {
+                let (channel, y, x) = (i / (37 * 37), i / 37 % 37, i % 37);
+                let expected = one_pixel(&image, channel.min(image.channels - 1), &warp, 37, [x, y]);
+                assert_eq!(found.to_bits(), expected.to_bits(), "{found} instead of {expected} at {channel} {y} {x}");
+            }
+        }
     }
 
     #[test]

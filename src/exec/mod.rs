@@ -5,8 +5,10 @@ mod choice;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod profile;
 
 pub use choice::{DeviceChoice, Precision};
+pub use profile::{Clock, OpCost, Profile};
 
 use crate::{Result, graph::Graph, ops::TensorId};
 
@@ -38,17 +40,6 @@ pub struct Stats {
     pub bytes: u64,
     /// Buffers, bind groups and pipelines created by the executor since it started.
     pub resources_created: u64,
-}
-
-/// Time spent in one op of a profiled run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpTime {
-    /// The op's scope and name.
-    pub op: String,
-    /// Seconds.
-    pub seconds: f64,
-    /// Floating-point operations by the op's contract.
-    pub flops: u64,
 }
 
 /// A device, the variables it keeps, and the programs compiled for it.
@@ -137,11 +128,17 @@ pub trait Executor {
     /// [`crate::Error::Device`] where the device fails.
     fn first_not_finite(&mut self, program: Program) -> Result<Option<String>>;
 
-    /// Runs a program once and times each op.
+    /// What each op of a program costs, in order of execution.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the program is another executor's.
+    fn costs(&self, program: Program) -> Result<Vec<OpCost>>;
+
+    /// Runs a program `runs` times (at least once) and times each op.
     ///
     /// # Errors
     /// [`crate::Error::Device`] where the device cannot time its ops.
-    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>>;
+    fn profile(&mut self, program: Program, runs: usize) -> Result<Profile>;
 
     /// What a program costs.
     fn stats(&self, program: Program) -> Stats;

@@ -82,6 +82,15 @@ pub struct Node {
     pub scope: String,
 }
 
+/// What an op costs by its contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes that have to be moved in float32.
+    pub bytes: u64,
+}
+
 /// A network: tensors, and ops in an order in which each reads only what is there.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
@@ -115,6 +124,15 @@ impl Graph {
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// What an op of this graph costs.
+    #[must_use]
+    pub fn work(&self, node: &Node) -> Work {
+        let shapes = |ids: &[TensorId]| -> Vec<&Shape> { ids.iter().map(|id| &self.tensor(*id).shape).collect() };
+        let (inputs, outputs, updates) = (shapes(&node.inputs), shapes(&node.outputs), shapes(&node.updates));
+        let op = node.op.contract();
+        Work { flops: op.flops(&inputs, &outputs), bytes: op.bytes(&inputs, &outputs, &updates) }
     }
 
     /// The tensors that can be read after a run.

@@ -87,6 +87,11 @@ impl Contract for Slice {
         Ok(vec![Shape::new(&dims)])
     }
 
+    /// Only the part is read.
+    fn bytes(&self, _: &[&Shape], outputs: &[&Shape], _: &[&Shape]) -> u64 {
+        8 * outputs[0].elements() as u64
+    }
+
     fn grad(&self, args: &mut GradArgs<'_>) -> Result<()> {
         let dy = args.output_grad(0);
         let size = args.emit.shape(args.inputs[0]).dims()[self.axis];

@@ -1,4 +1,4 @@
-//! The contracts of the ops: attributes, shape rule, gradient rule, FLOPs. No device is known here.
+//! The contracts of the ops: attributes, shape rule, gradient rule, FLOPs and bytes. No device is known here.
 //!
 //! Each op has one stem, which names its file here, in `exec/cpu`, `exec/gpu`, `shaders` and `tests`.
 //! Letters: N images, C channels, H, W, K filter size, G groups, L learners (branches, patches, layers).
@@ -63,6 +63,13 @@ pub trait Contract {
     /// Floating-point operations, a multiply-add counted as two; 0 where memory dominates.
     fn flops(&self, _inputs: &[&Shape], _outputs: &[&Shape]) -> u64 {
         0
+    }
+
+    /// Bytes that have to be moved in float32: each input is read once, each output written once, each variable
+    /// that is updated in place read and written.
+    fn bytes(&self, inputs: &[&Shape], outputs: &[&Shape], updates: &[&Shape]) -> u64 {
+        let elements = |shapes: &[&Shape]| shapes.iter().map(|shape| shape.elements() as u64).sum::<u64>();
+        4 * (elements(inputs) + elements(outputs) + 2 * elements(updates))
     }
 
     /// Appends the ops that compute the gradients of the inputs.

@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     data::Batch,
     diversity::{Diversity, Loss, esr_loss, map_gradients},
-    exec::{Executor, OpTime, Program, Stats},
+    exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
     models::{Esr, EsrSpec},
     nn::{Mode, variables},
@@ -205,12 +205,20 @@ impl<'e> Session<'e> {
         self.executor.synchronize()
     }
 
-    /// Times each op of a training step on the last batch.
+    /// What each op of a training step costs.
+    ///
+    /// # Errors
+    /// See [`Executor::costs`].
+    pub fn costs(&self) -> Result<Vec<OpCost>> {
+        self.executor.costs(self.train.program)
+    }
+
+    /// Times each op of `runs` training steps on the last batch.
     ///
     /// # Errors
     /// [`Error::Device`] where the device cannot.
-    pub fn profile(&mut self) -> Result<Vec<OpTime>> {
-        self.executor.profile(self.train.program)
+    pub fn profile(&mut self, runs: usize) -> Result<Profile> {
+        self.executor.profile(self.train.program, runs)
     }
 
     /// The variables, in parts.
@@ -333,12 +341,20 @@ impl<'e> Evaluator<'e> {
         self.executor.stats(self.eval.program)
     }
 
-    /// Times each op of a run on the last batch.
+    /// What each op of a run costs.
+    ///
+    /// # Errors
+    /// See [`Executor::costs`].
+    pub fn costs(&self) -> Result<Vec<OpCost>> {
+        self.executor.costs(self.eval.program)
+    }
+
+    /// Times each op of `runs` runs on the last batch.
     ///
     /// # Errors
     /// [`Error::Device`] where the device cannot.
-    pub fn profile(&mut self) -> Result<Vec<OpTime>> {
-        self.executor.profile(self.eval.program)
+    pub fn profile(&mut self, runs: usize) -> Result<Profile> {
+        self.executor.profile(self.eval.program, runs)
     }
 
     /// Answers to a batch of exactly the compiled size.

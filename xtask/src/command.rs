@@ -19,6 +19,7 @@ pub(crate) struct Command {
     limit: Duration,
     quiet: bool,
     echo: bool,
+    memory: bool,
 }
 
 /// How a program ended.
@@ -32,6 +33,8 @@ pub(crate) struct Output {
     pub(crate) timed_out: bool,
     /// How long it ran.
     pub(crate) seconds: f64,
+    /// Its peak resident memory in bytes, where that was watched and the system tells it.
+    pub(crate) peak_rss: Option<u64>,
 }
 
 impl Output {
@@ -69,7 +72,7 @@ impl Command {
             process.arg(arg);
         }
         process.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::piped());
-        Self { process, shown, limit: Duration::from_secs(3600), quiet: false, echo: true }
+        Self { process, shown, limit: Duration::from_secs(3600), quiet: false, echo: true, memory: false }
     }
 
     /// Cargo, the one that runs this program.
@@ -108,6 +111,19 @@ impl Command {
     /// Does not show the standard output: it is for a program.
     pub(crate) fn silent(mut self) -> Self {
         self.echo = false;
+        self
+    }
+
+    /// Shows neither the call nor the standard output, only what it complains of.
+    pub(crate) fn hidden(mut self) -> Self {
+        self.quiet = true;
+        self.echo = false;
+        self
+    }
+
+    /// Watches its resident memory while it runs (Linux).
+    pub(crate) fn watch_memory(mut self) -> Self {
+        self.memory = true;
         self
     }
 
@@ -150,7 +166,12 @@ impl Command {
             }
         });
         let mut timed_out = false;
+        let mut peak_rss = None;
         let status = loop {
+            if self.memory {
+                // The peak only grows, so the last look before the end has it but for what happened since.
+                peak_rss = peak_rss.max(peak_rss_of(child.id()));
+            }
             if let Some(status) = child.try_wait().map_err(|error| format!("`{}`: {error}", self.shown))? {
                 break status;
             }
@@ -167,8 +188,15 @@ impl Command {
             stdout.push_str(&line);
         }
         let code = if timed_out { None } else { status.code() };
-        Ok(Output { code, stdout, timed_out, seconds: begin.elapsed().as_secs_f64() })
+        Ok(Output { code, stdout, timed_out, seconds: begin.elapsed().as_secs_f64(), peak_rss })
     }
+}
+
+/// `VmHWM` of a running process, in bytes.
+fn peak_rss_of(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Whether a program is found on the path.
@@ -204,5 +232,16 @@ mod tests {
     fn a_program_that_does_not_exist_is_an_error() {
         assert!(Command::new("no-such-program-here", [""; 0]).quiet().run().is_err());
         assert!(!on_path("no-such-program-here") && on_path("sh"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_peak_memory_is_that_of_the_program() {
+        // Holds 64 MiB for a while.
+        let hold = "x=$(head -c 67108864 /dev/zero | tr '\\0' a); sleep 0.3; echo ${#x}";
+        let output = Command::new("bash", ["-c", hold]).watch_memory().quiet().run().unwrap();
+        assert_eq!(output.stdout.trim(), "67108864");
+        assert!(output.peak_rss.is_some_and(|bytes| bytes > 64 << 20), "{:?}", output.peak_rss);
+        assert_eq!(Command::new("true", [""; 0]).quiet().run().unwrap().peak_rss, None, "not watched");
     }
 }

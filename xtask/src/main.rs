@@ -23,8 +23,9 @@ usage: cargo xtask COMMAND
   check                           the rules of the source tree: rooms of each op, layers, file sizes
   matrix [--full] [--no-install]  every op test, golden files and a short training on every GPU adapter
   shaders                         write each shader as SPIR-V, MSL, HLSL and GLSL to target/shaders
-  bench [--python PATH | --install] [-- ARGS of `moue bench`]
-                                  time moue, beside PyTorch where it is found
+  bench [--python PATH | --install] [--device DEVICE] [--cases train-9-b32,infer-9-b1,…] [--rounds N]
+        [--threads N] [--warmup N] [--steps N] [-- ARGS of `moue bench`]
+                                  time moue, PyTorch and ONNX Runtime in turn; target/bench.md has the tables
 
 --full adds the slow cases. --no-install leaves the machine as it is.
 ";

@@ -27,9 +27,9 @@ mod sum;
 mod tasks;
 mod weighted_sum;
 
-use std::{collections::HashMap, thread};
+use std::{collections::HashMap, thread, time::Instant};
 
-use super::{DeviceInfo, Executor, OpTime, Program, Stats};
+use super::{Clock, DeviceInfo, Executor, OpCost, Profile, Program, Stats};
 use crate::{
     Error, Result,
     graph::Graph,
@@ -279,17 +279,33 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
         })
     }
 
-    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>> {
-        let mut times = Vec::with_capacity(self.program(program)?.steps.len());
-        let mut last = std::time::Instant::now();
-        self.run_with::<()>(program, |step, _| {
-            let now = std::time::Instant::now();
-            let seconds = (now - last).as_secs_f64();
-            times.push(OpTime { op: step.name.clone(), seconds, flops: step.flops });
-            last = now;
-            None
-        })?;
-        Ok(times)
+    fn costs(&self, program: Program) -> Result<Vec<OpCost>> {
+        let cost = |step: &program::Step<T>| OpCost {
+            op: step.name.clone(),
+            kind: step.op,
+            dispatches: 1,
+            flops: step.work.flops,
+            bytes: step.work.bytes / 4 * size_of::<T>() as u64,
+        };
+        Ok(self.program(program)?.steps.iter().map(cost).collect())
+    }
+
+    fn profile(&mut self, program: Program, runs: usize) -> Result<Profile> {
+        let ops = self.costs(program)?;
+        let mut times = Vec::with_capacity(runs);
+        for _ in 0..runs.max(1) {
+            let mut spans = Vec::with_capacity(ops.len());
+            let begin = Instant::now();
+            let mut last = 0.0;
+            self.run_with::<()>(program, |_, _| {
+                let now = begin.elapsed().as_secs_f64();
+                spans.push(last..now);
+                last = now;
+                None
+            })?;
+            times.push(spans);
+        }
+        Ok(Profile { clock: Clock::Host, ops, runs: times })
     }
 
     fn stats(&self, program: Program) -> Stats {

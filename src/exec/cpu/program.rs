@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Result,
     graph::{
-        Graph, Role,
+        Graph, Role, Work,
         plan::{Place, Plan},
     },
     ops::{TensorId, shape_error},
@@ -38,7 +38,7 @@ pub(super) struct Step<T> {
     /// Scope and op.
     pub(super) name: String,
     pub(super) op: &'static str,
-    pub(super) flops: u64,
+    pub(super) work: Work,
     /// Outputs, then updates.
     pub(super) written: Vec<(String, Span)>,
     kernel: Box<dyn Kernel<T>>,
@@ -89,7 +89,7 @@ impl<T: Scalar> Compiled<T> {
             steps.push(Step {
                 name: format!("{scope}{}", node.op.name()),
                 op: node.op.name(),
-                flops: node.op.contract().flops(&inputs, &outputs),
+                work: graph.work(node),
                 kernel,
                 inputs: node.inputs.iter().map(|id| span(*id)).collect(),
                 held: written.iter().map(|(_, span)| Held { data: Vec::new(), len: span.len }).collect(),

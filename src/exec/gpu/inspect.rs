@@ -1,11 +1,16 @@
 //! Looking into a run: where a value first stops being finite, and how long each op takes.
 
-use std::time::Instant;
+use std::{collections::HashMap, ops::Range, time::Instant};
 
-use super::{GpuExecutor, lower::describe, memory::View, program::Compiled};
+use super::{
+    GpuExecutor,
+    lower::{Step, describe},
+    memory::View,
+    program::Compiled,
+};
 use crate::{
     Result,
-    exec::{OpTime, Program},
+    exec::{Clock, OpCost, Profile, Program},
     graph::Role,
     ops::TensorId,
 };
@@ -75,33 +80,23 @@ impl GpuExecutor {
     }
 
     /// See [`crate::exec::Executor::profile`].
-    pub(super) fn time_ops(&mut self, program: Program) -> Result<Vec<OpTime>> {
-        let steps = self.program(program)?.steps.len();
-        let timestamps = self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let seconds = if timestamps && 2 * steps <= MOST_QUERIES {
-            self.timestamps(program, steps)?
-        } else {
-            self.wall_clock(program, steps)?
-        };
+    pub(super) fn time_ops(&mut self, program: Program, runs: usize) -> Result<Profile> {
         let compiled = self.program(program)?;
-        let shape = |id: &TensorId| &compiled.graph.tensor(*id).shape;
-        let flops = |node: usize| {
-            let node = &compiled.graph.nodes()[node];
-            let inputs: Vec<_> = node.inputs.iter().map(shape).collect();
-            let outputs: Vec<_> = node.outputs.iter().map(shape).collect();
-            node.op.contract().flops(&inputs, &outputs)
-        };
-        Ok((0..steps)
-            .map(|step| OpTime {
-                op: name_of(compiled, step),
-                seconds: seconds[step],
-                flops: compiled.steps[step].node.map_or(0, flops),
-            })
-            .collect())
+        let (ops, steps) = (compiled.costs(), compiled.steps.len());
+        if self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) && 2 * steps <= MOST_QUERIES {
+            let times = self.timestamps(program, steps, runs)?;
+            // A driver that never moves its clock has none.
+            if steps == 0 || times.iter().flatten().any(|span| span.end > span.start) {
+                return Ok(Profile { clock: Clock::Timestamps, ops, runs: times });
+            }
+        }
+        self.gpu.wait()?;
+        let times = (0..runs).map(|_| self.wall_clock(program, steps)).collect::<Result<_>>()?;
+        Ok(Profile { clock: Clock::HostSubmissions, ops, runs: times })
     }
 
     /// One pass an op, timed by the device.
-    fn timestamps(&mut self, program: Program, steps: usize) -> Result<Vec<f64>> {
+    fn timestamps(&mut self, program: Program, steps: usize, runs: usize) -> Result<Vec<Vec<Range<f64>>>> {
         let count = 2 * steps as u32;
         let queries = self.gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("profile"),
@@ -110,38 +105,69 @@ impl GpuExecutor {
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = self.gpu.buffer("profile", 8 * u64::from(count), usage)?;
-        let compiled = self.program(program)?;
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for (i, step) in compiled.steps.iter().enumerate() {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: None,
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &queries,
-                    beginning_of_pass_write_index: Some(2 * i as u32),
-                    end_of_pass_write_index: Some(2 * i as u32 + 1),
-                }),
-            });
-            compiled.encode(&self.gpu, &mut pass, step.dispatches.clone());
-        }
-        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        self.gpu.queue.submit([encoder.finish()]);
-        let mut ticks = vec![0_u64; count as usize];
-        self.readback.read_bytes(&mut self.gpu, &resolved, 0, bytemuck::cast_slice_mut(&mut ticks))?;
         let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
-        Ok(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
+        let mut ticks = vec![0_u64; count as usize];
+        let mut times = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let compiled = self.program(program)?;
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for (i, step) in compiled.steps.iter().enumerate() {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &queries,
+                        beginning_of_pass_write_index: Some(2 * i as u32),
+                        end_of_pass_write_index: Some(2 * i as u32 + 1),
+                    }),
+                });
+                compiled.encode(&self.gpu, &mut pass, step.dispatches.clone());
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            self.gpu.queue.submit([encoder.finish()]);
+            self.readback.read_bytes(&mut self.gpu, &resolved, 0, bytemuck::cast_slice_mut(&mut ticks))?;
+            let first = ticks.first().copied().unwrap_or(0);
+            let since = |tick: u64| tick.saturating_sub(first) as f64 * period;
+            times.push(ticks.chunks_exact(2).map(|pair| since(pair[0])..since(pair[1].max(pair[0]))).collect());
+        }
+        Ok(times)
     }
 
-    /// One submission an op, timed by the host: includes what submitting and waiting costs.
-    fn wall_clock(&mut self, program: Program, steps: usize) -> Result<Vec<f64>> {
-        self.gpu.wait()?;
+    /// One submission an op, timed by the host.
+    fn wall_clock(&mut self, program: Program, steps: usize) -> Result<Vec<Range<f64>>> {
+        let begin = Instant::now();
         (0..steps)
             .map(|step| {
-                let start = Instant::now();
+                let start = begin.elapsed().as_secs_f64();
                 self.run_step(program, step)?;
                 self.gpu.wait()?;
-                Ok(start.elapsed().as_secs_f64())
+                Ok(start..begin.elapsed().as_secs_f64())
             })
             .collect()
+    }
+}
+
+impl Compiled {
+    /// See [`crate::exec::Executor::costs`]. An op whose dispatches stand in several steps has its cost shared out
+    /// among them.
+    pub(super) fn costs(&self) -> Vec<OpCost> {
+        let mut dispatches: HashMap<usize, u64> = HashMap::new();
+        for step in &self.steps {
+            if let Some(node) = step.node {
+                *dispatches.entry(node).or_default() += step.dispatches.len() as u64;
+            }
+        }
+        let cost = |(i, step): (usize, &Step)| {
+            let (flops, bytes) = match step.node {
+                Some(node) => {
+                    let work = self.graph.work(&self.graph.nodes()[node]);
+                    let (mine, all) = (step.dispatches.len() as u64, dispatches[&node].max(1));
+                    (work.flops * mine / all, work.bytes * mine / all)
+                }
+                None => (0, step.bytes),
+            };
+            OpCost { op: name_of(self, i), kind: step.op, dispatches: step.dispatches.len(), flops, bytes }
+        };
+        self.steps.iter().enumerate().map(cost).collect()
     }
 }
 

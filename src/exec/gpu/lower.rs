@@ -74,6 +74,8 @@ pub(crate) struct Step {
     pub(crate) dispatches: Range<usize>,
     /// What is complete after it.
     pub(crate) outputs: Vec<TensorId>,
+    /// Bytes that it has to move where it has no place in the graph.
+    pub(crate) bytes: u64,
 }
 
 /// A graph on its way to becoming a program.
@@ -143,7 +145,7 @@ impl<'a> Lower<'a> {
 
     pub(crate) fn begin(&mut self, op: &'static str, node: Option<usize>) {
         let at = self.drafts.len();
-        self.steps.push(Step { op, node, dispatches: at..at, outputs: Vec::new() });
+        self.steps.push(Step { op, node, dispatches: at..at, outputs: Vec::new(), bytes: 0 });
     }
 
     pub(crate) fn end(&mut self, outputs: Vec<TensorId>) {

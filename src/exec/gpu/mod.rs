@@ -39,7 +39,7 @@ use self::{
     readback::Readback,
     shader::Params,
 };
-use super::{DeviceInfo, Executor, OpTime, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
 use crate::{
     Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -172,8 +172,12 @@ impl Executor for GpuExecutor {
         self.find_not_finite(program)
     }
 
-    fn profile(&mut self, program: Program) -> Result<Vec<OpTime>> {
-        self.time_ops(program)
+    fn costs(&self, program: Program) -> Result<Vec<OpCost>> {
+        Ok(self.program(program)?.costs())
+    }
+
+    fn profile(&mut self, program: Program, runs: usize) -> Result<Profile> {
+        self.time_ops(program, runs.max(1))
     }
 
     fn stats(&self, program: Program) -> Stats {

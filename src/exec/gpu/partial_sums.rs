@@ -97,6 +97,7 @@ impl Lower<'_> {
         let sums = 0..self.partials.next;
         self.partials.next = 0;
         let outputs = jobs.iter().map(|job| job.tensor).collect();
+        let bytes = jobs.iter().map(|job| 4 * (job.view.elements * (job.count + 1)) as u64).sum();
         while let Some(first) = jobs.first() {
             let buffer = first.view.buffer.clone();
             let (here, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.view.buffer == buffer);
@@ -118,6 +119,7 @@ impl Lower<'_> {
             self.dispatch(Kernel::new("partial_sums", "main"), params, operands, folded(rows))?;
         }
         self.end(outputs);
+        self.steps.last_mut().expect("invariant: a step was begun").bytes = bytes;
         Ok(())
     }
 }

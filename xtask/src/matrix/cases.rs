@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn output(code: i32, stdout: &str) -> Output {
-        Output { code: Some(code), stdout: stdout.to_owned(), timed_out: false, seconds: 1.0 }
+        Output { code: Some(code), stdout: stdout.to_owned(), timed_out: false, seconds: 1.0, peak_rss: None }
     }
 
     #[test]
