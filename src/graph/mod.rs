@@ -34,6 +34,14 @@ pub enum Role {
     View(TensorId),
 }
 
+impl Role {
+    /// Whether it is a parameter.
+    #[must_use]
+    pub fn is_parameter(&self) -> bool {
+        matches!(self, Self::Parameter(_))
+    }
+}
+
 /// A tensor that outlives a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variable {

@@ -12,6 +12,20 @@ pub(super) trait Kernel<T>: Send + Sync {
         0
     }
 
+    /// Elements of what is derived from the parameters alone, such as filters in another layout.
+    fn derived(&self) -> usize {
+        0
+    }
+
+    /// Whether to keep what is derived until a parameter changes, where a program does not train: worth its memory
+    /// where deriving takes long beside running.
+    fn keeps_derived(&self) -> bool {
+        false
+    }
+
+    /// Derives it, from the inputs behind the first. Runs on a thread of the executor's pool.
+    fn derive(&self, _io: &Io<'_, T>, _derived: &mut [T]) {}
+
     /// Computes the outputs whole and updates the variables. Runs on a thread of the executor's pool.
     fn run(&self, io: &mut Io<'_, T>);
 }
@@ -37,6 +51,8 @@ pub(super) struct Io<'a, T> {
     /// The outputs, then the updates.
     pub(super) held: &'a mut [Held<T>],
     pub(super) scratch: &'a mut [T],
+    /// What [`Kernel::derive`] computed, from a cache line on.
+    pub(super) derived: &'a [T],
     pub(super) threads: usize,
 }
 

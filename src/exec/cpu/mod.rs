@@ -71,11 +71,13 @@ struct Memory<T> {
     variables: HashMap<String, Span>,
     scratch: Vec<T>,
     created: u64,
+    /// Counts changes of variables.
+    version: u64,
 }
 
 impl<T: Scalar> Memory<T> {
     fn new() -> Self {
-        Self { arena: Vec::new(), variables: HashMap::new(), scratch: Vec::new(), created: 0 }
+        Self { arena: Vec::new(), variables: HashMap::new(), scratch: Vec::new(), created: 0, version: 0 }
     }
 
     /// A new buffer filled with one value.
@@ -173,6 +175,7 @@ impl<T: Scalar> CpuExecutor<T> {
     /// See [`Executor::write_variable`].
     pub fn write_variable_f64(&mut self, name: &str, values: &[f64]) -> Result<()> {
         let span = self.memory.named(name)?;
+        self.memory.version += 1;
         self.memory.write(name, span, values.iter().map(|value| T::of(*value)))
     }
 
@@ -202,9 +205,10 @@ impl<T: Scalar> CpuExecutor<T> {
         self.program(program)?;
         let (program, memory) = (&mut self.programs[program.0], &mut self.memory);
         let threads = self.pool.current_num_threads();
+        memory.version += u64::from(program.updates);
         Ok(self.pool.install(|| {
             program.steps.iter_mut().find_map(|step| {
-                step.run(&mut memory.arena, &mut memory.scratch, threads);
+                step.run(&mut memory.arena, &mut memory.scratch, memory.version, threads);
                 after(step, &memory.arena)
             })
         }))
@@ -254,6 +258,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
 
     fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()> {
         let span = self.memory.named(name)?;
+        self.memory.version += 1;
         self.memory.write(name, span, values.iter().map(|value| T::of(f64::from(*value))))
     }
 

@@ -3,6 +3,8 @@
 use super::{
     Memory, Scalar, grow,
     kernel::{Held, Io, Kernel, Span, prepare},
+    simd::LANES,
+    tasks::{aligned, carve},
 };
 use crate::{
     Result,
@@ -21,6 +23,8 @@ pub(super) struct Compiled<T> {
     pub(super) given: Vec<(String, Span)>,
     /// Elements of the buffers that belong to this program alone.
     pub(super) elements: usize,
+    /// Whether a run changes variables.
+    pub(super) updates: bool,
     tensors: Vec<Tensor>,
 }
 
@@ -42,17 +46,48 @@ pub(super) struct Step<T> {
     /// Outputs, then updates.
     pub(super) written: Vec<(String, Span)>,
     kernel: Box<dyn Kernel<T>>,
+    kept: Option<Kept<T>>,
     inputs: Vec<Span>,
     held: Vec<Held<T>>,
 }
 
+/// What a kernel derived from the parameters, and which state of the variables it belongs to.
+struct Kept<T> {
+    data: Vec<T>,
+    version: Option<u64>,
+}
+
+impl<T: Scalar> Kept<T> {
+    fn new(memory: &mut Memory<T>, len: usize) -> Result<Self> {
+        let mut data = Vec::new();
+        grow(&mut data, "filters in another layout", len + LANES, T::ZERO)?;
+        memory.created += 1;
+        Ok(Self { data, version: None })
+    }
+}
+
 impl<T: Scalar> Step<T> {
     /// Runs the op. Buffers that it writes leave the arena meanwhile, so that inputs can be borrowed beside them.
-    pub(super) fn run(&mut self, arena: &mut [Vec<T>], scratch: &mut [T], threads: usize) {
+    pub(super) fn run(&mut self, arena: &mut [Vec<T>], scratch: &mut [T], version: u64, threads: usize) {
         for (held, (_, span)) in self.held.iter_mut().zip(&self.written) {
             held.data = std::mem::take(&mut arena[span.buffer]);
         }
-        self.kernel.run(&mut Io { arena, inputs: &self.inputs, held: &mut self.held, scratch, threads });
+        let mut scratch = aligned(scratch);
+        let needed = self.kernel.derived();
+        let (derived, fresh) = match &mut self.kept {
+            Some(kept) => {
+                let fresh = kept.version.replace(version) == Some(version);
+                (&mut aligned(&mut kept.data)[..needed], fresh)
+            }
+            None => (carve(&mut scratch, needed), false),
+        };
+        let (inputs, held) = (&self.inputs, &mut self.held);
+        let mut io = Io { arena, inputs, held, scratch, derived: &[], threads };
+        if !fresh && needed > 0 {
+            self.kernel.derive(&io, derived);
+        }
+        io.derived = derived;
+        self.kernel.run(&mut io);
         for (held, (_, span)) in self.held.iter_mut().zip(&self.written) {
             arena[span.buffer] = std::mem::take(&mut held.data);
         }
@@ -72,13 +107,18 @@ impl<T: Scalar> Compiled<T> {
             let span = spans[graph.root(id).index()].expect("invariant: the plan places all that runs");
             Span { len: graph.tensor(id).shape.elements(), ..span }
         };
+        let updates = plan.order.iter().any(|&node| !graph.nodes()[node].updates.is_empty());
         let mut steps = Vec::with_capacity(plan.order.len());
         for &node in &plan.order {
             let node = &graph.nodes()[node];
             let shapes = |ids: &[TensorId]| -> Vec<&Shape> { ids.iter().map(|id| &graph.tensor(*id).shape).collect() };
             let (inputs, outputs) = (shapes(&node.inputs), shapes(&node.outputs));
             let kernel = prepare::<T>(&node.op, &inputs, &outputs);
-            let needed = kernel.scratch(threads);
+            let parameters = node.inputs.iter().skip(1).map(|&id| &graph.tensor(graph.root(id)).role);
+            let keeps = !updates && kernel.keeps_derived() && parameters.into_iter().all(Role::is_parameter);
+            let kept = if keeps { Some(Kept::new(memory, kernel.derived())?) } else { None };
+            let derived = if keeps { 0 } else { kernel.derived() };
+            let needed = kernel.scratch(threads) + derived + LANES;
             if needed > memory.scratch.len() {
                 memory.created += 1;
                 grow(&mut memory.scratch, "scratch memory", needed, T::ZERO)?;
@@ -91,6 +131,7 @@ impl<T: Scalar> Compiled<T> {
                 op: node.op.name(),
                 work: graph.work(node),
                 kernel,
+                kept,
                 inputs: node.inputs.iter().map(|id| span(*id)).collect(),
                 held: written.iter().map(|(_, span)| Held { data: Vec::new(), len: span.len }).collect(),
                 written,
@@ -114,7 +155,9 @@ impl<T: Scalar> Compiled<T> {
                 read_by_host: outputs.contains(&root) || !matches!(plan.places[root.index()], Place::Slot(_)),
             }
         });
-        Ok(Self { tensors: tensors.collect(), steps, given, elements: own(memory) - before })
+        let tensors = tensors.collect();
+        let kept: usize = steps.iter().filter_map(|step| Some(step.kept.as_ref()?.data.len())).sum();
+        Ok(Self { tensors, given, elements: own(memory) - before + kept, updates, steps })
     }
 
     fn tensor(&self, id: TensorId) -> Result<&Tensor> {

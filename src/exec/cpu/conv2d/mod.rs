@@ -82,6 +82,12 @@ impl Sizes {
 /// Channels of a group from which Winograd's way pays: vectors run over 16.
 const WINOGRAD_CHANNELS: usize = 8;
 
+/// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long.
+const MEMORY_BOUND: usize = 32;
+
+/// Rows of a matrix product up to which arranging the filters anew takes long beside it.
+const FEW_ROWS: usize = 512;
+
 /// Pixels from which a weight gradient is taken by tiles of 4×4: sums of fewer terms are more exact than these round.
 const LONG_SUM: usize = 256;
 
@@ -105,8 +111,11 @@ impl Sizes {
         let unit = self.stride == 1 && self.kh == self.kw && self.padding < self.kh;
         match self.kh {
             3 if unit && self.c >= WINOGRAD_CHANNELS && self.o >= WINOGRAD_CHANNELS => {
-                let products = |side: usize| h.div_ceil(side) * w.div_ceil(side) * (side + 2) * (side + 2);
-                if products(4) < products(2) { Way::Winograd4 } else { Way::Winograd2 }
+                // Products of a pair of channels, with as many rows as the memory allows meanwhile.
+                let rows = |side: usize| (self.images * h.div_ceil(side) * w.div_ceil(side)).max(MEMORY_BOUND);
+                let ways =
+                    [(36 * rows(4), Way::Winograd4), (16 * rows(2), Way::Winograd2), (9 * rows(1), Way::Unfolded)];
+                ways.into_iter().rev().min_by_key(|(products, _)| *products).map_or(Way::Unfolded, |(_, way)| way)
             }
             2.. if unit && self.c * self.o <= DIRECT_PAIRS => Way::Direct,
             _ => Way::Unfolded,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Sizes,
+    FEW_ROWS, Sizes,
     products::{Blocked, accumulate, multiply},
     rows::Rows,
 };
@@ -160,10 +160,6 @@ impl Forward {
         (self.0.s.images * self.0.s.out_h).div_ceil(self.0.per_block)
     }
 
-    fn filters(&self) -> usize {
-        self.0.s.groups * self.0.out_blocks() * self.0.depth() * LANES * LANES
-    }
-
     fn per_thread(&self) -> usize {
         (self.0.depth() + self.0.out_blocks()) * self.0.padded() * LANES
     }
@@ -171,21 +167,31 @@ impl Forward {
 
 impl<T: Scalar> Kernel<T> for Forward {
     fn scratch(&self, threads: usize) -> usize {
-        self.filters() + threads * self.per_thread() + LANES
+        threads * self.per_thread() + LANES
+    }
+
+    fn derived(&self) -> usize {
+        self.0.s.groups * self.0.out_blocks() * self.0.depth() * LANES * LANES
+    }
+
+    fn keeps_derived(&self) -> bool {
+        self.0.s.images * self.0.s.out_area() < FEW_ROWS
+    }
+
+    fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
+        let (u, s) = (&self.0, &self.0.s);
+        arrange(derived, io.input(1), [s.groups, u.out_blocks(), u.depth()], [s.filter(), s.o], |group, k, o| {
+            (group * s.o + o) * s.filter() + k
+        });
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
         let (u, s) = (&self.0, &self.0.s);
-        let threads = io.threads;
-        let (x, weight) = (io.input(0), io.input(1));
+        let (threads, filters) = (io.threads, io.derived);
+        let x = io.input(0);
         let bias = (io.inputs() == 3).then(|| io.input(2));
         let ([y], scratch) = io.write();
-        let mut scratch = aligned(scratch);
-        let filters = carve(&mut scratch, self.filters());
-        arrange(filters, weight, [s.groups, u.out_blocks(), u.depth()], [s.filter(), s.o], |group, k, o| {
-            (group * s.o + o) * s.filter() + k
-        });
-        let filters = &*filters;
+        let scratch = aligned(scratch);
         let rows = Rows::new(y, s.out_w);
         for_each_task(scratch, self.per_thread(), threads, s.groups * self.blocks(), |task, scratch| {
             let (group, block) = (task / self.blocks(), task % self.blocks());
@@ -242,10 +248,6 @@ impl InputGradient {
         Self(Unfolded::new(s, s.out_h))
     }
 
-    fn filters(&self) -> usize {
-        self.0.s.groups * self.0.depth() * self.0.out_blocks() * LANES * LANES
-    }
-
     fn per_thread(&self) -> usize {
         (self.0.out_blocks() + CHUNK.min(self.0.depth())) * self.0.padded() * LANES
     }
@@ -253,20 +255,26 @@ impl InputGradient {
 
 impl<T: Scalar> Kernel<T> for InputGradient {
     fn scratch(&self, threads: usize) -> usize {
-        self.filters() + threads * self.per_thread() + LANES
+        threads * self.per_thread() + LANES
+    }
+
+    fn derived(&self) -> usize {
+        self.0.s.groups * self.0.depth() * self.0.out_blocks() * LANES * LANES
+    }
+
+    fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
+        let (u, s) = (&self.0, &self.0.s);
+        arrange(derived, io.input(1), [s.groups, u.depth(), u.out_blocks()], [s.o, s.filter()], |group, o, k| {
+            (group * s.o + o) * s.filter() + k
+        });
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
         let (u, s) = (&self.0, &self.0.s);
-        let threads = io.threads;
-        let (dy, weight) = (io.input(0), io.input(1));
+        let (threads, filters) = (io.threads, io.derived);
+        let dy = io.input(0);
         let ([dx], scratch) = io.write();
-        let mut scratch = aligned(scratch);
-        let filters = carve(&mut scratch, self.filters());
-        arrange(filters, weight, [s.groups, u.depth(), u.out_blocks()], [s.o, s.filter()], |group, o, k| {
-            (group * s.o + o) * s.filter() + k
-        });
-        let filters = &*filters;
+        let scratch = aligned(scratch);
         let maps = Rows::new(dx, s.c * s.area());
         for_each_task(scratch, self.per_thread(), threads, s.images * s.groups, |task, scratch| {
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]

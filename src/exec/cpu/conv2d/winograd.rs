@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::{
+    FEW_ROWS,
     products::{Blocked, multiply},
     rows::Rows,
     schemes::Scheme,
@@ -35,12 +36,6 @@ pub(super) struct Convolution<K, const S: usize, const M: usize> {
 impl<K, const S: usize, const M: usize> Convolution<K, S, M> {
     pub(super) fn new(tiles: Tiles, flipped: bool) -> Self {
         Self { tiles, flipped, scheme: PhantomData }
-    }
-
-    /// Elements of the transformed filters: [S², groups, output blocks, input channels, 16].
-    fn filters(&self) -> usize {
-        let t = &self.tiles;
-        S * S * t.groups * t.out_blocks() * t.in_blocks() * LANES * LANES
     }
 
     fn chunk(&self) -> usize {
@@ -72,22 +67,33 @@ pub(super) fn stride(tiles: &Tiles, blocks: usize) -> usize {
 
 impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Kernel<T> for Convolution<K, S, M> {
     fn scratch(&self, threads: usize) -> usize {
-        self.filters() + threads * self.per_thread() + LANES
+        threads * self.per_thread() + LANES
+    }
+
+    /// The transformed filters.
+    fn derived(&self) -> usize {
+        S * S * self.tiles.groups * self.tiles.out_blocks() * self.tiles.in_blocks() * LANES * LANES
+    }
+
+    fn keeps_derived(&self) -> bool {
+        self.tiles.rows * self.tiles.wide < FEW_ROWS
+    }
+
+    fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
+        let (t, weight) = (&self.tiles, io.input(1));
+        let depth = t.in_blocks() * LANES;
+        columns(derived, t.groups * t.out_blocks(), depth * LANES).enumerate().for_each(|(at, filters)| {
+            T::run(Filters { conv: self, weight, group: at / t.out_blocks(), block: at % t.out_blocks(), filters });
+        });
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
         let t = &self.tiles;
-        let threads = io.threads;
-        let (x, weight) = (io.input(0), io.input(1));
+        let (threads, filters) = (io.threads, io.derived);
+        let x = io.input(0);
         let bias = (io.inputs() == 3).then(|| io.input(2));
         let ([y], scratch) = io.write();
-        let mut scratch = aligned(scratch);
-        let filters = carve(&mut scratch, self.filters());
-        let depth = t.in_blocks() * LANES;
-        columns(filters, t.groups * t.out_blocks(), depth * LANES).enumerate().for_each(|(at, filters)| {
-            T::run(Filters { conv: self, weight, group: at / t.out_blocks(), block: at % t.out_blocks(), filters });
-        });
-        let filters = &*filters;
+        let scratch = aligned(scratch);
         let rows = Rows::new(y, t.out_w);
         for_each_task(scratch, self.per_thread(), threads, t.groups * t.blocks(), |task, scratch| {
             let (group, block) = (task / t.blocks(), task % t.blocks());
@@ -141,6 +147,7 @@ struct Block<'a, T, K, const S: usize, const M: usize> {
     conv: &'a Convolution<K, S, M>,
     x: &'a [T],
     bias: Option<&'a [T]>,
+    /// [S², groups, output blocks, input channels, 16].
     filters: &'a [T],
     rows: &'a Rows<'a, T>,
     group: usize,
