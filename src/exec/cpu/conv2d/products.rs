@@ -19,7 +19,7 @@ pub(super) struct Blocked {
 /// `filters` holds, for each o, `depth` vectors, of which the first 16 for each block of inputs count. Rows are
 /// padded to a multiple of [`ROWS`](crate::exec::cpu::simd::ROWS), output blocks to an even number.
 #[inline(always)]
-pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const BLOCKS: usize>(
+pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(
     inputs: &[Lanes<T>],
     from: Blocked,
     filters: &[Lanes<T>],
@@ -32,13 +32,31 @@ pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const BLOCKS:
         for (j, b) in b.iter_mut().enumerate() {
             *b = &filters[(out + j) * depth..][..from.blocks * LANES].as_chunks().0[..from.blocks];
         }
-        for row in (0..from.rows).step_by(ROWS) {
-            let sums: [[V; BLOCKS]; ROWS] = rows_times_lanes(&inputs[row..], from.step, b);
-            for (i, sums) in sums.into_iter().enumerate() {
-                for (j, sum) in sums.into_iter().enumerate() {
-                    sum.store(&mut products[(out + j) * to.step + row + i]);
-                }
-            }
+        let products = &mut products[out * to.step..];
+        let mut row = 0;
+        while row + FEW < from.rows {
+            multiply_rows::<T, V, ROWS, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step);
+            row += ROWS;
+        }
+        if row < from.rows {
+            multiply_rows::<T, V, FEW, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step);
+        }
+    }
+}
+
+/// One tile of [`multiply`].
+#[inline(always)]
+fn multiply_rows<T: Scalar, V: Vector<T>, const R: usize, const BLOCKS: usize>(
+    inputs: &[Lanes<T>],
+    from: usize,
+    filters: [&[[Lanes<T>; LANES]]; BLOCKS],
+    products: &mut [Lanes<T>],
+    to: usize,
+) {
+    let sums: [[V; BLOCKS]; R] = rows_times_lanes(inputs, from, filters);
+    for (i, sums) in sums.into_iter().enumerate() {
+        for (j, sum) in sums.into_iter().enumerate() {
+            sum.store(&mut products[j * to + i]);
         }
     }
 }

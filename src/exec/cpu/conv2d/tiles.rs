@@ -6,6 +6,25 @@ use crate::exec::cpu::{
     simd::{LANES, Lanes, ROWS, Vector},
 };
 
+/// Tasks that a convolution should have at least.
+pub(super) const TASKS: usize = 12;
+
+/// How output channels are shared out, in blocks of 16, where groups and pixels give too few tasks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts {
+    pub(super) count: usize,
+    /// Blocks of a part, an even number.
+    pub(super) each: usize,
+}
+
+impl Parts {
+    /// Of so many blocks, for so many tasks that there are anyway.
+    pub(super) fn new(blocks: usize, tasks: usize) -> Self {
+        let each = blocks.div_ceil(TASKS.div_ceil(tasks)).next_multiple_of(2);
+        Self { count: blocks.div_ceil(each), each }
+    }
+}
+
 /// The tiles of a convolution of stride 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tiles {
@@ -52,7 +71,7 @@ impl Tiles {
         let (high, wide) = (out_h.div_ceil(side), out_w.div_ceil(side));
         let rows = s.images * high;
         // So many tiles that transformed inputs stay in the second-level cache.
-        let most = (24_576 / c).clamp(48, 192);
+        let most = (24_576 / c).clamp(48, 192).min((s.groups * rows * wide / TASKS).max(48));
         let waste = |rows: usize| {
             let tiles = rows * wide;
             (tiles.next_multiple_of(ROWS) - tiles) as f64 / tiles as f64

@@ -11,6 +11,7 @@ use super::{
     FEW_ROWS, Sizes,
     products::{Blocked, accumulate, multiply},
     rows::Rows,
+    tiles::Parts,
 };
 use crate::exec::cpu::{
     Scalar,
@@ -27,9 +28,11 @@ const CHUNK: usize = 16;
 const TASKS: usize = 16;
 
 /// A convolution whose output rows fall into blocks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Unfolded {
     s: Sizes,
+    /// Which outputs of a row see the map under each element of a filter's row.
+    columns: Box<[Range<usize>]>,
     /// Output rows of a block.
     per_block: usize,
 }
@@ -46,7 +49,12 @@ impl Unfolded {
     /// With output rows counted through all images, or through one, `within` so many.
     fn new(s: Sizes, within: usize) -> Self {
         let outputs = (24_576 / s.filter()).clamp(48, 192);
-        Self { s, per_block: (outputs / s.out_w).clamp(1, within) }
+        let columns = (0..s.kw).map(|j| s.columns_under(j)).collect();
+        Self { s, columns, per_block: (outputs / s.out_w).clamp(1, within) }
+    }
+
+    fn blocks(&self) -> usize {
+        (self.s.images * self.s.out_h).div_ceil(self.per_block)
     }
 
     /// Blocks of 16 elements of a filter, an even number.
@@ -73,15 +81,49 @@ impl Unfolded {
     #[inline(always)]
     fn unfold<T: Scalar>(&self, x: &[T], outputs: &Outputs, matrix: &mut [Lanes<T>]) {
         let s = &self.s;
-        matrix.fill([T::ZERO; LANES]);
-        for k in 0..s.filter() {
-            let to = &mut matrix[k / LANES * self.padded()..][..self.padded()];
-            for (to, row) in to.chunks_exact_mut(s.out_w).zip(outputs.rows.clone()) {
-                if let Some((inside, from)) = s.row_under(k, row, outputs.group) {
-                    for (to, from) in to[inside].iter_mut().zip(x[from..].iter().step_by(s.stride)) {
-                        to[k % LANES] = *from;
+        let padded = self.padded();
+        // Behind the last element of a filter.
+        matrix[s.filter() / LANES * padded..].fill([T::ZERO; LANES]);
+        for (at, row) in outputs.rows.clone().enumerate() {
+            let y = row % s.out_h * s.stride;
+            let maps = &x[(row / s.out_h * s.groups + outputs.group) * s.c * s.area()..][..s.c * s.area()];
+            let mut k = 0;
+            for map in maps.chunks_exact(s.area()) {
+                for i in y..y + s.kh {
+                    let from = i.checked_sub(s.padding).and_then(|y| map.get(y * s.w..(y + 1) * s.w));
+                    for j in 0..s.kw {
+                        let to = &mut matrix[k / LANES * padded + at * s.out_w..][..s.out_w];
+                        self.unfold_row(from.unwrap_or_default(), j, k % LANES, to);
+                        k += 1;
                     }
                 }
+            }
+        }
+    }
+
+    /// One lane of a row of outputs: what element `j` of a filter's row sees of a row of the map, which is empty where
+    /// it lies outside.
+    #[inline(always)]
+    fn unfold_row<T: Scalar>(&self, from: &[T], j: usize, lane: usize, to: &mut [Lanes<T>]) {
+        let s = &self.s;
+        let inside = if from.is_empty() { 0..0 } else { self.columns[j].clone() };
+        for to in &mut to[..inside.start] {
+            to[lane] = T::ZERO;
+        }
+        for to in &mut to[inside.end..] {
+            to[lane] = T::ZERO;
+        }
+        if inside.is_empty() {
+            return;
+        }
+        let from = &from[inside.start * s.stride + j - s.padding..];
+        if s.stride == 1 {
+            for (to, from) in to[inside].iter_mut().zip(from) {
+                to[lane] = *from;
+            }
+        } else {
+            for (to, from) in to[inside].iter_mut().zip(from.iter().step_by(s.stride)) {
+                to[lane] = *from;
             }
         }
     }
@@ -116,11 +158,17 @@ impl Sizes {
     fn row_under(&self, k: usize, row: usize, group: usize) -> Option<(Range<usize>, usize)> {
         let (c, i, j) = (k / (self.kh * self.kw), k / self.kw % self.kh, k % self.kw);
         let y = (row % self.out_h * self.stride + i).checked_sub(self.padding).filter(|y| *y < self.h)?;
-        let first = self.padding.saturating_sub(j).div_ceil(self.stride);
-        let end = (self.w + self.padding).saturating_sub(j).div_ceil(self.stride).min(self.out_w);
+        let inside = self.columns_under(j);
         let plane = (row / self.out_h * self.groups + group) * self.c + c;
-        let from = (plane * self.h + y) * self.w + first * self.stride + j;
-        (first < end).then(|| (first..end, from - self.padding))
+        let from = (plane * self.h + y) * self.w + inside.start * self.stride + j;
+        (!inside.is_empty()).then(|| (inside, from - self.padding))
+    }
+
+    /// Which outputs of a row see the map under element `j` of a filter's row.
+    #[inline(always)]
+    fn columns_under(&self, j: usize) -> Range<usize> {
+        let end = (self.w + self.padding).saturating_sub(j).div_ceil(self.stride).min(self.out_w);
+        self.padding.saturating_sub(j).div_ceil(self.stride).min(end)..end
     }
 }
 
@@ -149,19 +197,17 @@ fn arrange<T: Scalar>(
 }
 
 /// The convolution.
-pub(super) struct Forward(Unfolded);
+pub(super) struct Forward(Unfolded, Parts);
 
 impl Forward {
     pub(super) fn new(s: Sizes) -> Self {
-        Self(Unfolded::new(s, s.images * s.out_h))
-    }
-
-    fn blocks(&self) -> usize {
-        (self.0.s.images * self.0.s.out_h).div_ceil(self.0.per_block)
+        let u = Unfolded::new(s, s.images * s.out_h);
+        let parts = Parts::new(u.out_blocks(), s.groups * u.blocks());
+        Self(u, parts)
     }
 
     fn per_thread(&self) -> usize {
-        (self.0.depth() + self.0.out_blocks()) * self.0.padded() * LANES
+        (self.0.depth() + self.1.each) * self.0.padded() * LANES
     }
 }
 
@@ -193,11 +239,13 @@ impl<T: Scalar> Kernel<T> for Forward {
         let ([y], scratch) = io.write();
         let scratch = aligned(scratch);
         let rows = Rows::new(y, s.out_w);
-        for_each_task(scratch, self.per_thread(), threads, s.groups * self.blocks(), |task, scratch| {
-            let (group, block) = (task / self.blocks(), task % self.blocks());
+        let Parts { count: parts, each } = self.1;
+        for_each_task(scratch, self.per_thread(), threads, s.groups * u.blocks() * parts, |task, scratch| {
+            let (group, block, part) = (task / parts / u.blocks(), task / parts % u.blocks(), task % parts);
             let first = block * u.per_block;
             let outputs = Outputs { rows: first..(first + u.per_block).min(s.images * s.out_h), group };
-            T::run(ForwardBlock { u, x, bias, filters, rows: &rows, outputs, scratch });
+            let channels = part * each..u.out_blocks().min((part + 1) * each);
+            T::run(ForwardBlock { u, x, bias, filters, rows: &rows, outputs, channels, scratch });
         });
     }
 }
@@ -209,6 +257,8 @@ struct ForwardBlock<'a, T> {
     filters: &'a [T],
     rows: &'a Rows<'a, T>,
     outputs: Outputs,
+    /// Blocks of 16 output channels.
+    channels: Range<usize>,
     scratch: &'a mut [T],
 }
 
@@ -221,16 +271,17 @@ impl<T: Scalar> Job<T> for ForwardBlock<'_, T> {
         u.unfold(self.x, &self.outputs, inputs);
         let depth = u.depth() * LANES;
         let filters = self.filters.as_chunks().0;
-        let filters = &filters[group * u.out_blocks() * depth..][..u.out_blocks() * depth];
+        let first = self.channels.start;
+        let filters = &filters[(group * u.out_blocks() + first) * depth..][..self.channels.len() * depth];
         let from = u.matrix(s.filter().div_ceil(LANES), &self.outputs);
-        let to = u.matrix(u.out_blocks(), &self.outputs);
-        multiply::<T, V, ROWS, BLOCKS>(inputs, from, filters, depth, products, to);
-        for o in 0..s.o {
+        let to = u.matrix(self.channels.len(), &self.outputs);
+        multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to);
+        for o in first * LANES..s.o.min(self.channels.end * LANES) {
             let bias = self.bias.map_or(T::ZERO, |bias| bias[group * s.o + o]);
-            let from = &products[o / LANES * u.padded()..];
+            let from = &products[(o / LANES - first) * u.padded()..];
             for (from, row) in from.chunks_exact(s.out_w).zip(self.outputs.rows.clone()) {
                 #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
-                // SAFETY: a task has its own group and output rows; it asks for one at a time.
+                // SAFETY: a task has its own group, channels and output rows; it asks for one at a time.
                 let to = unsafe { self.rows.row(s.output_row(row, group, o)) };
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = from[o % LANES] + bias;
@@ -312,7 +363,7 @@ impl<T: Scalar> Job<T> for InputImage<'_, T> {
             let from = u.matrix(s.o.div_ceil(LANES), &outputs);
             for chunk in (0..u.depth()).step_by(CHUNK) {
                 let to = u.matrix(CHUNK.min(u.depth() - chunk), &outputs);
-                multiply::<T, V, ROWS, BLOCKS>(gradients, from, &filters[chunk * depth..], depth, products, to);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(gradients, from, &filters[chunk * depth..], depth, products, to);
                 for k in chunk * LANES..s.filter().min((chunk + to.blocks) * LANES) {
                     let from = &products[(k / LANES - chunk) * u.padded()..];
                     for (from, row) in from.chunks_exact(s.out_w).zip(outputs.rows.clone()) {

@@ -13,7 +13,7 @@ use super::{
     products::{Blocked, multiply},
     rows::Rows,
     schemes::Scheme,
-    tiles::{Tiles, read_rows},
+    tiles::{Parts, Tiles, read_rows},
 };
 use crate::exec::cpu::{
     Scalar,
@@ -29,17 +29,19 @@ const CHUNK: usize = 16;
 /// A convolution, or the convolution with flipped filters that is its input gradient.
 pub(super) struct Convolution<K, const S: usize, const M: usize> {
     tiles: Tiles,
+    parts: Parts,
     flipped: bool,
     scheme: PhantomData<K>,
 }
 
 impl<K, const S: usize, const M: usize> Convolution<K, S, M> {
     pub(super) fn new(tiles: Tiles, flipped: bool) -> Self {
-        Self { tiles, flipped, scheme: PhantomData }
+        let parts = Parts::new(tiles.out_blocks(), tiles.groups * tiles.blocks());
+        Self { tiles, parts, flipped, scheme: PhantomData }
     }
 
     fn chunk(&self) -> usize {
-        CHUNK.min(self.tiles.out_blocks())
+        CHUNK.min(self.parts.each)
     }
 
     fn inputs(&self) -> usize {
@@ -95,9 +97,10 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Kernel<T> fo
         let ([y], scratch) = io.write();
         let scratch = aligned(scratch);
         let rows = Rows::new(y, t.out_w);
-        for_each_task(scratch, self.per_thread(), threads, t.groups * t.blocks(), |task, scratch| {
-            let (group, block) = (task / t.blocks(), task % t.blocks());
-            T::run(Block { conv: self, x, bias, filters, rows: &rows, group, block, scratch });
+        let parts = self.parts.count;
+        for_each_task(scratch, self.per_thread(), threads, t.groups * t.blocks() * parts, |task, scratch| {
+            let (group, block, part) = (task / parts / t.blocks(), task / parts % t.blocks(), task % parts);
+            T::run(Block { conv: self, x, bias, filters, rows: &rows, group, block, part, scratch });
         });
     }
 }
@@ -142,7 +145,7 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for F
     }
 }
 
-/// Computes one group's outputs of one block of tiles.
+/// Computes a part of one group's outputs of one block of tiles.
 struct Block<'a, T, K, const S: usize, const M: usize> {
     conv: &'a Convolution<K, S, M>,
     x: &'a [T],
@@ -152,6 +155,7 @@ struct Block<'a, T, K, const S: usize, const M: usize> {
     rows: &'a Rows<'a, T>,
     group: usize,
     block: usize,
+    part: usize,
     scratch: &'a mut [T],
 }
 
@@ -175,8 +179,9 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for B
         }
         // An odd number of channel blocks leaves one that products skip, for its filters are not there.
         let used = t.c.div_ceil(LANES);
-        for chunk in (0..t.out_blocks()).step_by(conv.chunk()) {
-            let blocks = conv.chunk().min(t.out_blocks() - chunk);
+        let end = t.out_blocks().min((self.part + 1) * conv.parts.each);
+        for chunk in (self.part * conv.parts.each..end).step_by(conv.chunk()) {
+            let blocks = conv.chunk().min(end - chunk);
             for point in 0..S * S {
                 let depth = t.in_blocks() * LANES;
                 let filters = &self.filters[(point * t.groups + self.group) * t.out_blocks() * depth * LANES..];
@@ -185,7 +190,7 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for B
                 let to = Blocked { blocks, ..from };
                 let inputs = &inputs[point * stride(t, t.in_blocks())..];
                 let products = &mut products[point * stride(t, conv.chunk())..];
-                multiply::<T, V, ROWS, BLOCKS>(inputs, from, filters, depth, products, to);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to);
             }
             for block in 0..blocks {
                 let first = (chunk + block) * LANES;
@@ -276,7 +281,7 @@ fn write_rows<T: Scalar, V: Vector<T>>(
             let wide = LANES.min(tiles.out_w - first);
             for channel in 0..channels {
                 #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
-                // SAFETY: a task has its own group and tile rows, hence its own rows of its own planes; one at a time.
+                // SAFETY: a task has its own group, channels and tile rows, hence its own rows; one at a time.
                 let row = unsafe { rows.row((plane + channel) * tiles.out_h + y + i) };
                 if let Some(to) = row[first..].first_chunk_mut() {
                     block[channel].store(to);
