@@ -83,7 +83,7 @@ impl Sizes {
 const WINOGRAD_CHANNELS: usize = 8;
 
 /// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long.
-const MEMORY_BOUND: usize = 32;
+const MEMORY_BOUND: usize = 48;
 
 /// Rows of a matrix product up to which arranging the filters anew takes long beside it.
 const FEW_ROWS: usize = 512;

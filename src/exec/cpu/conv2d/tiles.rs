@@ -7,7 +7,7 @@ use crate::exec::cpu::{
 };
 
 /// Tasks that a convolution should have at least.
-pub(super) const TASKS: usize = 12;
+pub(super) const TASKS: usize = 8;
 
 /// How output channels are shared out, in blocks of 16, where groups and pixels give too few tasks.
 #[derive(Debug, Clone, Copy)]
