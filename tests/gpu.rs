@@ -13,7 +13,7 @@ use moue::{
     graph::{Graph, Init},
     models::esr::EsrSpec,
     nn::{Mode, variables},
-    ops::{BatchNorm, Conv2d, Function, Pool2d, Pooling, TensorId},
+    ops::{BatchNorm, Conv2d, Function, Pool2d, Pooling, SpatialGate, TensorId},
 };
 
 type Outcome = Result<(), Failed>;
@@ -91,11 +91,11 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
     ];
     let attention = g.channel_attention(pooled, mlp, 2)?;
     let [gated, descriptors] = g.channel_gate(x, attention, 2)?;
-    let w = g.parameter("spatial.weight", 1, [2, 2, 7, 7], Init::Uniform { bound: 0.2 });
-    let map = g.conv2d(descriptors, w, None, Conv2d { stride: 1, padding: 3, groups: 2 })?;
-    let map = normalised(&mut g, "spatial.bn", map, 2, Function::Sigmoid)?;
-    g.set_scope("gate");
-    x = g.spatial_gate(gated, map, 2)?;
+    let filters = g.parameter("spatial.weight", 1, [2, 2, 7, 7], Init::Uniform { bound: 0.2 });
+    let (affine, running) = norm(&mut g, "spatial.bn", 2);
+    let op = SpatialGate { groups: 2, eps: 1e-5, momentum: 0.01 };
+    let [y, map] = g.spatial_gate([gated, descriptors], [filters, affine[0], affine[1]], running, op)?;
+    x = y;
     g.set_scope("head");
     let w = g.parameter("conv2.weight", 1, [20, 4, 3, 3], Init::Uniform { bound: 0.2 });
     let b = g.parameter("conv2.bias", 1, [20], Init::Uniform { bound: 0.1 });
@@ -113,6 +113,12 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
 
 fn normalised(g: &mut Graph, name: &str, x: TensorId, c: usize, function: Function) -> moue::Result<TensorId> {
     g.set_scope(name);
+    let (affine, running) = norm(g, name, c);
+    g.batch_norm(x, affine, running, BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(function) })
+}
+
+/// Weight and bias, running mean and variance.
+fn norm(g: &mut Graph, name: &str, c: usize) -> ([TensorId; 2], [TensorId; 2]) {
     let affine = [
         g.parameter(&format!("{name}.weight"), 1, [c], Init::Fill(1.0)),
         g.parameter(&format!("{name}.bias"), 1, [c], Init::Fill(0.1)),
@@ -121,7 +127,7 @@ fn normalised(g: &mut Graph, name: &str, x: TensorId, c: usize, function: Functi
         g.state(&format!("{name}.running_mean"), 1, [c], Init::Fill(0.0)),
         g.state(&format!("{name}.running_var"), 1, [c], Init::Fill(1.0)),
     ];
-    g.batch_norm(x, affine, running, BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(function) })
+    (affine, running)
 }
 
 fn start(executor: &mut dyn Executor, net: &Net) -> moue::Result<Program> {

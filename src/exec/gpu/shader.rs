@@ -111,8 +111,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "index";
-    "spatial_gate_grad": "index";
+    "spatial_gate": "reduce";
+    "spatial_gate_grad": "reduce";
     "weighted_sum": "index";
 };
 
