@@ -1,9 +1,11 @@
 // CBAM's spatial gate: z = the convolution of a group's two pooled maps, x̂ = (z − μ)·r over images and pixels,
 // a = σ(weight·x̂ + bias), y = x·a.
 //
-// `convolve` leaves z in the memory of x̂ and reduces runs of a group's pixels to (mean, sum of squared deviations,
-// elements); `apply` combines these and does the rest; `evaluate` does all with the running estimates.
-// A workgroup takes a run of a group's pixels, 256/lanes at a time; `lanes` invocations share a pixel's channels.
+// `convolve` leaves z in the memory of x̂ and reduces runs of a group's strips to (mean, sum of squared deviations,
+// elements); `apply` combines these and does the rest on runs of a group's pixels; `evaluate` does all of a run of
+// strips with the running estimates.
+// Where channels are multiplied, `lanes` invocations share a pixel's, so that a workgroup takes 256/lanes pixels at a
+// time.
 // x, y [images, groups·channels, plane] (channels of a group), pooled [images, groups, 2, plane],
 // normal (x̂) and a [images, groups, plane], rstd [groups]; parameters: filters [groups, 2, KERNEL, KERNEL] at
 // filters_at, weight [groups] at weight_at, bias at bias_at; states and running: the mean [groups] at mean_at, the
@@ -43,106 +45,114 @@ override KERNEL: u32 = 7u;
 @group(0) @binding(5) var<storage, read> x: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// What the invocations that share a pixel tell each other.
-var<workgroup> shared_values: array<f32, 256>;
+// Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
+var<workgroup> attentions: array<f32, 512>;
+// evaluate: what the invocations that share a strip have of z.
+var<workgroup> parts: array<vec4<f32>, 256>;
 
-// A pixel of a group: which of all maps [images, groups] it is in, and its place there.
-struct Place {
-    cell: u32,
-    pixel: u32,
+// A pooled value, 0 outside of the map; rows and columns before the first are counted modulo 2³². Loads without a
+// branch, of the map's first value for those outside.
+fn pooled_value(map: u32, row: u32, column: u32) -> f32 {
+    let inside = row < params.height && column < params.width;
+    return select(0.0, pooled[map + select(0u, row * params.width + column, inside)], inside);
 }
 
-fn place_of(pixel: u32, group: u32) -> Place {
-    let plane = params.height * params.width;
-    return Place(pixel / plane * params.groups + group, pixel % plane);
-}
-
-// z, or what every `step`-th row of the filters from `first` on adds to it. Places before a map's first row or column
-// are counted modulo 2³² and never read.
-fn correlation(place: Place, group: u32, first: u32, step: u32) -> f32 {
+// z of a strip, or what every `step`-th column of the filters from `first` on adds to it. The window slides down the
+// rows, so that a value is loaded once for the strip's four pixels.
+fn correlation(strip: Strip, group: u32, first: u32, step: u32) -> vec4<f32> {
     let border = KERNEL / 2u;
     let plane = params.height * params.width;
-    let row = place.pixel / params.width;
-    let column = place.pixel % params.width;
-    let last_row = min(KERNEL, params.height + border - row);
-    let first_column = border - min(column, border);
-    let last_column = min(KERNEL, params.width + border - column);
-    let weights = params.filters_at + group * 2u * KERNEL * KERNEL;
-    let maps = params.pooled_at + 2u * place.cell * plane + place.pixel - border * params.width - border;
-    var sums = vec2<f32>(0.0);
-    for (var i = border - min(row, border) + first; i < last_row; i += step) {
-        let row_at = maps + i * params.width;
-        let tap = weights + i * KERNEL;
-        for (var j = first_column; j < last_column; j += 1u) {
-            sums += vec2<f32>(pooled[row_at + j], pooled[row_at + plane + j])
-                * vec2<f32>(parameters[tap + j], parameters[tap + KERNEL * KERNEL + j]);
+    let top = strip.row - border;
+    var sums = vec4<f32>(0.0);
+    for (var both = first; both < 2u * KERNEL; both += step) {
+        let map = params.pooled_at + (2u * strip.cell + both / KERNEL) * plane;
+        let column = strip.column + both % KERNEL - border;
+        let tap = params.filters_at + (2u * group + both / KERNEL) * KERNEL * KERNEL + both % KERNEL;
+        var window = vec4<f32>(
+            0.0, pooled_value(map, top, column), pooled_value(map, top + 1u, column),
+            pooled_value(map, top + 2u, column),
+        );
+        for (var i = 0u; i < KERNEL; i += 1u) {
+            window = vec4<f32>(window.yzw, pooled_value(map, top + i + 3u, column));
+            sums += window * parameters[tap + i * KERNEL];
         }
     }
-    return sums.x + sums.y;
+    return sums;
 }
 
 fn sigmoid(value: f32) -> f32 {
     return 1.0 / (1.0 + exp(-value));
 }
 
-// Every `lanes`-th channel of a pixel, from `slice` on.
-fn multiply(place: Place, slice: u32, attention: f32) {
+// Every `lanes`-th channel of a pixel of all maps [images, groups], from `slice` on.
+fn multiply(cell: u32, pixel: u32, slice: u32, attention: f32) {
     let plane = params.height * params.width;
-    let map = place.cell * params.channels * plane + place.pixel;
+    let map = cell * params.channels * plane + pixel;
     for (var c = slice; c < params.channels; c += params.lanes) {
         y[params.y_at + map + c * plane] = x[params.x_at + map + c * plane] * attention;
     }
 }
 
+// Where a strip's first pixel is in a map per group.
+fn map_place(strip: Strip) -> u32 {
+    return (strip.cell * params.height + strip.row) * params.width + strip.column;
+}
+
 @compute @workgroup_size(256)
 fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = workgroup.y;
-    let plane = params.height * params.width;
     let begin = workgroup.x * params.run;
-    let end = min(begin + params.run, params.images * plane);
-    var sum = 0.0;
-    for (var pixel = begin + lane; pixel < end; pixel += 256u) {
-        let place = place_of(pixel, group);
-        let z = correlation(place, group, 0u, 1u);
-        normal[params.normal_at + place.cell * plane + place.pixel] = z;
-        sum += z;
+    let end = min(begin + params.run, params.images * strips_of(params.height, params.width));
+    var sum = vec2<f32>(0.0);
+    for (var s = begin + lane; s < end; s += 256u) {
+        let strip = strip_of(s, group, params.groups, params.height, params.width);
+        let z = correlation(strip, group, 0u, 1u);
+        let at = params.normal_at + map_place(strip);
+        for (var k = 0u; k < min(STRIP, params.height - strip.row); k += 1u) {
+            normal[at + k * params.width] = z[k];
+            sum += vec2<f32>(z[k], 1.0);
+        }
     }
     // Barriers: all invocations of the workgroup are here.
-    let average = sum_lanes(lane, 256u, sum) / f32(end - begin);
+    sum = sum_pairs(lane, sum);
+    let average = sum.x / sum.y;
     // Each invocation reads what it wrote itself.
     var squares = 0.0;
-    for (var pixel = begin + lane; pixel < end; pixel += 256u) {
-        let place = place_of(pixel, group);
-        let deviation = normal[params.normal_at + place.cell * plane + place.pixel] - average;
-        squares += deviation * deviation;
+    for (var s = begin + lane; s < end; s += 256u) {
+        let strip = strip_of(s, group, params.groups, params.height, params.width);
+        let at = params.normal_at + map_place(strip);
+        for (var k = 0u; k < min(STRIP, params.height - strip.row); k += 1u) {
+            let deviation = normal[at + k * params.width] - average;
+            squares += deviation * deviation;
+        }
     }
-    squares = sum_lanes(lane, 256u, squares);
+    squares = sum_pairs(lane, vec2<f32>(squares, 0.0)).x;
     if lane == 0u {
         let at = (group * params.all_splits + params.first_split + workgroup.x) * 3u;
         partials_out[at] = average;
         partials_out[at + 1u] = squares;
-        partials_out[at + 2u] = f32(end - begin);
+        partials_out[at + 2u] = sum.y;
     }
 }
 
 @compute @workgroup_size(256)
 fn apply(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = workgroup.y;
-    let base = group * params.all_splits;
-    var sum = 0.0;
+    let base = group * params.all_splits * 3u;
+    // Of deviations from the first run's mean, which is near that of all: nothing cancels.
+    let near = partials[base];
+    var sums = vec2<f32>(0.0);
     for (var s = lane; s < params.all_splits; s += 256u) {
-        let at = (base + s) * 3u;
-        sum += partials[at] * partials[at + 2u];
+        let at = base + s * 3u;
+        let deviation = partials[at] - near;
+        let weighted = partials[at + 2u] * deviation;
+        sums += vec2<f32>(weighted, partials[at + 1u] + weighted * deviation);
     }
     // Barriers: all invocations of the workgroup are here.
-    let average = sum_lanes(lane, 256u, sum) / params.count;
-    var squares = 0.0;
-    for (var s = lane; s < params.all_splits; s += 256u) {
-        let at = (base + s) * 3u;
-        let deviation = partials[at] - average;
-        squares += partials[at + 1u] + partials[at + 2u] * deviation * deviation;
-    }
-    squares = sum_lanes(lane, 256u, squares);
+    sums = sum_pairs(lane, sums);
+    let offset = sums.x / params.count;
+    let average = near + offset;
+    let squares = max(sums.y - sums.x * offset, 0.0);
     let reciprocal = 1.0 / sqrt(squares / params.count + params.eps);
     if params.leads != 0u && workgroup.x == 0u && lane == 0u {
         rstd[group] = reciprocal;
@@ -160,58 +170,65 @@ fn apply(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
     let slice = lane / together;
     let begin = workgroup.x * params.run;
     let end = min(begin + params.run, params.images * plane);
+    var half = 0u;
     // Barriers: the run is the same for the whole workgroup.
     for (var first = begin; first < end; first += together) {
-        let pixel = first + lane % together;
-        let place = place_of(pixel, group);
-        if pixel < end && slice == 0u {
+        let inside = first + lane % together < end;
+        let pixel = pixel_of(first + lane % together, group, params.groups, plane);
+        if inside && slice == 0u {
             // Only this invocation touches this pixel of `normal`.
-            let at = place.cell * plane + place.pixel;
+            let at = pixel.cell * plane + pixel.place;
             let value = (normal[params.normal_at + at] - average) * reciprocal;
             let attention = sigmoid(value * scale + shift);
             normal[params.normal_at + at] = value;
             a[params.a_at + at] = attention;
-            shared_values[lane] = attention;
+            attentions[half + lane] = attention;
         }
         workgroupBarrier();
-        let attention = shared_values[lane % together];
-        workgroupBarrier();
-        if pixel < end {
-            multiply(place, slice, attention);
+        if inside {
+            multiply(pixel.cell, pixel.place, slice, attentions[half + lane % together]);
         }
+        half ^= 256u;
     }
 }
 
 @compute @workgroup_size(256)
 fn evaluate(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = workgroup.y;
-    let plane = params.height * params.width;
     let average = running[params.mean_at + group];
     let scale = parameters[params.weight_at + group] / sqrt(running[params.variance_at + group] + params.eps);
     let shift = parameters[params.bias_at + group];
+    // The invocations that share a strip share its filters' columns, then the channels of its four pixels. Pixels
+    // follow each other by row.
+    let strips = 64u / params.lanes;
     let together = 256u / params.lanes;
+    let sharing = 4u * params.lanes;
     let slice = lane / together;
+    let row = lane % together / strips;
     let begin = workgroup.x * params.run;
-    let end = min(begin + params.run, params.images * plane);
+    let end = min(begin + params.run, params.images * strips_of(params.height, params.width));
     // Barriers: the run is the same for the whole workgroup.
-    for (var first = begin; first < end; first += together) {
-        let pixel = first + lane % together;
-        let place = place_of(pixel, group);
-        if pixel < end {
-            shared_values[lane] = correlation(place, group, slice, params.lanes);
+    for (var first = begin; first < end; first += strips) {
+        let s = first + lane % strips;
+        let strip = strip_of(s, group, params.groups, params.height, params.width);
+        let inside = s < end && strip.row + row < params.height;
+        if s < end {
+            parts[lane] = correlation(strip, group, lane / strips, sharing);
         }
         workgroupBarrier();
-        var z = 0.0;
-        for (var other = lane % together; other < 256u; other += together) {
-            z += shared_values[other];
-        }
-        workgroupBarrier();
-        if pixel < end {
-            let attention = sigmoid((z - average) * scale + shift);
-            if slice == 0u {
-                a[params.a_at + place.cell * plane + place.pixel] = attention;
+        if inside && slice == 0u {
+            var z = 0.0;
+            for (var other = lane % strips; other < min(sharing, 2u * KERNEL) * strips; other += strips) {
+                z += parts[other][row];
             }
-            multiply(place, slice, attention);
+            let attention = sigmoid((z - average) * scale + shift);
+            a[params.a_at + map_place(strip) + row * params.width] = attention;
+            attentions[lane] = attention;
+        }
+        workgroupBarrier();
+        if inside {
+            let pixel = (strip.row + row) * params.width + strip.column;
+            multiply(strip.cell, pixel, slice, attentions[lane % together]);
         }
     }
 }

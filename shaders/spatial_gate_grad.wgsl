@@ -3,12 +3,12 @@
 // of dz, dfilters the correlation of dz with the pooled maps.
 //
 // `reduce` computes dx, t and the sums of t and t·x̂ over runs of a group's pixels; `convolve` combines these, and
-// computes dpooled and dfilters of runs of a group's pixels.
+// computes dpooled and dfilters of runs of a group's strips.
 // In `reduce`, `lanes` invocations share a pixel's channels, so that a workgroup takes 256/lanes pixels at a time.
 // dy, x, dx [images, groups·channels, plane] (channels of a group), pooled, dpooled [images, groups, 2, plane],
 // normal (x̂), t and direct (da, if any) [images, groups, plane], rstd [groups]; parameters: filters
 // [groups, 2, KERNEL, KERNEL] at filters_at, weight [groups] at weight_at, bias at bias_at;
-// sums [groups, all_splits, 2]: of t, of t·x̂; partial sums: dweight, dbias [groups], dfilters [splits, groups, taps].
+// sums [groups, all_splits, 2]: of t, of t·x̂; partial sums: dweight, dbias [groups], dfilters [splits, groups, 2, KERNEL, KERNEL].
 struct Params {
     images: u32, groups: u32, channels: u32, height: u32, width: u32, lanes: u32, run: u32,
     first_split: u32, all_splits: u32, leads: u32, has_direct: u32,
@@ -16,7 +16,7 @@ struct Params {
     filters_at: u32, weight_at: u32, bias_at: u32, count: f32,
 }
 
-// At most 11, so that a workgroup has an invocation for each tap of both filters.
+// At most 21, so that a workgroup has an invocation for each four taps, below each other, of both filters.
 override KERNEL: u32 = 7u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,19 +39,11 @@ override KERNEL: u32 = 7u;
 @group(0) @binding(7) var<storage, read> t: array<f32>;
 @group(0) @binding(8) var<storage, read_write> partials: array<f32>;
 
-// reduce: parts of the sums over channels; convolve: dz of 256 pixels.
-var<workgroup> shared_values: array<f32, 256>;
-
-// A pixel of a group: which of all maps [images, groups] it is in, and its place there.
-struct Place {
-    cell: u32,
-    pixel: u32,
-}
-
-fn place_of(pixel: u32, group: u32) -> Place {
-    let plane = params.height * params.width;
-    return Place(pixel / plane * params.groups + group, pixel % plane);
-}
+// Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
+// reduce: parts of sums over channels.
+var<workgroup> parts: array<f32, 512>;
+// convolve: dz of strips; at last, parts of sums over strips.
+var<workgroup> gradients: array<vec4<f32>, 512>;
 
 @compute @workgroup_size(256)
 fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -64,29 +56,30 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
     let begin = workgroup.x * params.run;
     let end = min(begin + params.run, params.images * plane);
     var totals = vec2<f32>(0.0);
+    var half = 0u;
     // Barriers: the run is the same for the whole workgroup.
     for (var first = begin; first < end; first += together) {
-        let pixel = first + lane % together;
-        let place = place_of(pixel, group);
-        let at = place.cell * plane + place.pixel;
+        let inside = first + lane % together < end;
+        let pixel = pixel_of(first + lane % together, group, params.groups, plane);
+        let at = pixel.cell * plane + pixel.place;
         var value = 0.0;
         var attention = 0.0;
         var sum = 0.0;
-        if pixel < end {
+        if inside {
             value = normal[params.normal_at + at];
             attention = 1.0 / (1.0 + exp(-(value * scale + shift)));
-            let map = place.cell * params.channels * plane + place.pixel;
+            let map = pixel.cell * params.channels * plane + pixel.place;
             for (var c = slice; c < params.channels; c += params.lanes) {
                 let gradient = dy[params.dy_at + map + c * plane];
                 dx[params.dx_at + map + c * plane] = gradient * attention;
                 sum += gradient * x[params.x_at + map + c * plane];
             }
         }
-        shared_values[lane] = sum;
+        parts[half + lane] = sum;
         workgroupBarrier();
-        if pixel < end && slice == 0u {
+        if inside && slice == 0u {
             for (var other = lane + together; other < 256u; other += together) {
-                sum += shared_values[other];
+                sum += parts[half + other];
             }
             if params.has_direct != 0u {
                 sum += direct[params.direct_at + at];
@@ -95,41 +88,59 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
             t_out[params.t_at + at] = gradient;
             totals += vec2<f32>(gradient, gradient * value);
         }
-        workgroupBarrier();
+        half ^= 256u;
     }
-    let dbias = sum_lanes(lane, 256u, totals.x);
-    let dweight = sum_lanes(lane, 256u, totals.y);
+    totals = sum_pairs(lane, totals);
     if lane == 0u {
         let at = (group * params.all_splits + params.first_split + workgroup.x) * 2u;
-        sums_out[at] = dbias;
-        sums_out[at + 1u] = dweight;
+        sums_out[at] = totals.x;
+        sums_out[at + 1u] = totals.y;
     }
 }
 
-// dz = t·factors.x + x̂·factors.y + factors.z.
-fn dz_at(at: u32, factors: vec3<f32>) -> f32 {
-    return t[params.t_at + at] * factors.x + normal[params.normal_at + at] * factors.y + factors.z;
+// dz = t·factors.x + x̂·factors.y + factors.z, 0 outside of the map; rows and columns before the first are counted
+// modulo 2³². Loads without a branch, of the map's first value for those outside.
+fn dz_value(map: u32, row: u32, column: u32, factors: vec3<f32>) -> f32 {
+    let inside = row < params.height && column < params.width;
+    let at = map + select(0u, row * params.width + column, inside);
+    let value = t[params.t_at + at] * factors.x + normal[params.normal_at + at] * factors.y + factors.z;
+    return select(0.0, value, inside);
 }
 
-// dpooled of a pixel. Places before a map's first row or column are counted modulo 2³² and never read.
-fn transposed(place: Place, group: u32, factors: vec3<f32>) -> vec2<f32> {
+fn pooled_value(map: u32, row: u32, column: u32) -> f32 {
+    let inside = row < params.height && column < params.width;
+    return select(0.0, pooled[map + select(0u, row * params.width + column, inside)], inside);
+}
+
+// dpooled of a strip, and its dz.
+struct Transposed {
+    first: vec4<f32>,
+    second: vec4<f32>,
+    dz: vec4<f32>,
+}
+
+// dz under the turned filters. The window slides down the rows, so that a value is loaded once for the strip's four
+// pixels.
+fn transposed(strip: Strip, group: u32, factors: vec3<f32>) -> Transposed {
     let border = KERNEL / 2u;
-    let row = place.pixel / params.width + border;
-    let column = place.pixel % params.width + border;
-    // Row i of the filters meets row − i of dz.
-    let first_row = row - min(row, params.height - 1u);
-    let last_row = min(row + 1u, KERNEL);
-    let first_column = column - min(column, params.width - 1u);
-    let last_column = min(column + 1u, KERNEL);
-    let map = place.cell * params.height * params.width;
-    let weights = params.filters_at + group * 2u * KERNEL * KERNEL;
-    var result = vec2<f32>(0.0);
-    for (var i = first_row; i < last_row; i += 1u) {
-        let row_at = map + (row - i) * params.width + column;
-        let tap = weights + i * KERNEL;
-        for (var j = first_column; j < last_column; j += 1u) {
-            result += dz_at(row_at - j, factors)
-                * vec2<f32>(parameters[tap + j], parameters[tap + KERNEL * KERNEL + j]);
+    let map = strip.cell * params.height * params.width;
+    let top = strip.row - border;
+    let taps = params.filters_at + 2u * group * KERNEL * KERNEL;
+    var result: Transposed;
+    for (var j = 0u; j < KERNEL; j += 1u) {
+        let column = strip.column + border - j;
+        var window = vec4<f32>(
+            0.0, dz_value(map, top, column, factors), dz_value(map, top + 1u, column, factors),
+            dz_value(map, top + 2u, column, factors),
+        );
+        for (var i = 0u; i < KERNEL; i += 1u) {
+            window = vec4<f32>(window.yzw, dz_value(map, top + i + 3u, column, factors));
+            let tap = taps + (KERNEL - 1u - i) * KERNEL + j;
+            result.first += window * parameters[tap];
+            result.second += window * parameters[tap + KERNEL * KERNEL];
+            if i == border && j == border {
+                result.dz = window;
+            }
         }
     }
     return result;
@@ -145,74 +156,86 @@ fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
         totals += vec2<f32>(sums[at], sums[at + 1u]);
     }
     // Barriers: all invocations of the workgroup are here.
-    let dbias = sum_lanes(lane, 256u, totals.x);
-    let dweight = sum_lanes(lane, 256u, totals.y);
+    totals = sum_pairs(lane, totals);
     if params.leads != 0u && workgroup.x == 0u && lane == 0u {
-        partials[group] = dweight;
-        partials[params.groups + group] = dbias;
+        partials[group] = totals.y;
+        partials[params.groups + group] = totals.x;
     }
     let scale = parameters[params.weight_at + group] * rstd[group];
-    let factors = scale * vec3<f32>(1.0, -dweight / params.count, -dbias / params.count);
+    let factors = scale * vec3<f32>(1.0, -totals.y / params.count, -totals.x / params.count);
 
-    // An invocation sums one tap of both filters over its team's share of 256 pixels at a time.
+    // An invocation sums four taps below each other, of one map and column, over its team's share of 256 strips at a
+    // time.
     let border = KERNEL / 2u;
-    let taps = 2u * KERNEL * KERNEL;
-    let teams = 256u / taps;
+    let quads = (KERNEL + 3u) / 4u;
+    let members = 2u * KERNEL * quads;
+    let teams = 256u / members;
     let share = (256u + teams - 1u) / teams;
-    let team = lane / taps;
-    let tap = lane % taps;
-    let i = tap % (KERNEL * KERNEL) / KERNEL - border;
-    let j = tap % KERNEL - border;
-    let map_of_tap = tap / (KERNEL * KERNEL) * plane;
-    var sum = 0.0;
+    let team = lane / members;
+    let second = lane % members / (KERNEL * quads);
+    let tap_row = lane % (KERNEL * quads) / KERNEL * 4u;
+    let tap_column = lane % KERNEL;
+    var sum = vec4<f32>(0.0);
     let begin = workgroup.x * params.run;
-    let end = min(begin + params.run, params.images * plane);
+    let end = min(begin + params.run, params.images * strips_of(params.height, params.width));
+    var half = 0u;
     // Barriers: the run is the same for the whole workgroup.
     for (var first = begin; first < end; first += 256u) {
-        let pixel = first + lane;
-        var own = 0.0;
-        if pixel < end {
-            let place = place_of(pixel, group);
-            own = dz_at(place.cell * plane + place.pixel, factors);
-            let result = transposed(place, group, factors);
-            let to = params.dpooled_at + 2u * place.cell * plane + place.pixel;
-            dpooled[to] = result.x;
-            dpooled[to + plane] = result.y;
+        var dz = vec4<f32>(0.0);
+        if first + lane < end {
+            let strip = strip_of(first + lane, group, params.groups, params.height, params.width);
+            let result = transposed(strip, group, factors);
+            dz = result.dz;
+            let to = params.dpooled_at + 2u * strip.cell * plane + strip.row * params.width + strip.column;
+            for (var k = 0u; k < min(STRIP, params.height - strip.row); k += 1u) {
+                dpooled[to + k * params.width] = result.first[k];
+                dpooled[to + plane + k * params.width] = result.second[k];
+            }
         }
-        shared_values[lane] = own;
+        gradients[half + lane] = dz;
         workgroupBarrier();
         if team < teams {
             let until = min(min((team + 1u) * share, 256u), end - first);
-            let place = place_of(first + team * share, group);
-            var row = place.pixel / params.width;
-            var column = place.pixel % params.width;
-            var map = params.pooled_at + 2u * place.cell * plane + map_of_tap;
-            for (var p = team * share; p < until; p += 1u) {
-                let from_row = row + i;
-                let from_column = column + j;
-                if from_row < params.height && from_column < params.width {
-                    sum += shared_values[p] * pooled[map + from_row * params.width + from_column];
-                }
-                column += 1u;
-                if column == params.width {
-                    column = 0u;
-                    row += 1u;
-                    if row == params.height {
-                        row = 0u;
-                        map += 2u * params.groups * plane;
+            var strip = strip_of(first + team * share, group, params.groups, params.height, params.width);
+            for (var s = team * share; s < until; s += 1u) {
+                let map = params.pooled_at + (2u * strip.cell + second) * plane;
+                let row = strip.row + tap_row - border;
+                let column = strip.column + tap_column - border;
+                let here = gradients[half + s];
+                var window = vec4<f32>(
+                    pooled_value(map, row, column), pooled_value(map, row + 1u, column),
+                    pooled_value(map, row + 2u, column), pooled_value(map, row + 3u, column),
+                );
+                sum += window * here.x;
+                window = vec4<f32>(window.yzw, pooled_value(map, row + 4u, column));
+                sum += window * here.y;
+                window = vec4<f32>(window.yzw, pooled_value(map, row + 5u, column));
+                sum += window * here.z;
+                window = vec4<f32>(window.yzw, pooled_value(map, row + 6u, column));
+                sum += window * here.w;
+                strip.column += 1u;
+                if strip.column == params.width {
+                    strip.column = 0u;
+                    strip.row += STRIP;
+                    if strip.row >= params.height {
+                        strip.row = 0u;
+                        strip.cell += params.groups;
                     }
                 }
             }
         }
-        workgroupBarrier();
+        half ^= 256u;
     }
-    shared_values[lane] = sum;
+    gradients[half + lane] = sum;
     workgroupBarrier();
-    if lane < taps {
-        for (var other = lane + taps; other < teams * taps; other += taps) {
-            sum += shared_values[other];
+    if lane < members {
+        for (var other = lane + members; other < teams * members; other += members) {
+            sum += gradients[half + other];
         }
         let split = params.first_split + workgroup.x;
-        partials[2u * params.groups + (split * params.groups + group) * taps + lane] = sum;
+        let to = 2u * params.groups + ((split * params.groups + group) * 2u + second) * KERNEL * KERNEL;
+        for (var k = 0u; k < min(4u, KERNEL - tap_row); k += 1u) {
+            partials[to + (tap_row + k) * KERNEL + tap_column] = sum[k];
+        }
     }
 }

@@ -53,7 +53,7 @@ fn all_ops(cases: &mut Cases, claim: &str, groups: usize, forward: &[Array], mom
 
 pub(super) fn cases(cases: &mut Cases) {
     // Groups, K, [N, C, H, W].
-    let sizes: [(&str, usize, usize, [usize; 4]); 14] = [
+    let sizes: [(&str, usize, usize, [usize; 4]); 15] = [
         ("of_one_element", 1, 1, [1, 1, 1, 1]),
         ("of_one_pixel_under_a_large_filter", 3, 7, [5, 6, 1, 1]),
         ("of_one_group", 1, 7, [2, 8, 5, 3]),
@@ -63,6 +63,7 @@ pub(super) fn cases(cases: &mut Cases) {
         ("of_67_channels", 1, 3, [3, 67, 3, 1]),
         ("of_more_pixels_than_a_workgroup", 3, 7, [2, 6, 17, 19]),
         ("of_a_filter_wider_than_the_map", 2, 11, [2, 4, 4, 3]),
+        ("of_a_filter_of_21", 3, 21, [2, 3, 5, 23]),
         ("of_a_filter_of_one", 2, 1, [3, 6, 9, 7]),
         ("of_a_filter_of_five_on_a_long_row", 2, 5, [1, 4, 1, 301]),
         ("of_many_images_of_few_pixels", 2, 7, [131, 2, 2, 3]),

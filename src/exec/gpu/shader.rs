@@ -111,8 +111,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "reduce";
-    "spatial_gate_grad": "reduce";
+    "spatial_gate": "pairs", "strip";
+    "spatial_gate_grad": "pairs", "strip";
     "weighted_sum": "index";
 };
 

@@ -28,16 +28,23 @@ params!(SpatialGateGradParams for "spatial_gate_grad" {
 
 /// Invocations of a workgroup.
 const WORKGROUP: usize = 256;
-/// Workgroups that keep a GPU busy.
+/// Workgroups that keep a GPU busy with convolutions.
 const ENOUGH: usize = 512;
+/// The same with channels to multiply, where an invocation has many loads under way. More would need more of them to
+/// share a pixel, which shortens the rows that they read.
+const ENOUGH_OF_CHANNELS: usize = 256;
 /// The most invocations that share a pixel's channels: 32 neighbours still read 32 neighbouring pixels.
 const MOST_LANES: usize = 8;
+/// The same of strips, for 32 neighbouring columns.
+const MOST_LANES_OF_STRIPS: usize = 2;
 /// The most runs of a group's pixels in a dispatch, whose sums each workgroup of the next one adds up.
 const MOST_RUNS: usize = 1024;
 /// The most runs where a filter's gradient is summed.
 const MOST_FILTER_RUNS: usize = 256;
-/// The largest filter for whose gradient a workgroup has an invocation for each tap.
-const LARGEST_KERNEL: usize = 11;
+/// Pixels below each other that an invocation convolves at once.
+const STRIP: usize = 4;
+/// The largest filter for whose gradient a workgroup has an invocation for each four taps.
+const LARGEST_KERNEL: usize = 21;
 
 /// Sizes of a gate.
 #[derive(Clone, Copy)]
@@ -66,27 +73,41 @@ impl Gate {
     fn lanes(&self, images: usize) -> usize {
         let pixels = self.pixels(images) * self.groups;
         let mut lanes = 1;
-        while lanes < MOST_LANES.min(self.channels.next_power_of_two()) && pixels * lanes < ENOUGH * WORKGROUP {
+        while lanes < MOST_LANES.min(self.channels.next_power_of_two())
+            && pixels * lanes < ENOUGH_OF_CHANNELS * WORKGROUP
+        {
             lanes *= 2;
         }
         lanes
     }
 
-    /// The runs of a group's pixels that workgroups take, `together` pixels at a time: their length and number.
-    fn runs(&self, images: usize, together: usize, wanted: usize) -> (usize, usize) {
-        let pixels = self.pixels(images);
-        let run = pixels.div_ceil(wanted.max(1)).next_multiple_of(together);
-        (run, pixels.div_ceil(run))
+    /// The strips of a group in some images.
+    fn strips(&self, images: usize) -> usize {
+        images * self.height.div_ceil(STRIP) * self.width
     }
 
-    /// The runs where `lanes` invocations share a pixel.
-    fn shared_runs(&self, images: usize) -> (usize, usize) {
-        self.runs(images, WORKGROUP / self.lanes(images), MOST_RUNS)
+    /// The runs of pixels where `lanes` invocations share a pixel's channels.
+    fn shared_runs(&self, images: usize) -> Runs {
+        Runs::new(self.pixels(images), WORKGROUP / self.lanes(images), MOST_RUNS)
     }
 
-    /// The runs where each pixel has an invocation and each run a few sums, at most `most`.
-    fn summed_runs(&self, images: usize, most: usize) -> (usize, usize) {
-        self.runs(images, WORKGROUP, ENOUGH.div_ceil(self.groups).min(most))
+    /// The runs of strips where each strip has an invocation and each run leaves sums, at most `most`.
+    fn summed_runs(&self, images: usize, most: usize) -> Runs {
+        Runs::new(self.strips(images), WORKGROUP, ENOUGH.div_ceil(self.groups).min(most))
+    }
+}
+
+/// How a group's pixels or strips are shared out among workgroups.
+struct Runs {
+    length: usize,
+    count: usize,
+}
+
+impl Runs {
+    /// At most `most` runs of a multiple of `together`, which a workgroup takes at a time.
+    fn new(items: usize, together: usize, most: usize) -> Self {
+        let length = items.div_ceil(most).next_multiple_of(together);
+        Self { length, count: items.div_ceil(length) }
     }
 }
 
@@ -130,7 +151,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: SpatialGate) -> Resul
     let (states, states_at) = cx.update_together(&node.updates[..2])?;
     let chunks = cx.image_chunks(&[x, pooled], gate.n)?;
     let runs: Vec<_> = chunks.iter().map(|images| gate.summed_runs(images.len(), MOST_RUNS)).collect();
-    let all_splits: usize = runs.iter().map(|(_, splits)| splits).sum();
+    let all_splits: usize = runs.iter().map(|runs| runs.count).sum();
     let partials = cx.partial(3 * gate.groups * all_splits)?;
     let common = SpatialGateParams {
         all_splits: all_splits as u32,
@@ -141,31 +162,31 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: SpatialGate) -> Resul
         ..base_params(&gate, &at)
     };
     let mut first_split = 0;
-    for (images, &(run, splits)) in chunks.iter().zip(&runs) {
+    for (images, runs) in chunks.iter().zip(&runs) {
         let (bound_pooled, pooled_at) = cx.read_images(pooled, gate.n, images);
         let (bound_normal, normal_at) = cx.write_images(normal, gate.n, images);
         let params = SpatialGateParams {
             images: images.len() as u32,
-            run: run as u32,
+            run: runs.length as u32,
             first_split: first_split as u32,
             pooled_at,
             normal_at,
             ..common
         };
         let operands = vec![parameters.clone(), bound_pooled, bound_normal, partial_sums::write(partials.clone())];
-        cx.dispatch(kernel("convolve", &gate), params, operands, [splits as u32, gate.groups as u32, 1])?;
-        first_split += splits;
+        cx.dispatch(kernel("convolve", &gate), params, operands, [runs.count as u32, gate.groups as u32, 1])?;
+        first_split += runs.count;
     }
     for (i, images) in chunks.iter().enumerate() {
         let (bound_normal, normal_at) = cx.write_images(normal, gate.n, images);
         let (bound_a, a_at) = cx.write_images(a, gate.n, images);
         let (bound_x, x_at) = cx.read_images(x, gate.n, images);
         let (bound_y, y_at) = cx.write_images(y, gate.n, images);
-        let (run, workgroups) = gate.shared_runs(images.len());
+        let runs = gate.shared_runs(images.len());
         let params = SpatialGateParams {
             images: images.len() as u32,
             lanes: gate.lanes(images.len()) as u32,
-            run: run as u32,
+            run: runs.length as u32,
             leads: (i == 0).into(),
             x_at,
             y_at,
@@ -183,7 +204,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: SpatialGate) -> Resul
             cx.write(rstd),
             states.clone(),
         ];
-        cx.dispatch(kernel("apply", &gate), params, operands, [workgroups as u32, gate.groups as u32, 1])?;
+        cx.dispatch(kernel("apply", &gate), params, operands, [runs.count as u32, gate.groups as u32, 1])?;
     }
     Ok(())
 }
@@ -199,11 +220,12 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: SpatialGateEval) -> 
         let (bound_a, a_at) = cx.write_images(a, gate.n, &images);
         let (bound_x, x_at) = cx.read_images(x, gate.n, &images);
         let (bound_y, y_at) = cx.write_images(y, gate.n, &images);
-        let (run, workgroups) = gate.shared_runs(images.len());
+        let lanes = gate.lanes(images.len()).min(MOST_LANES_OF_STRIPS);
+        let runs = Runs::new(gate.strips(images.len()), WORKGROUP / STRIP / lanes, MOST_RUNS);
         let params = SpatialGateParams {
             images: images.len() as u32,
-            lanes: gate.lanes(images.len()) as u32,
-            run: run as u32,
+            lanes: lanes as u32,
+            run: runs.length as u32,
             x_at,
             pooled_at,
             y_at,
@@ -214,7 +236,7 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: SpatialGateEval) -> 
             ..base_params(&gate, &at)
         };
         let operands = vec![parameters.clone(), bound_pooled, running.clone(), bound_a, bound_x, bound_y];
-        cx.dispatch(kernel("evaluate", &gate), params, operands, [workgroups as u32, gate.groups as u32, 1])?;
+        cx.dispatch(kernel("evaluate", &gate), params, operands, [runs.count as u32, gate.groups as u32, 1])?;
     }
     Ok(())
 }
@@ -231,7 +253,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     }
     let (parameters, at) = cx.read_together(&node.inputs[3..6])?;
     let chunks = cx.image_chunks(&[dy, x, pooled], gate.n)?;
-    let all_splits: usize = chunks.iter().map(|images| gate.shared_runs(images.len()).1).sum();
+    let all_splits: usize = chunks.iter().map(|images| gate.shared_runs(images.len()).count).sum();
     let sums = View::whole(cx.tensors.buffer(cx.gpu, "sums", 2 * groups * all_splits)?, 2 * groups * all_splits);
     let common = SpatialGateGradParams {
         images: 0,
@@ -269,11 +291,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let (bound_direct, direct_at) = cx.read_images(direct.unwrap_or(normal), gate.n, images);
         let (bound_dx, dx_at) = cx.write_images(dx, gate.n, images);
         let (bound_t, t_at) = cx.write_images(t, gate.n, images);
-        let (run, workgroups) = gate.shared_runs(images.len());
+        let runs = gate.shared_runs(images.len());
         let params = SpatialGateGradParams {
             images: images.len() as u32,
             lanes: gate.lanes(images.len()) as u32,
-            run: run as u32,
+            run: runs.length as u32,
             first_split: first_split as u32,
             dy_at,
             x_at,
@@ -285,24 +307,24 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         };
         let mut operands = vec![parameters.clone(), bound_dy, bound_x, bound_normal, bound_direct, bound_dx, bound_t];
         operands.push(Operand::write(sums.clone()));
-        cx.dispatch(kernel("reduce"), params, operands, [workgroups as u32, groups as u32, 1])?;
-        first_split += workgroups;
+        cx.dispatch(kernel("reduce"), params, operands, [runs.count as u32, groups as u32, 1])?;
+        first_split += runs.count;
     }
 
     let weights = cx.elements(filters);
     let most = (partial_sums::MOST_OF_AN_OP / weights).clamp(1, MOST_FILTER_RUNS);
     let runs: Vec<_> = chunks.iter().map(|images| gate.summed_runs(images.len(), most)).collect();
-    let splits: usize = runs.iter().map(|(_, splits)| splits).sum();
+    let splits: usize = runs.iter().map(|runs| runs.count).sum();
     let partials = cx.partial(2 * groups + splits * weights)?;
     let mut first_split = 0;
-    for (i, (images, &(run, workgroups))) in chunks.iter().zip(&runs).enumerate() {
+    for (i, (images, runs)) in chunks.iter().zip(&runs).enumerate() {
         let (bound_pooled, pooled_at) = cx.read_images(pooled, gate.n, images);
         let (bound_normal, normal_at) = cx.read_images(normal, gate.n, images);
         let (bound_dpooled, dpooled_at) = cx.write_images(dpooled, gate.n, images);
         let (bound_t, t_at) = cx.read_images(t, gate.n, images);
         let params = SpatialGateGradParams {
             images: images.len() as u32,
-            run: run as u32,
+            run: runs.length as u32,
             first_split: first_split as u32,
             leads: (i == 0).into(),
             normal_at,
@@ -314,8 +336,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let mut operands = vec![parameters.clone(), bound_pooled, cx.read(rstd), bound_normal];
         operands.extend([Operand::read(sums.clone()), bound_dpooled, bound_t]);
         operands.push(partial_sums::write(partials.clone()));
-        cx.dispatch(kernel("convolve"), params, operands, [workgroups as u32, groups as u32, 1])?;
-        first_split += workgroups;
+        cx.dispatch(kernel("convolve"), params, operands, [runs.count as u32, groups as u32, 1])?;
+        first_split += runs.count;
     }
     let [dfilters, dweight, dbias] = [node.outputs[2], node.outputs[3], node.outputs[4]];
     let start = partials.start;
