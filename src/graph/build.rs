@@ -6,7 +6,7 @@ use crate::{
     ops::{
         Activation, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat, Conv2d, CrossEntropy, Determinant,
         Emit, Function, GlobalPool, Multiply, Objective, Op, Pool2d, Pooling, Sgd, Similarity, Slice, SpatialGate,
-        TensorId, WeightedSum, shape_error,
+        SpatialGateEval, TensorId, WeightedSum, shape_error,
     },
     shape::Shape,
 };
@@ -61,12 +61,7 @@ impl Graph {
         running: [TensorId; 2],
         op: BatchNorm,
     ) -> Result<TensorId> {
-        for state in running {
-            if self.tensor(state).shape != self.tensor(weight).shape {
-                let expected = format!("running estimates {}", self.tensor(weight).shape);
-                return Err(shape_error("batch_norm", expected, &self.tensor(state).shape, "check the channels"));
-            }
-        }
+        self.expect_running("batch_norm", running, weight)?;
         Ok(self.push(op.into(), &[x, weight, bias], &running)?[0])
     }
 
@@ -144,12 +139,37 @@ impl Graph {
         Ok([outputs[0], outputs[1]])
     }
 
-    /// Map times spatial attention [N, G, H, W].
+    /// CBAM's spatial gate with the batch's statistics: x [N, C, H, W], pooled [N, 2G, H, W], filters [G, 2, K, K] and the
+    /// batch norm's weight and bias [G] → the product and the attention [N, G, H, W]; `running` are the mean and
+    /// variance it updates.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
-    pub fn spatial_gate(&mut self, x: TensorId, attention: TensorId, groups: usize) -> Result<TensorId> {
-        self.one(SpatialGate { groups }.into(), &[x, attention])
+    pub fn spatial_gate(
+        &mut self,
+        [x, pooled]: [TensorId; 2],
+        [filters, weight, bias]: [TensorId; 3],
+        running: [TensorId; 2],
+        op: SpatialGate,
+    ) -> Result<[TensorId; 2]> {
+        self.expect_running("spatial_gate", running, weight)?;
+        let outputs = self.push(op.into(), &[x, pooled, filters, weight, bias], &running)?;
+        Ok([outputs[0], outputs[1]])
+    }
+
+    /// CBAM's spatial gate with the running estimates.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn spatial_gate_eval(
+        &mut self,
+        [x, pooled]: [TensorId; 2],
+        [filters, weight, bias]: [TensorId; 3],
+        [mean, variance]: [TensorId; 2],
+        op: SpatialGateEval,
+    ) -> Result<[TensorId; 2]> {
+        let outputs = self.push(op.into(), &[x, pooled, filters, weight, bias, mean, variance], &[])?;
+        Ok([outputs[0], outputs[1]])
     }
 
     /// Joins tensors along an axis.
@@ -264,6 +284,15 @@ impl Graph {
         match &self.tensor(id).role {
             Role::Parameter(variable) | Role::State(variable) => Some(variable),
             _ => None,
+        }
+    }
+
+    /// Checks that running estimates have the shape of the weight.
+    fn expect_running(&self, op: &'static str, running: [TensorId; 2], weight: TensorId) -> Result<()> {
+        let weight = &self.tensor(weight).shape;
+        match running.map(|state| &self.tensor(state).shape).into_iter().find(|&shape| shape != weight) {
+            Some(shape) => Err(shape_error(op, format!("running estimates {weight}"), shape, "check the channels")),
+            None => Ok(()),
         }
     }
 

@@ -1,14 +1,17 @@
 //! The convolutional block attention module (Woo et al. 2018): a channel gate, then a spatial gate.
 
-use super::{ConvSpec, Layers};
+use super::{EPS, Layers, Mode};
 use crate::{
     Result,
     graph::Init,
-    ops::{Conv2d, Emit, Function, Pooling, TensorId},
+    ops::{Emit, Pooling, SpatialGate, SpatialGateEval, TensorId},
 };
 
 /// Channels per hidden unit of the channel gate's MLP.
 const REDUCTION: usize = 16;
+
+/// Side of the spatial gate's filters.
+const SPATIAL_KERNEL: usize = 7;
 
 /// What a CBAM returns.
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +48,31 @@ impl Layers<'_> {
         let channel = self.graph.channel_attention(descriptors, [w1, b1, w2, b2], groups)?;
         let [gated, pooled] = self.graph.channel_gate(x, channel, groups)?;
 
-        let gate = format!("{name}.SpatialGate.spatial");
-        let conv = Conv2d { stride: 1, padding: 3, groups };
-        let z = self.conv(&format!("{gate}.conv"), pooled, ConvSpec { out: 1, kernel: 7, conv, bias: false })?;
-        let spatial = self.batch_norm(&format!("{gate}.bn"), z, 0.01, Some(Function::Sigmoid))?;
-        self.graph.set_scope(format!("{name}.SpatialGate"));
-        let map = self.graph.spatial_gate(gated, spatial, groups)?;
+        let [map, spatial] = self.spatial_gate(name, [gated, pooled], groups)?;
         Ok(Cbam { map, channel, spatial })
+    }
+
+    /// The spatial gate of a map and its pooled channels: the product and the attention.
+    fn spatial_gate(&mut self, name: &str, maps: [TensorId; 2], groups: usize) -> Result<[TensorId; 2]> {
+        let gate = format!("{name}.SpatialGate.spatial");
+        let init = Init::Uniform { bound: 1.0 / ((2 * SPATIAL_KERNEL * SPATIAL_KERNEL) as f64).sqrt() };
+        let shape = [groups, 2, SPATIAL_KERNEL, SPATIAL_KERNEL];
+        let parameters = [
+            self.graph.parameter(&format!("{gate}.conv.weight"), groups, shape, init),
+            self.graph.parameter(&format!("{gate}.bn.weight"), groups, [groups], Init::Fill(1.0)),
+            self.graph.parameter(&format!("{gate}.bn.bias"), groups, [groups], Init::Fill(0.0)),
+        ];
+        let running = [
+            self.graph.state(&format!("{gate}.bn.running_mean"), groups, [groups], Init::Fill(0.0)),
+            self.graph.state(&format!("{gate}.bn.running_var"), groups, [groups], Init::Fill(1.0)),
+        ];
+        self.graph.set_scope(format!("{name}.SpatialGate"));
+        match self.mode {
+            Mode::Train => {
+                let op = SpatialGate { groups, eps: EPS, momentum: 0.01 };
+                self.graph.spatial_gate(maps, parameters, running, op)
+            }
+            Mode::Eval => self.graph.spatial_gate_eval(maps, parameters, running, SpatialGateEval { groups, eps: EPS }),
+        }
     }
 }

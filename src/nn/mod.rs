@@ -9,6 +9,9 @@ use crate::{
     ops::{BatchNorm, BatchNormEval, Conv2d, Emit, Function, TensorId, shape_error},
 };
 
+/// Added to variances, as in PyTorch.
+const EPS: f64 = 1e-5;
+
 /// Whether a network learns or answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -83,7 +86,7 @@ impl Layers<'_> {
         self.graph.linear(x, weight, Some(bias), parts)
     }
 
-    /// Batch norm with an activation, in the mode of the network. `momentum` is 0.1 but in CBAM's spatial gate.
+    /// Batch norm with an activation, in the mode of the network.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the input does not fit.
@@ -94,7 +97,6 @@ impl Layers<'_> {
         momentum: f64,
         activation: Option<Function>,
     ) -> Result<TensorId> {
-        const EPS: f64 = 1e-5;
         self.graph.set_scope(name);
         let parts = self.parts_of(name);
         let channels = self.graph.shape(x).dims()[1];

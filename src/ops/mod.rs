@@ -34,7 +34,7 @@ pub use multiply::Multiply;
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
-pub use spatial_gate::{SpatialGate, SpatialGateGrad};
+pub use spatial_gate::{SpatialGate, SpatialGateEval, SpatialGateGrad};
 pub use weighted_sum::WeightedSum;
 
 /// A tensor of a graph.
@@ -204,6 +204,7 @@ ops!(
     Slice,
     SliceGrad,
     SpatialGate,
+    SpatialGateEval,
     SpatialGateGrad,
     WeightedSum,
 );

@@ -3,7 +3,8 @@
 use moue::{
     Result,
     ops::{
-        BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Pool2d, PoolKind, Pooling, Similarity, TensorId,
+        BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Pool2d, PoolKind, Pooling, Similarity,
+        SpatialGate, SpatialGateEval, TensorId,
     },
 };
 
@@ -121,14 +122,37 @@ fn channel_gate_through_either_output_and_both() -> Result<()> {
 }
 
 #[test]
-fn spatial_gate_of_map_and_attention() -> Result<()> {
-    for groups in [1, 3, 6] {
-        let mut net = Net::new();
-        let (x, a) = (net.random(&[2, 6, 3, 4]), net.random(&[2, groups, 3, 4]));
-        let y = net.graph.spatial_gate(x, a, groups)?;
-        let loss = net.weigh(y)?;
-        net.check(loss, &[x, a])?;
+fn spatial_gate_through_either_output_and_both() -> Result<()> {
+    for used in [&[0][..], &[1], &[0, 1]] {
+        for (groups, kernel) in [(1, 7), (3, 3), (6, 1)] {
+            let mut net = Net::new();
+            let maps = [net.random(&[2, 6, 3, 4]), net.random(&[2, 2 * groups, 3, 4])];
+            let parameters = [net.random(&[groups, 2, kernel, kernel]), net.random(&[groups]), net.random(&[groups])];
+            let running = [net.state(Array::zeros(&[groups])), net.state(Array::filled(&[groups], 1.0))];
+            let op = SpatialGate { groups, eps: 1e-5, momentum: 0.01 };
+            let outputs = net.graph.spatial_gate(maps, parameters, running, op)?;
+            let used_outputs: Vec<_> = used.iter().map(|&i| outputs[i]).collect();
+            let loss = net.weigh_all(&used_outputs)?;
+            let mut wrt = parameters.to_vec();
+            wrt.push(maps[1]);
+            // Through the attention alone the loss does not depend on x but by zeros.
+            wrt.push(maps[0]);
+            net.check(loss, &wrt)?;
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn spatial_gate_in_evaluation_mode_has_no_rule() -> Result<()> {
+    let mut net = Net::new();
+    let maps = [net.random(&[2, 6, 3, 4]), net.random(&[2, 4, 3, 4])];
+    let parameters = [net.random(&[2, 2, 3, 3]), net.random(&[2]), net.random(&[2])];
+    let running = [net.random(&[2]), net.random(&[2])];
+    let [y, _] = net.graph.spatial_gate_eval(maps, parameters, running, SpatialGateEval { groups: 2, eps: 1e-5 })?;
+    let loss = net.weigh(y)?;
+    let error = net.graph.gradients(loss, &[maps[0]]).expect_err("no rule").to_string();
+    assert!(error.starts_with("spatial_gate: expected an op with a gradient rule"), "{error}");
     Ok(())
 }
 

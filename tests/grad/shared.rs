@@ -2,7 +2,7 @@
 
 use moue::{
     Result,
-    ops::{BatchNorm, Conv2d, Emit, Function, Objective, Pooling, Similarity},
+    ops::{BatchNorm, Conv2d, Emit, Function, Objective, Pooling, Similarity, SpatialGate},
 };
 
 use super::differences::Net;
@@ -133,13 +133,13 @@ fn attention_block() -> Result<()> {
     let descriptors = net.graph.global_pool(x, Pooling::AvgMax)?;
     let channels = net.graph.channel_attention(descriptors, mlp, groups)?;
     let [gated, pooled] = net.graph.channel_gate(x, channels, groups)?;
-    let weight = net.parameter(&[2, 2, 3, 3]);
-    let map = net.graph.conv2d(pooled, weight, None, Conv2d { stride: 1, padding: 1, groups })?;
-    let map = net.graph.sigmoid(map)?;
-    let y = net.graph.spatial_gate(gated, map, groups)?;
+    let parameters = [net.parameter(&[2, 2, 3, 3]), net.parameter(&[2]), net.parameter(&[2])];
+    let running = [net.state(Array::zeros(&[2])), net.state(Array::filled(&[2], 1.0))];
+    let op = SpatialGate { groups, eps: 1e-5, momentum: 0.01 };
+    let [y, map] = net.graph.spatial_gate([gated, pooled], parameters, running, op)?;
     let y = net.graph.add_tensors(y, x)?;
     let loss = net.weigh_all(&[y, map, channels])?;
-    net.check(loss, &[x, mlp[0], mlp[1], mlp[2], mlp[3], weight])
+    net.check(loss, &[&[x], &mlp[..], &parameters[..]].concat())
 }
 
 #[test]

@@ -6,8 +6,8 @@ use moue::{
     ops::{
         ActivationGrad, BatchNorm, BatchNormGrad, ChannelAttentionGrad, ChannelGateGrad, Concat, Conv2d,
         Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function, GlobalPoolGrad, Objective, Op, Pool2d,
-        Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGateGrad, TensorId,
-        WeightedSum,
+        Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval,
+        SpatialGateGrad, TensorId, WeightedSum,
     },
 };
 
@@ -186,10 +186,6 @@ fn gates_and_attention() {
         &push(grad, &[x, &[2, 4, 3, 3], &[2, 4, 3, 3], x, &[2, 6]]),
         &format!("channel_gate: expected maximal channels of shape [2, 2, 3, 3], found [2, 4, 3, 3]; {sizes}"),
     );
-    assert_says(
-        &push(SpatialGateGrad { groups: 3 }, &[x, x, &[2, 2, 3, 3]]),
-        &format!("spatial_gate: expected attention of shape [2, 3, 3, 3], found [2, 2, 3, 3]; {sizes}"),
-    );
     let grad = ChannelAttentionGrad { groups: 2 };
     let shapes = |p: &'static [usize], hidden: &'static [usize], w1: &'static [usize], w2: &'static [usize]| {
         push(grad, &[&[3, 8], &[3, 8], hidden, p, w1, w2])
@@ -209,6 +205,59 @@ fn gates_and_attention() {
     assert_says(
         &shapes(&[2, 3, 8], &[2, 3, 5], &[4, 4], &[8, 2]),
         &format!("channel_attention: expected hidden units of shape [2, 3, 4], found [2, 3, 5]; {sizes}"),
+    );
+}
+
+#[test]
+fn spatial_gate() {
+    let sizes = "check the sizes of the layers before it";
+    let (x, pooled, filters, vector): (&[usize], &[usize], &[usize], &[usize]) =
+        (&[2, 6, 3, 3], &[2, 6, 3, 3], &[3, 2, 7, 7], &[3]);
+    let op = SpatialGate { groups: 3, eps: 1e-5, momentum: 0.01 };
+    assert_says(
+        &push(op, &[x, &[2, 4, 3, 3], filters, vector, vector]),
+        &format!("spatial_gate: expected pooled maps of shape [2, 6, 3, 3], found [2, 4, 3, 3]; {sizes}"),
+    );
+    for wrong in [&[3, 2, 6, 6][..], &[3, 2, 7, 5], &[3, 1, 7, 7], &[2, 2, 7, 7], &[3, 2, 7]] {
+        assert_says(
+            &push(op, &[x, pooled, wrong, vector, vector]),
+            &format!(
+                "spatial_gate: expected filters [3, 2, K, K] of odd K, found {wrong:?}; change the filters or the groups"
+            ),
+        );
+    }
+    assert_says(
+        &push(op, &[x, pooled, filters, vector, &[4]]),
+        &format!("spatial_gate: expected bias of shape [3], found [4]; {sizes}"),
+    );
+    let eval = SpatialGateEval { groups: 3, eps: 1e-5 };
+    assert_says(
+        &push(eval, &[x, pooled, filters, vector, vector, vector, &[1]]),
+        &format!("spatial_gate: expected running variance of shape [3], found [1]; {sizes}"),
+    );
+    let grad = SpatialGateGrad { groups: 3 };
+    let shapes = |hat: &'static [usize], rstd: &'static [usize], direct: &'static [usize]| {
+        push(grad, &[x, x, pooled, filters, vector, vector, hat, rstd, direct])
+    };
+    assert_says(
+        &shapes(&[2, 2, 3, 3], &[3], &[2, 3, 3, 3]),
+        &format!("spatial_gate: expected normalised values of shape [2, 3, 3, 3], found [2, 2, 3, 3]; {sizes}"),
+    );
+    assert_says(
+        &shapes(&[2, 3, 3, 3], &[6], &[2, 3, 3, 3]),
+        &format!("spatial_gate: expected reciprocal deviation of shape [3], found [6]; {sizes}"),
+    );
+    assert_says(
+        &shapes(&[2, 3, 3, 3], &[3], &[2, 6, 3, 3]),
+        &format!("spatial_gate: expected attention gradient of shape [2, 3, 3, 3], found [2, 6, 3, 3]; {sizes}"),
+    );
+    let mut graph = Graph::new();
+    let maps = [graph.input("x", [2, 6, 3, 3]), graph.input("pooled", [2, 6, 3, 3])];
+    let parameters = [graph.input("filters", [3, 2, 7, 7]), graph.input("weight", [3]), graph.input("bias", [3])];
+    let running = [graph.state("mean", 1, [3], Init::Fill(0.0)), graph.state("variance", 1, [4], Init::Fill(1.0))];
+    assert_says(
+        &refused(graph.spatial_gate(maps, parameters, running, op)),
+        "spatial_gate: expected running estimates [3], found [4]; check the channels",
     );
 }
 

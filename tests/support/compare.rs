@@ -6,11 +6,11 @@
 //! Exponentials, logarithms and divisions get WGSL's allowances: exp (3 + 2|x|) ULP, log 2⁻²¹ = 8u, division 2.5 ULP.
 //! What is only copied, compared or counted must agree exactly.
 
-use moue::ops::{Function, Objective, Op, PoolKind, Pooling};
+use moue::ops::{Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
 
 use super::{
     data::Array,
-    reference::{cofactor_slack, first_order_slack},
+    reference::{cofactor_slack, first_order_slack, spatial_scores},
 };
 
 /// Unit roundoff of f32.
@@ -103,7 +103,7 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
     let product = Tolerance::new(0.0, 4.0 * u);
     match op {
         Op::Concat(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
-        Op::Multiply(_) | Op::SpatialGate(_) => vec![product],
+        Op::Multiply(_) => vec![product],
         Op::WeightedSum(op) => {
             let size: f64 = op.weights.iter().zip(inputs).map(|(weight, x)| weight.abs() * x.max_abs()).sum();
             vec![Tolerance::new(4.0 * u * size, 4.0 * u)]
@@ -153,10 +153,9 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             let dx = Tolerance::new(8.0 * u * (max(0) + 2.0 * max(1)) * max(4), 8.0 * u);
             vec![dx, Tolerance::sum(u, h * w, t * rms(3))]
         }
-        Op::SpatialGateGrad(op) => {
-            let each = inputs[1].nchw()[1] / op.groups;
-            vec![product, Tolerance::sum(u, each, rms(0) * rms(1))]
-        }
+        Op::SpatialGate(op) => spatial_gate(op, inputs, expected, u),
+        Op::SpatialGateEval(op) => spatial_gate_eval(op, inputs, u),
+        Op::SpatialGateGrad(op) => spatial_gate_grad(op.groups, inputs, expected, u),
         Op::CrossEntropy(_) => {
             let (images, mass) = (inputs[1].dims[0] as f64, largest_mass(&inputs[1]));
             let own = Tolerance::new(16.0 * u * (max(0) + 1.0) * mass, u * (8.0 + 2.0 * images.sqrt()));
@@ -239,6 +238,80 @@ fn batch_norm_grad(inputs: &[Array], u: f64) -> Vec<Tolerance> {
     let scale = weight.max_abs() * rstd.max_abs() * dy.max_abs() * kappa;
     let dx = Tolerance::new(u * (16.0 + 4.0 * (count as f64).sqrt()) * scale, 8.0 * u);
     vec![dx, Tolerance::sum(u, count, dy.rms() * kappa), Tolerance::sum(u, count, dy.rms())]
+}
+
+/// The most that z of the spatial gate may be off, and its largest value.
+fn spatial_score(inputs: &[Array], u: f64) -> (f64, f64) {
+    let (pooled, filters) = (&inputs[1], &inputs[2]);
+    let taps = filters.dims[1..].iter().product();
+    let largest = spatial_scores(pooled, filters).max_abs();
+    let sum = Tolerance::sum(u, taps, pooled.rms() * filters.rms());
+    (sum.atol + sum.rtol * largest, largest)
+}
+
+/// What an error of the values before the sigmoid, at most `largest`, makes of y and the attention.
+fn gated(x: &Array, before: f64, largest: f64, u: f64) -> [Tolerance; 2] {
+    let attention = Tolerance::new(before / 4.0, function(Function::Sigmoid, largest, u).rtol);
+    [Tolerance::new(attention.atol * x.max_abs(), attention.rtol + 4.0 * u), attention]
+}
+
+/// An error e of z moves x̂ by 2·r·e, and r by r·e of itself, beside what rounding does in batch norm.
+fn spatial_gate(op: &SpatialGate, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let (error, largest) = spatial_score(inputs, u);
+    let (hat, rstd) = (&expected[2], &expected[3]);
+    let count = hat.data.len() / op.groups;
+    let walk = 2.0 * (count as f64).sqrt();
+    let r = rstd.max_abs();
+    let relative = r * error + u * (16.0 + walk);
+    let normal = Tolerance::new(2.0 * r * error + u * (8.0 + walk) * (1.0 + r * largest), relative);
+    let (weight, bias) = (inputs[3].max_abs(), inputs[4].max_abs());
+    let before = weight * (normal.atol + normal.rtol * hat.max_abs()) + 4.0 * u * bias;
+    let [y, attention] = gated(&inputs[0], before, weight * hat.max_abs() + bias, u);
+    let deviation = 1.0 / rstd.data.iter().fold(f64::INFINITY, |least, &r| least.min(r));
+    let mean = Tolerance::new(error + u * (8.0 + walk) * largest, 8.0 * u);
+    let variance = Tolerance::new(2.0 * deviation * error + error * error, u * (16.0 + walk));
+    vec![y, attention, normal, Tolerance::new(0.0, relative), mean.times(op.momentum), variance.times(op.momentum)]
+}
+
+fn spatial_gate_eval(op: &SpatialGateEval, inputs: &[Array], u: f64) -> Vec<Tolerance> {
+    let (error, largest) = spatial_score(inputs, u);
+    let [x, _, _, weight, bias, mean, variance] = inputs else { panic!("seven inputs") };
+    let scales = weight.data.iter().zip(&variance.data).map(|(w, v)| w.abs() / (v + op.eps).sqrt());
+    let scale = scales.fold(0.0, f64::max);
+    let size = scale * (largest + mean.max_abs()) + bias.max_abs();
+    gated(x, scale * error + 8.0 * u * size, size, u).to_vec()
+}
+
+/// Errors of single elements meet in later sums as a random walk.
+fn spatial_gate_grad(groups: usize, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let [dy, x, pooled, filters, weight, bias, hat, rstd, direct @ ..] = inputs else { panic!("eight inputs") };
+    let each = x.nchw()[1] / groups;
+    let count = hat.data.len() / groups;
+    let walk = 4.0 * (count as f64).sqrt();
+    let attention = gated(x, 0.0, 2.0 * (weight.max_abs() * hat.max_abs() + bias.max_abs()), u)[1].rtol;
+    let sum = Tolerance::sum(u, each + 1, dy.rms() * x.rms() + direct.first().map_or(0.0, Array::rms));
+    let largest = each as f64 * dy.max_abs() * x.max_abs() + direct.first().map_or(0.0, Array::max_abs);
+    // 1 − a is off by u, whatever its size.
+    let t = Tolerance::new(sum.atol / 4.0 + 4.0 * u * largest, sum.rtol + 2.0 * attention);
+    let each_t = t.atol + t.rtol * expected[5].max_abs();
+    let dbias = Tolerance::sum(u, count, expected[5].rms()).plus(walk * each_t);
+    let dweight = Tolerance::sum(u, count, expected[5].rms() * hat.max_abs()).plus(walk * each_t * hat.max_abs());
+    let scale = weight.max_abs() * rstd.max_abs();
+    let means = (dbias.atol + dweight.atol * hat.max_abs()) / count as f64;
+    let each_z = scale * (each_t + means + 16.0 * u * (1.0 + hat.max_abs()) * expected[5].max_abs());
+    // The projection that leads from t to dz makes nothing larger on the average.
+    let typical = scale * expected[5].rms();
+    let kernel = filters.nchw()[2];
+    let dpooled = Tolerance::sum(u, kernel * kernel, typical * filters.rms());
+    let dfilters = Tolerance::sum(u, count, typical * pooled.rms());
+    vec![
+        Tolerance::new(f64::from(f32::MIN_POSITIVE), attention + 4.0 * u),
+        dpooled.plus(4.0 * kernel as f64 * each_z * filters.max_abs()),
+        dfilters.plus(walk * each_z * pooled.max_abs()),
+        dweight,
+        dbias,
+        t,
+    ]
 }
 
 fn channel_attention_grad(groups: usize, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {

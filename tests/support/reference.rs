@@ -23,6 +23,7 @@ use super::data::Array;
 
 pub(crate) use activation::apply as apply_function;
 pub(crate) use determinant::{cofactor_slack, determinant, first_order_slack};
+pub(crate) use spatial_gate::scores as spatial_scores;
 
 /// The outputs of an op; `updates` are changed in place.
 pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec<Array> {
@@ -53,7 +54,8 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
         Op::SimilarityGrad(op) => similarity::grad(op, inputs),
         Op::Slice(op) => concat::slice(op, inputs),
         Op::SliceGrad(op) => concat::slice_grad(op, inputs),
-        Op::SpatialGate(op) => spatial_gate::forward(op, inputs),
+        Op::SpatialGate(op) => spatial_gate::train(op, inputs, updates),
+        Op::SpatialGateEval(op) => spatial_gate::eval(op, inputs),
         Op::SpatialGateGrad(op) => spatial_gate::grad(op, inputs),
         Op::WeightedSum(op) => weighted_sum::forward(op, inputs),
         other => panic!("{} has no reference loop: write one in tests/support/reference", other.name()),

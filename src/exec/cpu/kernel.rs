@@ -142,8 +142,9 @@ pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape])
         Op::Sgd(op) => Box::new(sgd::Forward(op.clone())),
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
         Op::SimilarityGrad(op) => Box::new(similarity::Gradient(similarity::Forward::new(op.similarity, inputs[1]))),
-        Op::SpatialGate(op) => Box::new(spatial_gate::Forward { groups: op.groups, dims: nchw(inputs[0]) }),
-        Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient { groups: op.groups, dims: nchw(inputs[1]) }),
+        Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
+        Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
+        Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient::new(op.groups, &inputs[1..])),
         Op::WeightedSum(op) => Box::new(weighted_sum::Forward(op.weights.clone())),
     }
 }

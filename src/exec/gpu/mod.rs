@@ -227,7 +227,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
-        Op::SpatialGate(op) => spatial_gate::forward(cx, node, op.groups),
+        Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
+        Op::SpatialGateEval(op) => spatial_gate::evaluate(cx, node, *op),
         Op::SpatialGateGrad(op) => spatial_gate::grad(cx, node, op.groups),
         Op::WeightedSum(op) => weighted_sum::forward(cx, node, op),
     }

@@ -111,8 +111,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "index";
-    "spatial_gate_grad": "index";
+    "spatial_gate": "pairs", "strip";
+    "spatial_gate_grad": "pairs", "strip";
     "weighted_sum": "index";
 };
 

@@ -40,7 +40,7 @@ impl Bordered {
 }
 
 /// The convolution, or the one with flipped filters that is its input gradient.
-pub(super) struct Convolution {
+pub(in crate::exec::cpu) struct Convolution {
     groups: usize,
     images: usize,
     /// Planes read and written in each group.
@@ -56,7 +56,7 @@ pub(super) struct Convolution {
 
 impl Convolution {
     /// `input_gradient`: from the output gradient to the input's.
-    pub(super) fn new(s: &Sizes, input_gradient: bool) -> Self {
+    pub(in crate::exec::cpu) fn new(s: &Sizes, input_gradient: bool) -> Self {
         let Sizes { images, groups, kh, kw, .. } = *s;
         if input_gradient {
             let from = Bordered { h: s.out_h, w: s.out_w, border: kh - 1 - s.padding };
@@ -70,11 +70,28 @@ impl Convolution {
     fn bordered(&self) -> usize {
         self.from.len(self.out_w, self.kw)
     }
+
+    /// Scratch elements that [`Convolution::image`] needs.
+    pub(in crate::exec::cpu) fn per_thread(&self) -> usize {
+        self.ins * self.bordered()
+    }
+
+    /// One group of one image: its planes, its filters and biases if any, and the planes written.
+    pub(in crate::exec::cpu) fn image<T: Scalar>(
+        &self,
+        x: &[T],
+        filters: &[T],
+        bias: Option<&[T]>,
+        y: &mut [T],
+        scratch: &mut [T],
+    ) {
+        T::run(Image { conv: self, x, filters, bias, y, scratch: &mut scratch[..self.per_thread()] });
+    }
 }
 
 impl<T: Scalar> Kernel<T> for Convolution {
     fn scratch(&self, threads: usize) -> usize {
-        threads * self.ins * self.bordered()
+        threads * self.per_thread()
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -83,11 +100,14 @@ impl<T: Scalar> Kernel<T> for Convolution {
         let bias = (io.inputs() == 3).then(|| io.input(2));
         let ([y], scratch) = io.write();
         let maps = Rows::new(y, self.outs * self.out_h * self.out_w);
-        for_each_task(scratch, self.ins * self.bordered(), threads, self.images * self.groups, |task, scratch| {
+        let (planes, filters) = (self.ins * self.from.h * self.from.w, self.ins * self.outs * self.kh * self.kw);
+        for_each_task(scratch, self.per_thread(), threads, self.images * self.groups, |task, scratch| {
+            let group = task % self.groups;
+            let bias = bias.map(|bias| &bias[group * self.outs..][..self.outs]);
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
             // SAFETY: each task comes once and has maps of its own.
             let y = unsafe { maps.row(task) };
-            T::run(Image { conv: self, x, weight, bias, y, task, scratch });
+            self.image(&x[task * planes..][..planes], &weight[group * filters..][..filters], bias, y, scratch);
         });
     }
 }
@@ -95,10 +115,9 @@ impl<T: Scalar> Kernel<T> for Convolution {
 struct Image<'a, T> {
     conv: &'a Convolution,
     x: &'a [T],
-    weight: &'a [T],
+    filters: &'a [T],
     bias: Option<&'a [T]>,
     y: &'a mut [T],
-    task: usize,
     scratch: &'a mut [T],
 }
 
@@ -107,23 +126,23 @@ impl<T: Scalar> Job<T> for Image<'_, T> {
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
         let conv = self.conv;
         let (from, taps) = (conv.from, conv.kh * conv.kw);
-        let (area, group) = (from.h * from.w, self.task % conv.groups);
+        let area = from.h * from.w;
         let stride = from.stride(conv.out_w, conv.kw);
         for (input, to) in self.scratch.chunks_exact_mut(conv.bordered()).enumerate() {
-            from.copy(&self.x[(self.task * conv.ins + input) * area..][..area], to, stride);
+            from.copy(&self.x[input * area..][..area], to, stride);
         }
         for (out, y) in self.y.chunks_exact_mut(conv.out_h * conv.out_w).enumerate() {
-            let bias = self.bias.map_or(T::ZERO, |bias| bias[group * conv.outs + out]);
+            let bias = self.bias.map_or(T::ZERO, |bias| bias[out]);
             for (row, y) in y.chunks_exact_mut(conv.out_w).enumerate() {
                 for (part, y) in y.chunks_mut(LANES).enumerate() {
                     // Two sums: each addition waits for the one before.
                     let mut sums = [V::splat(bias), V::zero()];
                     for (input, plane) in self.scratch.chunks_exact(conv.bordered()).enumerate() {
                         let filter = match conv.flipped {
-                            true => (group * conv.ins + input) * conv.outs + out,
-                            false => (group * conv.outs + out) * conv.ins + input,
+                            true => input * conv.outs + out,
+                            false => out * conv.ins + input,
                         };
-                        let filter = &self.weight[filter * taps..][..taps];
+                        let filter = &self.filters[filter * taps..][..taps];
                         for i in 0..conv.kh {
                             let plane = &plane[(row + i) * stride + part * LANES..][..conv.kw + LANES];
                             for j in 0..conv.kw {
@@ -144,7 +163,7 @@ impl<T: Scalar> Job<T> for Image<'_, T> {
 }
 
 /// The gradient of the weight: each image's, then their sum.
-pub(super) struct WeightGradient(pub(super) Sizes);
+pub(in crate::exec::cpu) struct WeightGradient(pub(in crate::exec::cpu) Sizes);
 
 impl WeightGradient {
     fn input(&self) -> Bordered {
@@ -164,18 +183,37 @@ impl WeightGradient {
     }
 
     /// Weights of a group.
-    fn weights(&self) -> usize {
+    pub(in crate::exec::cpu) fn weights(&self) -> usize {
         self.0.o * self.0.filter()
     }
 
-    fn per_thread(&self) -> usize {
+    /// Scratch elements that [`WeightGradient::image`] needs.
+    pub(in crate::exec::cpu) fn per_thread(&self) -> usize {
         self.0.c * self.inputs() + self.outputs()
+    }
+
+    /// Scratch elements for the gradients of all images before they are summed.
+    pub(in crate::exec::cpu) fn partial(&self) -> usize {
+        self.0.images * self.0.groups * self.weights()
+    }
+
+    /// One group of one image: its output gradient, its planes and its part of the partial gradients.
+    pub(in crate::exec::cpu) fn image<T: Scalar>(&self, dy: &[T], x: &[T], sums: &mut [T], scratch: &mut [T]) {
+        T::run(WeightImage { gradient: self, dy, x, sums, scratch: &mut scratch[..self.per_thread()] });
+    }
+
+    /// The sum over images.
+    pub(in crate::exec::cpu) fn join<T: Scalar>(&self, dw: &mut [T], partial: &[T]) {
+        let (images, all) = (self.0.images, dw.len());
+        dw.par_iter_mut().enumerate().for_each(|(at, dw)| {
+            *dw = T::of((0..images).map(|image| partial[image * all + at].wide()).sum());
+        });
     }
 }
 
 impl<T: Scalar> Kernel<T> for WeightGradient {
     fn scratch(&self, threads: usize) -> usize {
-        self.0.images * self.0.groups * self.weights() + threads * self.per_thread()
+        self.partial() + threads * self.per_thread()
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -183,18 +221,16 @@ impl<T: Scalar> Kernel<T> for WeightGradient {
         let threads = io.threads;
         let (dy, x) = (io.input(0), io.input(1));
         let ([dw], mut scratch) = io.write();
-        let sums = carve(&mut scratch, s.images * s.groups * self.weights());
+        let sums = carve(&mut scratch, self.partial());
         let partial = Rows::new(sums, self.weights());
+        let (outputs, inputs) = (s.o * s.out_area(), s.c * s.area());
         for_each_task(scratch, self.per_thread(), threads, s.images * s.groups, |task, scratch| {
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
             // SAFETY: each task comes once and has sums of its own.
             let sums = unsafe { partial.row(task) };
-            T::run(WeightImage { gradient: self, dy, x, sums, task, scratch });
+            self.image(&dy[task * outputs..][..outputs], &x[task * inputs..][..inputs], sums, scratch);
         });
-        let (sums, all) = (&*sums, s.groups * self.weights());
-        dw.par_iter_mut().enumerate().for_each(|(at, dw)| {
-            *dw = T::of((0..s.images).map(|image| sums[image * all + at].wide()).sum());
-        });
+        self.join(dw, sums);
     }
 }
 
@@ -203,7 +239,6 @@ struct WeightImage<'a, T> {
     dy: &'a [T],
     x: &'a [T],
     sums: &'a mut [T],
-    task: usize,
     scratch: &'a mut [T],
 }
 
@@ -215,10 +250,10 @@ impl<T: Scalar> Job<T> for WeightImage<'_, T> {
         let (in_stride, out_stride) = (input.stride(s.out_w, s.kw), output.stride(s.out_w, 0));
         let (planes, gradient) = self.scratch.split_at_mut(s.c * g.inputs());
         for (c, to) in planes.chunks_exact_mut(g.inputs()).enumerate() {
-            input.copy(&self.x[(self.task * s.c + c) * s.area()..][..s.area()], to, in_stride);
+            input.copy(&self.x[c * s.area()..][..s.area()], to, in_stride);
         }
         for o in 0..s.o {
-            let dy = &self.dy[(self.task * s.o + o) * s.out_area()..][..s.out_area()];
+            let dy = &self.dy[o * s.out_area()..][..s.out_area()];
             output.copy(dy, gradient, out_stride);
             for (c, plane) in planes.chunks_exact(g.inputs()).enumerate() {
                 for i in 0..s.kh {

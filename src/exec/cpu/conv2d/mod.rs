@@ -3,9 +3,9 @@
 //! 3×3 filters of stride 1 over enough channels go by Winograd's way, filters of stride 1 between a few planes
 //! directly, all others as matrix products over unfolded maps.
 
-mod direct;
+pub(super) mod direct;
 mod products;
-mod rows;
+pub(super) mod rows;
 mod schemes;
 mod tiles;
 mod unfold;
@@ -29,7 +29,7 @@ use crate::{
 
 /// A convolution of known sizes.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
+pub(super) struct Sizes {
     images: usize,
     groups: usize,
     /// Input channels of a group.
@@ -47,7 +47,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn new(op: &Conv2d, [images, c, h, w]: [usize; 4], [o, _, kh, kw]: [usize; 4]) -> Self {
+    pub(super) fn new(op: &Conv2d, [images, c, h, w]: [usize; 4], [o, _, kh, kw]: [usize; 4]) -> Self {
         let size = |side, kernel| op.output_size(side, kernel).expect("invariant: the contract checked the sizes");
         Self {
             images,

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 /// Hands out rows of the planes of a tensor.
-pub(super) struct Rows<'a, T> {
+pub(in crate::exec::cpu) struct Rows<'a, T> {
     first: *mut T,
     rows: usize,
     w: usize,
@@ -16,7 +16,7 @@ unsafe impl<T: Send> Sync for Rows<'_, T> {}
 
 impl<'a, T> Rows<'a, T> {
     /// The rows of `w` elements of `data`.
-    pub(super) fn new(data: &'a mut [T], w: usize) -> Self {
+    pub(in crate::exec::cpu) fn new(data: &'a mut [T], w: usize) -> Self {
         Self { first: data.as_mut_ptr(), rows: data.len() / w, w, owner: PhantomData }
     }
 
@@ -26,7 +26,7 @@ impl<'a, T> Rows<'a, T> {
     /// While the row is in use nobody else asks for it.
     #[expect(unsafe_code, clippy::mut_from_ref, reason = "the caller keeps rows apart")]
     #[inline(always)]
-    pub(super) unsafe fn row(&self, row: usize) -> &mut [T] {
+    pub(in crate::exec::cpu) unsafe fn row(&self, row: usize) -> &mut [T] {
         assert!(row < self.rows);
         // SAFETY: the row lies within the slice of `new`; the caller says that it is not in use.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.w), self.w) }
