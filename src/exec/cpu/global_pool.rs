@@ -15,7 +15,8 @@ pub(super) struct Forward {
 }
 
 /// The largest value and the first place that has it.
-fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
+#[inline(always)]
+pub(super) fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
     let mut lanes = [x[0]; 16];
     let (chunks, rest) = x.as_chunks::<16>();
     for chunk in chunks {
@@ -23,8 +24,24 @@ fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
             *lane = if x > *lane { x } else { *lane };
         }
     }
-    let max = rest.iter().chain(&lanes).fold(x[0], |max, &x| if x > max { x } else { max });
-    (max, x.iter().position(|x| *x == max).unwrap_or(0))
+    let mut max = x[0];
+    for &x in rest.iter().chain(&lanes) {
+        max = if x > max { x } else { max };
+    }
+    // Rows of vectors at a time, then the one element among them.
+    let mut row = 0;
+    for chunk in x.chunks(64) {
+        let mut found = false;
+        for x in chunk {
+            found |= *x == max;
+        }
+        if found {
+            break;
+        }
+        row += 64;
+    }
+    let within = x.get(row..).and_then(|rest| rest.iter().position(|x| *x == max));
+    (max, within.map_or(0, |within| row + within))
 }
 
 impl<T: Scalar> Kernel<T> for Forward {
