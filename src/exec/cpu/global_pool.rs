@@ -17,31 +17,38 @@ pub(super) struct Forward {
 /// The largest value and the first place that has it.
 #[inline(always)]
 pub(super) fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
-    let mut lanes = [x[0]; 16];
-    let (chunks, rest) = x.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
-        }
-    }
+    const LANES: usize = 16;
+    let (chunks, rest) = x.as_chunks::<LANES>();
     let mut max = x[0];
-    for &x in rest.iter().chain(&lanes) {
+    if let Some(first) = chunks.first() {
+        let mut lanes = *first;
+        for chunk in &chunks[1..] {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = if x > *lane { x } else { *lane };
+            }
+        }
+        // Four chains, not one of sixteen.
+        let mut four = [lanes[0], lanes[1], lanes[2], lanes[3]];
+        for more in lanes.as_chunks::<4>().0 {
+            for (max, &x) in four.iter_mut().zip(more) {
+                *max = if x > *max { x } else { *max };
+            }
+        }
+        max = four.into_iter().fold(four[0], |max, x| if x > max { x } else { max });
+    }
+    for &x in rest {
         max = if x > max { x } else { max };
     }
-    // Rows of vectors at a time, then the one element among them.
-    let mut row = 0;
-    for chunk in x.chunks(64) {
+    let found = chunks.iter().position(|chunk| {
         let mut found = false;
-        for x in chunk {
-            found |= *x == max;
+        for &x in chunk {
+            found |= x == max;
         }
-        if found {
-            break;
-        }
-        row += 64;
-    }
-    let within = x.get(row..).and_then(|rest| rest.iter().position(|x| *x == max));
-    (max, within.map_or(0, |within| row + within))
+        found
+    });
+    let start = LANES * found.unwrap_or(chunks.len());
+    let within = x[start..].iter().position(|x| *x == max);
+    (max, within.map_or(0, |within| start + within))
 }
 
 impl<T: Scalar> Kernel<T> for Forward {

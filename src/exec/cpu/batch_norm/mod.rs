@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-use self::windows::{Affine, Correction, PlaneGradient, Room, Sums, Windows};
+use self::windows::{Affine, Correction, Peak, PlaneGradient, Room, Sums, Windows};
 use super::{
     Scalar, activation,
     columns::{Column, columns, columns_of_some},
@@ -308,14 +308,13 @@ impl<'a, T: Scalar> Gradients<'a, T> {
     fn plane(&self, channel: &Channel<'a, T>, n: usize, area: usize) -> PlaneGradient<'a, T> {
         let [images, channels, ..] = channel.dims;
         let at = n * channels + channel.index;
-        let described = match self.described {
-            None => None,
-            Some((gradient, positions)) => {
-                let share = gradient[at] * T::of(1.0 / area as f64);
-                Some((share, gradient[images * channels + at], positions[at].wide() as usize))
-            }
+        let dy = channel.plane_of(self.dy, n, area);
+        let Some((gradient, positions)) = self.described else {
+            return PlaneGradient { dy, share: T::ZERO, peak: None };
         };
-        PlaneGradient { dy: channel.plane_of(self.dy, n, area), described }
+        let share = gradient[at] * T::of(1.0 / area as f64);
+        let peak = Peak { gradient: gradient[images * channels + at], place: positions[at].wide() as usize };
+        PlaneGradient { dy, share, peak: Some(peak) }
     }
 }
 

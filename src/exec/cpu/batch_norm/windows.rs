@@ -1,7 +1,10 @@
 //! One plane normalised, activated and pooled, and the way back: block by block, so that all of a block stays in the
 //! first-level cache, and in loops over columns, which the compiler turns into vectors.
 
-use super::{super::Scalar, Curve};
+use super::{
+    super::{Scalar, sum::total},
+    Curve,
+};
 
 /// z = act((x − mean)·scale + shift), with the same rounding wherever it is computed, so that ties are the same too.
 #[derive(Clone, Copy)]
@@ -30,6 +33,12 @@ const BLOCK: usize = 256;
 /// Columns that a block's windows have.
 const COLUMNS: usize = 2 * BLOCK;
 
+/// Windows that loops over pairs of columns work on, of which the last ones may be left over from another block: a
+/// multiple of what the compiler makes of a vector loop, whose remainder is slow.
+fn padded(windows: usize) -> usize {
+    windows.next_multiple_of(64)
+}
+
 /// Room for a block.
 pub(super) struct Room<T> {
     /// The gradient of y.
@@ -38,6 +47,8 @@ pub(super) struct Room<T> {
     dz: [T; BLOCK],
     /// x − μ of each window's winner.
     centred: [T; BLOCK],
+    /// 1 where that stands in the window's right column.
+    right: [T; BLOCK],
     /// The larger z of each column.
     largest: [T; COLUMNS],
     /// Its x − μ; later the column's part of dz.
@@ -52,6 +63,7 @@ impl<T: Scalar> Room<T> {
             gradient: [T::ZERO; BLOCK],
             dz: [T::ZERO; BLOCK],
             centred: [T::ZERO; BLOCK],
+            right: [T::ZERO; BLOCK],
             largest: [T::ZERO; COLUMNS],
             column: [T::ZERO; COLUMNS],
             below: [T::ZERO; COLUMNS],
@@ -59,39 +71,36 @@ impl<T: Scalar> Room<T> {
     }
 }
 
-/// The gradient of a plane of y: `dy + share`, and `peak` more at `place`.
+/// The gradient of a plane of y: `dy + share`, and a peak more at one place.
 #[derive(Clone, Copy)]
 pub(super) struct PlaneGradient<'a, T> {
     pub(super) dy: &'a [T],
-    pub(super) described: Option<(T, T, usize)>,
+    pub(super) share: T,
+    pub(super) peak: Option<Peak<T>>,
 }
 
-impl<T: Scalar> PlaneGradient<'_, T> {
-    /// Some elements of it.
-    #[inline(always)]
-    fn block(&self, to: &mut [T], first: usize) {
-        let dy = &self.dy[first..][..to.len()];
-        let Some((share, peak, place)) = self.described else {
-            to.copy_from_slice(dy);
-            return;
-        };
-        for (to, &dy) in to.iter_mut().zip(dy) {
-            *to = dy + share;
-        }
-        if let Some(at) = place.checked_sub(first)
-            && at < to.len()
-        {
-            to[at] += peak;
-        }
-    }
+/// The gradient of a plane's maximum.
+#[derive(Clone, Copy)]
+pub(super) struct Peak<T> {
+    pub(super) gradient: T,
+    pub(super) place: usize,
 }
 
-/// Sums of dz and of dz·(x − μ): lanes that are joined in double precision now and then.
+/// An element of x that became one of y.
+struct Winner<T> {
+    at: usize,
+    centred: T,
+    z: T,
+}
+
+/// Σ a and Σ a·b of rows that come one after the other: lanes that are joined in double precision now and then.
 pub(super) struct Sums<T> {
     total: [T; 16],
     along: [T; 16],
     pending: usize,
-    joined: [f64; 2],
+    joined: [[f64; 16]; 2],
+    /// What is left of rows beyond whole vectors.
+    rest: [f64; 2],
 }
 
 impl<T: Scalar> Sums<T> {
@@ -99,7 +108,7 @@ impl<T: Scalar> Sums<T> {
     const RUN: usize = 1024;
 
     pub(super) fn new() -> Self {
-        Self { total: [T::ZERO; 16], along: [T::ZERO; 16], pending: 0, joined: [0.0; 2] }
+        Self { total: [T::ZERO; 16], along: [T::ZERO; 16], pending: 0, joined: [[0.0; 16]; 2], rest: [0.0; 2] }
     }
 
     #[inline(always)]
@@ -112,22 +121,27 @@ impl<T: Scalar> Sums<T> {
                 along[i] += a[i] * b[i];
             }
         }
-        for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-            total[i] += a;
-            along[i] += a * b;
+        for (&a, &b) in a_rest.iter().zip(b_rest) {
+            self.add_one(a, b);
         }
         (self.total, self.along) = (total, along);
-        self.pending += 16 * a.len() + a_rest.len();
+        self.pending += 16 * a.len();
         if self.pending >= Self::RUN {
             self.join();
         }
     }
 
     #[inline(always)]
+    fn add_one(&mut self, a: T, b: T) {
+        self.rest[0] += a.wide();
+        self.rest[1] += (a * b).wide();
+    }
+
+    #[inline(always)]
     fn join(&mut self) {
         for i in 0..16 {
-            self.joined[0] += self.total[i].wide();
-            self.joined[1] += self.along[i].wide();
+            self.joined[0][i] += self.total[i].wide();
+            self.joined[1][i] += self.along[i].wide();
         }
         (self.total, self.along, self.pending) = ([T::ZERO; 16], [T::ZERO; 16], 0);
     }
@@ -136,7 +150,7 @@ impl<T: Scalar> Sums<T> {
     #[inline(always)]
     pub(super) fn finish(mut self) -> [f64; 2] {
         self.join();
-        self.joined
+        [total(self.joined[0]) + self.rest[0], total(self.joined[1]) + self.rest[1]]
     }
 }
 
@@ -209,10 +223,12 @@ impl Windows {
                 }
                 at += piece.columns / 2;
             }
-            let pairs = room.largest[..2 * count].as_chunks::<2>().0;
-            for (y, &[left, right]) in y[first..first + count].iter_mut().zip(pairs) {
+            let padded = padded(count);
+            let pairs = room.largest[..2 * padded].as_chunks::<2>().0;
+            for (y, &[left, right]) in room.dz[..padded].iter_mut().zip(pairs) {
                 *y = if right > left { right } else { left };
             }
+            y[first..first + count].copy_from_slice(&room.dz[..count]);
             first += count;
         }
     }
@@ -233,32 +249,59 @@ impl Windows {
                 Some([_, across]) => self.block(first, across),
                 None => BLOCK.min(x.len() - first),
             };
-            gradient.block(&mut room.gradient[..count], first);
             if let Some([_, across]) = self.pooled {
-                self.winners::<T, A>(affine, x, first..first + count, across, room);
+                self.winners::<T, A>(affine, gradient, x, first..first + count, across, room);
             } else {
                 let terms = room.dz[..count].iter_mut().zip(&mut room.centred[..count]);
-                for (((dz, centred), &x), &g) in terms.zip(&x[first..]).zip(&room.gradient[..count]) {
+                for (((dz, centred), &x), &dy) in terms.zip(&x[first..]).zip(&gradient.dy[first..]) {
                     *centred = x - affine.mean;
-                    *dz = A::gradient(g, A::value(affine.normal(*centred)));
+                    *dz = A::gradient(dy + gradient.share, A::value(affine.normal(*centred)));
                 }
             }
             sums.add(&room.dz[..count], &room.centred[..count]);
             first += count;
         }
+        // Apart, because the rows above would have to wait for a single element's way through memory.
+        if let Some(peak) = gradient.peak {
+            let winner = self.winner::<T, A>(affine, x, peak.place);
+            sums.add_one(A::gradient(peak.gradient, winner.z), winner.centred);
+        }
     }
 
-    /// Fills the room for some windows: dz and x − μ of each winner, and which of a column is the larger.
+    /// Where an element of y comes from.
+    #[inline(always)]
+    fn winner<T: Scalar, A: Curve>(&self, affine: Affine<T>, x: &[T], place: usize) -> Winner<T> {
+        let element = |at: usize| {
+            let centred = x[at] - affine.mean;
+            Winner { at, centred, z: A::value(affine.normal(centred)) }
+        };
+        let Some([_, across]) = self.pooled else { return element(place) };
+        let top = 2 * (place / across * self.w + place % across);
+        let mut best = element(top);
+        for at in [top + 1, top + self.w, top + self.w + 1] {
+            let other = element(at);
+            if other.z > best.z {
+                best = other;
+            }
+        }
+        best
+    }
+
+    /// Fills the room for some windows: dz, x − μ and the column of each winner, and which of a column is the larger.
     #[inline(always)]
     fn winners<T: Scalar, A: Curve>(
         &self,
         affine: Affine<T>,
+        gradient: PlaneGradient<'_, T>,
         x: &[T],
         windows: std::ops::Range<usize>,
         across: usize,
         room: &mut Room<T>,
     ) {
         let count = windows.len();
+        for (g, &dy) in room.gradient[..count].iter_mut().zip(&gradient.dy[windows.start..]) {
+            *g = dy + gradient.share;
+        }
         let mut at = 0;
         while at < count {
             let piece = self.piece(windows.start, at, count, across);
@@ -277,17 +320,21 @@ impl Windows {
             }
             at += piece.columns / 2;
         }
-        let largest = room.largest[..2 * count].as_chunks::<2>().0;
-        let column = room.column[..2 * count].as_chunks_mut::<2>().0;
-        let below = room.below[..2 * count].as_chunks::<2>().0;
-        let from = room.gradient[..count].iter().zip(largest).zip(below);
-        let to = room.dz[..count].iter_mut().zip(&mut room.centred[..count]).zip(column);
-        for (((&g, &[left, right]), &[left_below, right_below]), ((dz, centred), column)) in from.zip(to) {
-            // Of two equal ones the first in row-major order wins: the right one above the left one's row.
-            let is_right = (right > left) | ((right == left) & (left_below > right_below));
-            *dz = A::gradient(g, if is_right { right } else { left });
-            *centred = if is_right { column[1] } else { column[0] };
-            *column = if is_right { [T::ZERO, *dz] } else { [*dz, T::ZERO] };
+        let padded = padded(count);
+        let largest = room.largest[..2 * padded].as_chunks::<2>().0;
+        let below = room.below[..2 * padded].as_chunks::<2>().0;
+        let from = largest.iter().zip(below).zip(&room.gradient[..padded]);
+        let to = room.dz[..padded].iter_mut().zip(&mut room.right[..padded]);
+        for ((dz, is_right), ((&[left, right], &[left_below, right_below]), &g)) in to.zip(from) {
+            // Of two equal ones the first in row-major order wins: the right one where it is above the left one.
+            let wins = (right > left) | ((right == left) & (left_below > right_below));
+            *is_right = if wins { T::ONE } else { T::ZERO };
+            *dz = A::gradient(g, if right > left { right } else { left });
+        }
+        let column = room.column[..2 * padded].as_chunks::<2>().0;
+        let to = room.centred[..padded].iter_mut();
+        for ((centred, &[left, right]), &is_right) in to.zip(column).zip(&room.right[..padded]) {
+            *centred = if is_right > T::ZERO { right } else { left };
         }
     }
 
@@ -304,22 +351,19 @@ impl Windows {
     ) {
         let Affine { mean, scale, .. } = affine;
         let mut first = 0;
-        while first < gradient.dy.len() {
-            let Some([_, across]) = self.pooled else {
-                let count = BLOCK.min(x.len() - first);
-                gradient.block(&mut room.gradient[..count], first);
-                let to = dx[first..first + count].iter_mut();
-                for ((dx, &x), &g) in to.zip(&x[first..]).zip(&room.gradient[..count]) {
-                    let centred = x - mean;
-                    let dz = A::gradient(g, A::value(affine.normal(centred)));
-                    *dx = scale * (dz - correction.mean - centred * correction.slope);
-                }
-                first += count;
-                continue;
-            };
+        while let Some([_, across]) = self.pooled
+            && first < gradient.dy.len()
+        {
             let count = self.block(first, across);
-            gradient.block(&mut room.gradient[..count], first);
-            self.winners::<T, A>(affine, x, first..first + count, across, room);
+            self.winners::<T, A>(affine, gradient, x, first..first + count, across, room);
+            let padded = padded(count);
+            let column = room.column[..2 * padded].as_chunks_mut::<2>().0;
+            let won = room.dz[..padded].iter().zip(&room.right[..padded]);
+            for ([left, right], (&dz, &is_right)) in column.iter_mut().zip(won) {
+                let is_right = is_right > T::ZERO;
+                *left = if is_right { T::ZERO } else { dz };
+                *right = if is_right { dz } else { T::ZERO };
+            }
             let mut at = 0;
             while at < count {
                 let piece = self.piece(first, at, count, across);
@@ -337,7 +381,19 @@ impl Windows {
             }
             first += count;
         }
-        self.outside(affine, correction, x, dx);
+        if self.pooled.is_some() {
+            self.outside(affine, correction, x, dx);
+        } else {
+            for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(gradient.dy) {
+                let centred = x - mean;
+                let dz = A::gradient(dy + gradient.share, A::value(affine.normal(centred)));
+                *dx = scale * (dz - correction.mean - centred * correction.slope);
+            }
+        }
+        if let Some(peak) = gradient.peak {
+            let winner = self.winner::<T, A>(affine, x, peak.place);
+            dx[winner.at] += scale * A::gradient(peak.gradient, winner.z);
+        }
     }
 
     /// dx of the elements outside of all windows.
