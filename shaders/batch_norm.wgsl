@@ -115,12 +115,17 @@ fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32)
     for (var first = begin; first < end; first += 256u / params.lanes) {
         let image = first + run;
         let map = plane_at(image, channel);
+        let base = params.x_at + map * params.plane;
+        let to = params.y_at + map * params.items;
         var part = nothing();
-        if image < end {
-            for (var item = start; item < params.items; item += params.lanes) {
-                let value = output(params.x_at + map * params.plane, item, average, scale, shift);
-                y[params.y_at + map * params.items + item] = value;
-                part = with_element(part, value, item);
+        if image < end && start < params.items {
+            let value = output(base, start, average, scale, shift);
+            y[to + start] = value;
+            part = first_element(value, start);
+            for (var item = start + params.lanes; item < params.items; item += params.lanes) {
+                let more = output(base, item, average, scale, shift);
+                y[to + item] = more;
+                part = with_element(part, more, item);
             }
         }
         let all = describe_lanes(lane, params.lanes, part);

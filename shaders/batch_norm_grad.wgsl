@@ -10,11 +10,12 @@
 // without them; partial sums [all_splits, 2, channels]: dweight, dbias.
 //
 // An item is an element, or with pooling a block of 2×2 elements, cut off at the edge where a side is odd: `items`
-// blocks, `across` in a row.
+// blocks, `across` in a row. A workgroup has `share` items of a channel, or with descriptors `share` whole images, runs
+// of `lanes` invocations a plane each.
 struct Params {
     images: u32, channels: u32, plane: u32, height: u32, width: u32,
     items: u32, across: u32, outputs: u32, out_across: u32,
-    walk_images: u32, walk_items: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32, all_images: u32,
+    walk_images: u32, walk_items: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32, all_images: u32,
     dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
 }
 
@@ -123,13 +124,39 @@ fn block_of(plane: Plane, item: u32, norm: Norm) -> Block {
     return block;
 }
 
-// dweight and dbias of items begin..end. Barriers: called by whole workgroups.
-fn sums(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
+// The first of an invocation's items, the next one, and whether it is the workgroup's.
+fn first_item(group: u32, lane: u32) -> Walk {
+    if !DESCRIPTORS {
+        return walk_from(group * params.share + lane, params.items);
+    }
+    let item = lane & (params.lanes - 1u);
+    return Walk(select(NOWHERE.image, group * params.share + lane / params.lanes, item < params.items), item);
+}
+
+fn next_item(walk: Walk, lane: u32) -> Walk {
+    if !DESCRIPTORS {
+        return walk_on(walk, params.walk_images, params.walk_items, params.items);
+    }
+    if walk.pixel + params.lanes < params.items {
+        return Walk(walk.image, walk.pixel + params.lanes);
+    }
+    return Walk(walk.image + 256u / params.lanes, lane & (params.lanes - 1u));
+}
+
+fn is_mine(walk: Walk, group: u32) -> bool {
+    let end = (group + 1u) * params.share;
+    if !DESCRIPTORS {
+        return walk.image < params.images && walk.image * params.items + walk.pixel < end;
+    }
+    return walk.image < min(end, params.images);
+}
+
+// dweight and dbias of a workgroup's items. Barriers: called by whole workgroups.
+fn sums(channel: u32, group: u32, lane: u32) -> vec2<f32> {
     let norm = norm_of(channel);
     var result = vec2<f32>(0.0);
-    var walk = walk_from(begin + lane, params.items);
     var plane = NOWHERE;
-    for (var e = begin + lane; e < end; e += 256u) {
+    for (var walk = first_item(group, lane); is_mine(walk, group); walk = next_item(walk, lane)) {
         if walk.image != plane.image {
             plane = plane_of(walk.image, channel);
         }
@@ -141,20 +168,18 @@ fn sums(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
             let dz = before_activation(plane, walk.pixel, activated(centred, norm.scale, norm.shift));
             result += vec2<f32>(dz * centred, dz);
         }
-        walk = walk_on(walk, params.walk_images, params.walk_items, params.items);
     }
     let dweight = sum_lanes(lane, 256u, result.x) * norm.reciprocal;
     let dbias = sum_lanes(lane, 256u, result.y);
     return vec2<f32>(dweight, dbias);
 }
 
-fn write_dx(channel: u32, begin: u32, end: u32, lane: u32, dweight: f32, dbias: f32) {
+fn write_dx(channel: u32, group: u32, lane: u32, dweight: f32, dbias: f32) {
     let norm = norm_of(channel);
     let level = dbias / params.count;
     let slope = norm.reciprocal * dweight / params.count;
-    var walk = walk_from(begin + lane, params.items);
     var plane = NOWHERE;
-    for (var e = begin + lane; e < end; e += 256u) {
+    for (var walk = first_item(group, lane); is_mine(walk, group); walk = next_item(walk, lane)) {
         if walk.image != plane.image {
             plane = plane_of(walk.image, channel);
         }
@@ -178,16 +203,13 @@ fn write_dx(channel: u32, begin: u32, end: u32, lane: u32, dweight: f32, dbias: 
             let dz = before_activation(plane, walk.pixel, activated(centred, norm.scale, norm.shift));
             dx[params.dx_at + at] = norm.scale * (dz - level - centred * slope);
         }
-        walk = walk_on(walk, params.walk_images, params.walk_items, params.items);
     }
 }
 
 @compute @workgroup_size(256)
 fn reduce(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let begin = group.x * params.share;
-    let end = min(begin + params.share, params.images * params.items);
-    let result = sums(channel, begin, end, lane);
+    let result = sums(channel, group.x, lane);
     if lane == 0u {
         let at = (params.first_split + group.x) * 2u * params.channels + channel;
         partials_out[at] = result.x;
@@ -206,19 +228,16 @@ fn apply(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     // Barriers: all invocations of the workgroup are here.
     let dweight = sum_lanes(lane, 256u, result.x);
     let dbias = sum_lanes(lane, 256u, result.y);
-    let begin = group.x * params.share;
-    let end = min(begin + params.share, params.images * params.items);
-    write_dx(channel, begin, end, lane, dweight, dbias);
+    write_dx(channel, group.x, lane, dweight, dbias);
 }
 
 @compute @workgroup_size(256)
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let end = params.images * params.items;
-    let result = sums(channel, 0u, end, lane);
+    let result = sums(channel, 0u, lane);
     if lane == 0u {
         partials_out[channel] = result.x;
         partials_out[params.channels + channel] = result.y;
     }
-    write_dx(channel, 0u, end, lane, result.x, result.y);
+    write_dx(channel, 0u, lane, result.x, result.y);
 }

@@ -19,8 +19,9 @@ fn main(
     let inside = map < params.maps;
     let base = params.x_at + map * params.plane;
     var part = nothing();
-    if inside {
-        for (var i = start; i < params.plane; i += params.lanes) {
+    if inside && start < params.plane {
+        part = first_element(x[base + start], start);
+        for (var i = start + params.lanes; i < params.plane; i += params.lanes) {
             part = with_element(part, x[base + i], i);
         }
     }

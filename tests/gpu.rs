@@ -220,8 +220,8 @@ fn an_esr_step_takes_at_most_170_commands(adapter: usize) -> Outcome {
 }
 
 fn tensors_larger_than_a_binding_are_split_by_image(adapter: usize) -> Outcome {
-    // Five images of 4·37² numbers: the largest tensor, after the first convolution, has 219,040 bytes.
-    let net = net(5, 37)?;
+    // Five images of 4·45² numbers: the largest tensor, after the first convolution, has 324,000 bytes.
+    let net = net(5, 45)?;
     let mut whole = open(adapter, None)?;
     let mut split = open(adapter, Some(64 << 10))?;
     let [expected, found] = [train(&mut whole, &net, 2)?, train(&mut split, &net, 2)?];

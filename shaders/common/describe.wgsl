@@ -16,14 +16,14 @@ fn nothing() -> Description {
     return Description(0.0, 0.0, NO_PLACE);
 }
 
+fn first_element(value: f32, place: u32) -> Description {
+    return Description(value, value, place);
+}
+
 // Adds an element; the places of an invocation's elements ascend.
 fn with_element(so_far: Description, value: f32, place: u32) -> Description {
-    let wins = so_far.place == NO_PLACE || value > so_far.largest;
-    return Description(
-        so_far.sum + value,
-        select(so_far.largest, value, wins),
-        select(so_far.place, place, wins),
-    );
+    let wins = value > so_far.largest;
+    return Description(so_far.sum + value, select(so_far.largest, value, wins), select(so_far.place, place, wins));
 }
 
 // The parts from `first` on, each `step`th of them up to `end`, in order.

@@ -25,7 +25,7 @@ params!(BatchNormParams for "batch_norm" {
 params!(BatchNormGradParams for "batch_norm_grad" {
     images: u32, channels: u32, plane: u32, height: u32, width: u32,
     items: u32, across: u32, outputs: u32, out_across: u32,
-    walk_images: u32, walk_items: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32,
+    walk_images: u32, walk_items: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32,
     all_images: u32, dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
 });
 
@@ -36,25 +36,30 @@ const SPLIT: usize = 4096;
 /// The most splits of a channel in a dispatch.
 const MOST_SPLITS: usize = 64;
 
-/// How the items of a channel are cut for a number of images.
-#[derive(Debug, PartialEq)]
+/// How some images of a channel are shared out among workgroups.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Cut {
     splits: usize,
-    /// Items, or with descriptors images, of a split.
+    /// Items, or with descriptors images, of a workgroup.
     share: usize,
+    /// Invocations that share a plane.
+    lanes: usize,
 }
 
 impl Cut {
+    /// Items of `per_item` elements, at most `most` splits.
     fn new(items: usize, per_item: usize, most: usize) -> Self {
         let splits = (items * per_item).div_ceil(SPLIT).clamp(1, most);
         let share = items.div_ceil(splits);
-        Self { splits: items.div_ceil(share), share }
+        Self { splits: items.div_ceil(share), share, lanes: 256 }
     }
 
-    /// Whole images of `plane` elements, as many as the workgroup's runs of invocations describe at once.
-    fn images(images: usize, plane: usize, runs: usize) -> Self {
-        let share = (SPLIT / plane).max(1).next_multiple_of(runs).min(images);
-        Self { splits: images.div_ceil(share), share }
+    /// Whole images of `plane` elements; all planes of a workgroup at once where that leaves 8 invocations for each.
+    fn images(images: usize, plane: usize, items: usize, most: usize) -> Self {
+        let share = (SPLIT / plane).max(images.div_ceil(most)).clamp(1, images);
+        let lanes = (256 / share.next_power_of_two().min(32)).min(lanes_for(items));
+        let share = share.next_multiple_of(256 / lanes).min(images);
+        Self { splits: images.div_ceil(share), share, lanes }
     }
 }
 
@@ -82,12 +87,12 @@ impl Layout {
         self.dims[2] * self.dims[3]
     }
 
-    /// How some images are shared out among workgroups that normalise.
-    fn cut(&self, images: usize) -> Cut {
+    /// How some images are shared out where each has `items`, and at most `most` workgroups have a channel.
+    fn cut(&self, images: usize, items: usize, most: usize) -> Cut {
         if self.descriptors {
-            return Cut::images(images, self.plane(), 256 / lanes_for(self.items()));
+            return Cut::images(images, self.plane(), items, most);
         }
-        Cut::new(images * self.items(), if self.pool { 4 } else { 1 }, usize::MAX)
+        Cut::new(images * items, if self.pool { 4 } else { 1 }, most)
     }
 
     fn params(&self) -> BatchNormParams {
@@ -104,7 +109,7 @@ impl Layout {
             walk_pixels: (256 % plane) as u32,
             walk_item_images: (256 / items) as u32,
             walk_items: (256 % items) as u32,
-            lanes: lanes_for(items) as u32,
+            lanes: 256,
             share: 0,
             first_split: 0,
             all_splits: 1,
@@ -160,8 +165,8 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         ..layout.params()
     };
     if chunks.len() == 1 && n * layout.plane() <= WHOLE {
-        let share = if op.descriptors { n } else { n * layout.items() };
-        let params = BatchNormParams { share: share as u32, ..common };
+        let cut = layout.cut(n, layout.items(), 1);
+        let params = BatchNormParams { share: cut.share as u32, lanes: cut.lanes as u32, ..common };
         let operands = vec![cx.read(x), affine, cx.write(y), descriptors, positions, cx.write(moments), states];
         return cx.dispatch(layout.kernel("batch_norm", "whole"), params, operands, [1, c as u32, 1]);
     }
@@ -186,10 +191,11 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
     for (i, images) in chunks.iter().enumerate() {
         let (bound_x, x_at) = cx.read_images(x, n, images);
         let (bound_y, y_at) = cx.write_images(y, n, images);
-        let cut = layout.cut(images.len());
+        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
             share: cut.share as u32,
+            lanes: cut.lanes as u32,
             all_splits: all_splits as u32,
             leads: (i == 0).into(),
             first_image: images.start as u32,
@@ -221,10 +227,11 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Re
     for images in cx.image_chunks(&[x], n)? {
         let (bound_x, x_at) = cx.read_images(x, n, &images);
         let (bound_y, y_at) = cx.write_images(y, n, &images);
-        let cut = layout.cut(images.len());
+        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
             share: cut.share as u32,
+            lanes: cut.lanes as u32,
             first_image: images.start as u32,
             x_at,
             y_at,
@@ -246,11 +253,10 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
     let [n, c, h, w] = layout.dims;
     // Blocks of 2×2 elements, the last of which an odd side cuts off.
     let (across, items) = if op.pool { (w.div_ceil(2), h.div_ceil(2) * w.div_ceil(2)) } else { (w, h * w) };
-    let per_item = if op.pool { 4 } else { 1 };
     let chunks = cx.image_chunks(&[x], n)?;
     let whole = chunks.len() == 1 && n * h * w <= WHOLE;
     let most = if whole { 1 } else { MOST_SPLITS };
-    let cuts: Vec<_> = chunks.iter().map(|images| Cut::new(images.len() * items, per_item, most)).collect();
+    let cuts: Vec<_> = chunks.iter().map(|images| layout.cut(images.len(), items, most)).collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
     let (affine, affine_at) = cx.read_together(&node.inputs[2..4])?;
     let partials = cx.partial(2 * c * all_splits)?;
@@ -266,6 +272,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
         out_across: layout.output()[1] as u32,
         walk_images: (256 / items) as u32,
         walk_items: (256 % items) as u32,
+        lanes: 256,
         share: (n * items) as u32,
         first_split: 0,
         all_splits: all_splits as u32,
@@ -288,6 +295,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
         let params = BatchNormGradParams {
             images: images.len() as u32,
             share: cut.share as u32,
+            lanes: cut.lanes as u32,
             first_image: images.start as u32,
             dy_at,
             x_at,
@@ -316,7 +324,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
             first_split += cut.splits as u32;
         }
         for images in &chunks {
-            let cut = Cut::new(images.len() * items, per_item, usize::MAX);
+            let cut = layout.cut(images.len(), items, usize::MAX);
             let (params, mut operands) = some_images(cx, images, &cut);
             let (bound_dx, dx_at) = cx.write_images(dx, n, images);
             operands.extend([partial_sums::read(partials.clone()), bound_dx]);
