@@ -1,17 +1,21 @@
-// Batch normalisation over images and pixels, then an optional activation: y = act((x − μ)·r·weight + bias).
+// Batch normalisation over images and pixels, then an optional activation and 2×2 max pooling, and the average and
+// first maximum of each plane of the result: y = pool(act((x − μ)·r·weight + bias)).
 //
 // `statistics` reduces splits of each channel to (mean, sum of squared deviations, elements); `apply` combines these
 // and normalises; `whole` does both for channels of few elements; `evaluate` uses the running estimates.
-// x, y [images, channels, plane]; weight, bias, mean, rstd, running_mean, running_variance [channels];
-// partial sums [channels, all_splits, 3]; states: the running mean at mean_at and variance at variance_at.
+// x [images, channels, plane], its rows `width` long; y [images, channels, items], its rows `across` long;
+// affine: weight and bias [channels], from weight_at and bias_at on; moments [2, channels]: μ, r;
+// descriptors [2, all_images, channels] and positions [all_images, channels], bound to something else without them;
+// running_mean, running_variance [channels], or in states from mean_at and variance_at on;
+// partial sums [channels, all_splits, 3].
+//
+// A workgroup has `share` of a channel: elements of x in `statistics`, else items, or with descriptors whole images.
 struct Params {
-    images: u32, channels: u32, plane: u32, walk_images: u32, walk_pixels: u32,
-    split_length: u32, first_split: u32, all_splits: u32, leads: u32,
-    x_at: u32, y_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
+    images: u32, channels: u32, plane: u32, width: u32, items: u32, across: u32,
+    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, lanes: u32,
+    share: u32, first_split: u32, all_splits: u32, leads: u32, first_image: u32, all_images: u32,
+    x_at: u32, y_at: u32, weight_at: u32, bias_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
 }
-
-// 0 none, 1 ReLU, 2 sigmoid.
-override ACTIVATION: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -20,50 +24,40 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(2) var<storage, read_write> partials_out: array<f32>;
 
 // apply, whole, evaluate
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> affine: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> descriptors: array<f32>;
+@group(0) @binding(5) var<storage, read_write> positions: array<f32>;
 
 // apply, whole
-@group(0) @binding(5) var<storage, read_write> mean: array<f32>;
-@group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
+@group(0) @binding(6) var<storage, read_write> moments: array<f32>;
 @group(0) @binding(7) var<storage, read_write> states: array<f32>;
 
 // apply
 @group(0) @binding(8) var<storage, read> partials: array<f32>;
 
 // evaluate
-@group(0) @binding(5) var<storage, read> running_mean: array<f32>;
-@group(0) @binding(6) var<storage, read> running_variance: array<f32>;
+@group(0) @binding(6) var<storage, read> running_mean: array<f32>;
+@group(0) @binding(7) var<storage, read> running_variance: array<f32>;
 
-fn place(walk: Walk, channel: u32) -> u32 {
-    return (walk.image * params.channels + channel) * params.plane + walk.pixel;
-}
-
-fn activated(value: f32) -> f32 {
-    if ACTIVATION == 1u {
-        return select(value, 0.0, value < 0.0);
-    }
-    if ACTIVATION == 2u {
-        return 1.0 / (1.0 + exp(-value));
-    }
-    return value;
+fn plane_at(image: u32, channel: u32) -> u32 {
+    return image * params.channels + channel;
 }
 
 // The mean and the sum of squared deviations from it, of elements begin..end: in two passes, against cancellation.
 // Barriers: called by whole workgroups.
-fn moments(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
+fn statistics_of(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
     var sum = 0.0;
     var walk = walk_from(begin + lane, params.plane);
     for (var e = begin + lane; e < end; e += 256u) {
-        sum += x[params.x_at + place(walk, channel)];
+        sum += x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel];
         walk = walk_on(walk, params.walk_images, params.walk_pixels, params.plane);
     }
     let average = sum_lanes(lane, 256u, sum) / f32(max(end - begin, 1u));
     var squares = 0.0;
     walk = walk_from(begin + lane, params.plane);
     for (var e = begin + lane; e < end; e += 256u) {
-        let deviation = x[params.x_at + place(walk, channel)] - average;
+        let deviation = x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel] - average;
         squares += deviation * deviation;
         walk = walk_on(walk, params.walk_images, params.walk_pixels, params.plane);
     }
@@ -74,8 +68,8 @@ fn moments(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
 fn settle(channel: u32, average: f32, squares: f32, elements: f32, writes: bool) -> f32 {
     let reciprocal = 1.0 / sqrt(squares / elements + params.eps);
     if writes {
-        mean[channel] = average;
-        rstd[channel] = reciprocal;
+        moments[channel] = average;
+        moments[params.channels + channel] = reciprocal;
         let keep = 1.0 - params.momentum;
         let unbiased = squares / max(elements - 1.0, 1.0);
         let m = params.mean_at + channel;
@@ -86,23 +80,70 @@ fn settle(channel: u32, average: f32, squares: f32, elements: f32, writes: bool)
     return reciprocal;
 }
 
-fn normalise(channel: u32, begin: u32, end: u32, lane: u32, average: f32, reciprocal: f32) {
-    let scale = reciprocal * weight[channel];
-    let shift = bias[channel];
-    var walk = walk_from(begin + lane, params.plane);
-    for (var e = begin + lane; e < end; e += 256u) {
-        let i = place(walk, channel);
-        y[params.y_at + i] = activated((x[params.x_at + i] - average) * scale + shift);
-        walk = walk_on(walk, params.walk_images, params.walk_pixels, params.plane);
+// An item of y; `base` is where the plane of x starts.
+fn output(base: u32, item: u32, average: f32, scale: f32, shift: f32) -> f32 {
+    if !POOL {
+        return activated(x[base + item] - average, scale, shift);
+    }
+    let row = item / params.across;
+    let at = base + 2u * (row * params.width + item - row * params.across);
+    let top = max(activated(x[at] - average, scale, shift), activated(x[at + 1u] - average, scale, shift));
+    let below = at + params.width;
+    let bottom = max(activated(x[below] - average, scale, shift), activated(x[below + 1u] - average, scale, shift));
+    return max(top, bottom);
+}
+
+// The part of y that a workgroup has. Barriers: called by whole workgroups, whose share is uniform.
+fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32) {
+    let scale = reciprocal * affine[params.weight_at + channel];
+    let shift = affine[params.bias_at + channel];
+    let begin = group * params.share;
+    if !DESCRIPTORS {
+        let end = min(begin + params.share, params.images * params.items);
+        var walk = walk_from(begin + lane, params.items);
+        for (var e = begin + lane; e < end; e += 256u) {
+            let map = plane_at(walk.image, channel);
+            let value = output(params.x_at + map * params.plane, walk.pixel, average, scale, shift);
+            y[params.y_at + map * params.items + walk.pixel] = value;
+            walk = walk_on(walk, params.walk_item_images, params.walk_items, params.items);
+        }
+        return;
+    }
+    let end = min(begin + params.share, params.images);
+    let run = lane / params.lanes;
+    let start = lane & (params.lanes - 1u);
+    for (var first = begin; first < end; first += 256u / params.lanes) {
+        let image = first + run;
+        let map = plane_at(image, channel);
+        let base = params.x_at + map * params.plane;
+        let to = params.y_at + map * params.items;
+        var part = nothing();
+        if image < end && start < params.items {
+            let value = output(base, start, average, scale, shift);
+            y[to + start] = value;
+            part = first_element(value, start);
+            for (var item = start + params.lanes; item < params.items; item += params.lanes) {
+                let more = output(base, item, average, scale, shift);
+                y[to + item] = more;
+                part = with_element(part, more, item);
+            }
+        }
+        let all = describe_lanes(lane, params.lanes, part);
+        if image < end && start == 0u {
+            let at = plane_at(params.first_image + image, channel);
+            descriptors[at] = all.sum / f32(params.items);
+            descriptors[params.all_images * params.channels + at] = all.largest;
+            positions[at] = f32(all.place);
+        }
     }
 }
 
 @compute @workgroup_size(256)
 fn statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let begin = group.x * params.split_length;
-    let end = min(begin + params.split_length, params.images * params.plane);
-    let result = moments(channel, begin, end, lane);
+    let begin = group.x * params.share;
+    let end = min(begin + params.share, params.images * params.plane);
+    let result = statistics_of(channel, begin, end, lane);
     if lane == 0u {
         let at = (channel * params.all_splits + params.first_split + group.x) * 3u;
         partials_out[at] = result.x;
@@ -134,25 +175,21 @@ fn apply(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     squares = sum_lanes(lane, 256u, squares);
     let writes = params.leads != 0u && group.x == 0u && lane == 0u;
     let reciprocal = settle(channel, average, squares, elements, writes);
-    let begin = group.x * params.split_length;
-    let end = min(begin + params.split_length, params.images * params.plane);
-    normalise(channel, begin, end, lane, average, reciprocal);
+    normalise(channel, group.x, lane, average, reciprocal);
 }
 
 @compute @workgroup_size(256)
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let end = params.images * params.plane;
-    let result = moments(channel, 0u, end, lane);
-    let reciprocal = settle(channel, result.x, result.y, f32(end), lane == 0u);
-    normalise(channel, 0u, end, lane, result.x, reciprocal);
+    let elements = params.images * params.plane;
+    let result = statistics_of(channel, 0u, elements, lane);
+    let reciprocal = settle(channel, result.x, result.y, f32(elements), lane == 0u);
+    normalise(channel, 0u, lane, result.x, reciprocal);
 }
 
 @compute @workgroup_size(256)
 fn evaluate(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let begin = group.x * params.split_length;
-    let end = min(begin + params.split_length, params.images * params.plane);
     let reciprocal = 1.0 / sqrt(running_variance[channel] + params.eps);
-    normalise(channel, begin, end, lane, running_mean[channel], reciprocal);
+    normalise(channel, group.x, lane, running_mean[channel], reciprocal);
 }

@@ -1,10 +1,10 @@
 // Gradient of the channel gate: with t = dy + dmean/channels + dmax·[c is the maximal channel],
-// dx = t·a and da = Σ_pixels t·x. `lanes` invocations share a channel's map.
+// dx = t·a and da = so_far + Σ_pixels t·x. `lanes` invocations share a channel's map.
 // dy, x, dx [images, groups·channels, plane], dpooled [images, groups, 2, plane], largest_channel
-// [images, groups, plane], a, da [all images, groups·channels] from first_image on.
+// [images, groups, plane], a, so_far, da [all images, groups·channels] from first_image on.
 struct Params {
     maps: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
-    dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32,
+    dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32, adds: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -13,8 +13,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> largest_channel: array<f32>;
 @group(0) @binding(4) var<storage, read> x: array<f32>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(7) var<storage, read_write> da: array<f32>;
+@group(0) @binding(6) var<storage, read> so_far: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(8) var<storage, read_write> da: array<f32>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -45,6 +46,9 @@ fn main(
     // Barriers: every invocation gets here; `lanes` is uniform.
     sum = sum_lanes(lane, params.lanes, sum);
     if inside && start == 0u {
+        if params.adds != 0u {
+            sum += so_far[params.first_map + map];
+        }
         da[params.first_map + map] = sum;
     }
 }

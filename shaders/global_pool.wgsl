@@ -8,8 +8,6 @@ struct Params { maps: u32, plane: u32, lanes: u32, all_maps: u32, first: u32, av
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> positions: array<f32>;
 
-var<workgroup> pixels: array<u32, 256>;
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -20,47 +18,23 @@ fn main(
     let start = lane & (params.lanes - 1u);
     let inside = map < params.maps;
     let base = params.x_at + map * params.plane;
-    var sum = 0.0;
-    var largest = 0.0;
-    // `plane` stands for no pixel: lanes beyond the map have none.
-    var pixel = params.plane;
-    if inside {
-        for (var i = start; i < params.plane; i += params.lanes) {
-            let value = x[base + i];
-            sum += value;
-            if pixel == params.plane || value > largest {
-                largest = value;
-                pixel = i;
-            }
+    var part = nothing();
+    if inside && start < params.plane {
+        part = first_element(x[base + start], start);
+        for (var i = start + params.lanes; i < params.plane; i += params.lanes) {
+            part = with_element(part, x[base + i], i);
         }
     }
-    // Barriers: every invocation gets here, and loops over `lanes`, which is uniform.
-    sum = sum_lanes(lane, params.lanes, sum);
-    workgroupBarrier();
-    scratch[lane] = largest;
-    pixels[lane] = pixel;
-    workgroupBarrier();
-    for (var span = params.lanes / 2u; span > 0u; span /= 2u) {
-        if start < span {
-            let here = pixels[lane];
-            let other = pixels[lane + span];
-            let value = scratch[lane + span];
-            let wins = value > scratch[lane] || (value == scratch[lane] && other < here);
-            if other < params.plane && (here == params.plane || wins) {
-                scratch[lane] = value;
-                pixels[lane] = other;
-            }
-        }
-        workgroupBarrier();
-    }
+    // Barriers: every invocation gets here.
+    let all = describe_lanes(lane, params.lanes, part);
     if inside && start == 0u {
         let at = params.first + map;
         if params.average != 0u {
-            y[at] = sum / f32(params.plane);
+            y[at] = all.sum / f32(params.plane);
         }
         if params.maximum != 0u {
-            y[params.average * params.all_maps + at] = scratch[lane];
-            positions[at] = f32(pixels[lane]);
+            y[params.average * params.all_maps + at] = all.largest;
+            positions[at] = f32(all.place);
         } else {
             positions[at] = 0.0;
         }

@@ -22,7 +22,7 @@ type Claim = fn(usize) -> Outcome;
 fn main() -> ExitCode {
     let claims: [(&str, Claim); 9] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
-        ("an_esr_training_step_takes_at_most_160_commands", an_esr_step_takes_at_most_160_commands),
+        ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
         ("a_gate_in_evaluation_mode_is_split_by_image", a_gate_in_evaluation_mode_is_split_by_image),
         ("a_gate_with_too_large_a_filter_is_an_error", a_gate_with_too_large_a_filter_is_an_error),
@@ -79,11 +79,9 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
     let b = g.parameter("conv.bias", 1, [8], Init::Uniform { bound: 0.1 });
     g.set_scope("conv");
     let mut x = g.conv2d(images, w, Some(b), Conv2d { stride: 1, padding: 1, groups: 2 })?;
-    x = normalised(&mut g, "bn", x, 8, Function::Relu)?;
-    g.set_scope("pool");
-    x = g.pool2d(x, Pool2d::MAX2)?;
+    let [pooled, described] = normalised(&mut g, "bn", x, 8, pooled_relu())?;
+    x = pooled;
     g.set_scope("gate");
-    let pooled = g.global_pool(x, Pooling::AvgMax)?;
     let uniform = Init::Uniform { bound: 0.5 };
     let mlp = [
         g.parameter("mlp.1.weight", 1, [2, 4], uniform),
@@ -91,7 +89,7 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
         g.parameter("mlp.3.weight", 1, [8, 1], uniform),
         g.parameter("mlp.3.bias", 1, [8], uniform),
     ];
-    let attention = g.channel_attention(pooled, mlp, 2)?;
+    let attention = g.channel_attention(described, mlp, 2)?;
     let [gated, descriptors] = g.channel_gate(x, attention, 2)?;
     let filters = g.parameter("spatial.weight", 1, [2, 2, 7, 7], Init::Uniform { bound: 0.2 });
     let (affine, running) = norm(&mut g, "spatial.bn", 2);
@@ -102,7 +100,11 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
     let w = g.parameter("conv2.weight", 1, [20, 4, 3, 3], Init::Uniform { bound: 0.2 });
     let b = g.parameter("conv2.bias", 1, [20], Init::Uniform { bound: 0.1 });
     x = g.conv2d(x, w, Some(b), Conv2d { stride: 1, padding: 0, groups: 2 })?;
-    let mean = g.global_avg_pool(x)?;
+    x = g.pool2d(x, Pool2d::MAX2)?;
+    let both = g.global_pool(x, Pooling::AvgMax)?;
+    let [mean, maximum] = [g.slice(both, 0, 0, 1)?, g.slice(both, 0, 1, 1)?];
+    let mean = g.add_tensors(mean, maximum)?;
+    let mean = g.reshape(mean, [n, 20].into())?;
     let w = g.parameter("fc.weight", 1, [6, 10], Init::Uniform { bound: 0.3 });
     let b = g.parameter("fc.bias", 1, [6], Init::Uniform { bound: 0.1 });
     let logits = g.linear(mean, w, Some(b), 2)?;
@@ -113,10 +115,15 @@ fn net(n: usize, side: usize) -> moue::Result<Net> {
     Ok(Net { graph: g, images, targets, loss, map })
 }
 
-fn normalised(g: &mut Graph, name: &str, x: TensorId, c: usize, function: Function) -> moue::Result<TensorId> {
+fn pooled_relu() -> BatchNorm {
+    BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(Function::Relu), pool: true, descriptors: true }
+}
+
+/// The map and its descriptors.
+fn normalised(g: &mut Graph, name: &str, x: TensorId, c: usize, op: BatchNorm) -> moue::Result<[TensorId; 2]> {
     g.set_scope(name);
     let (affine, running) = norm(g, name, c);
-    g.batch_norm(x, affine, running, BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(function) })
+    g.batch_norm_described(x, affine, running, op)
 }
 
 /// Weight and bias, running mean and variance.
@@ -195,7 +202,7 @@ fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
     Ok(())
 }
 
-fn an_esr_step_takes_at_most_160_commands(adapter: usize) -> Outcome {
+fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
     let mut counts = Vec::new();
     for branches in [3, 9, 15] {
         let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true };
@@ -213,16 +220,16 @@ fn an_esr_step_takes_at_most_160_commands(adapter: usize) -> Outcome {
         counts.push(stats.dispatches);
     }
     println!("commands with 3, 9, 15 branches: {counts:?}");
-    if counts[1] != counts[2] || counts.iter().any(|&count| count > 160) {
+    if counts[1] != counts[2] || counts.iter().any(|&count| count > 130) {
         return Err(format!("commands with 3, 9, 15 branches: {counts:?}").into());
     }
     Ok(())
 }
 
 fn tensors_larger_than_a_binding_are_split_by_image(adapter: usize) -> Outcome {
-    // Five images of 4·43² numbers: the largest tensor, after the first convolution, has 295,840 bytes, those of the
-    // gates 70,560.
-    let net = net(5, 43)?;
+    // Five images of 4·45² numbers: the largest tensor, after the first convolution, has 324,000 bytes, those of
+    // the gates 77,440.
+    let net = net(5, 45)?;
     let mut whole = open(adapter, None)?;
     let mut split = open(adapter, Some(64 << 10))?;
     let [expected, found] = [train(&mut whole, &net, 2)?, train(&mut split, &net, 2)?];

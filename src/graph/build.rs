@@ -57,12 +57,37 @@ impl Graph {
     pub fn batch_norm(
         &mut self,
         x: TensorId,
-        [weight, bias]: [TensorId; 2],
+        affine: [TensorId; 2],
         running: [TensorId; 2],
         op: BatchNorm,
     ) -> Result<TensorId> {
+        Ok(self.normalise(x, affine, running, op)?[0])
+    }
+
+    /// The same with the descriptors [2, N, C] of the result.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn batch_norm_described(
+        &mut self,
+        x: TensorId,
+        affine: [TensorId; 2],
+        running: [TensorId; 2],
+        op: BatchNorm,
+    ) -> Result<[TensorId; 2]> {
+        let outputs = self.normalise(x, affine, running, BatchNorm { descriptors: true, ..op })?;
+        Ok([outputs[0], outputs[2]])
+    }
+
+    fn normalise(
+        &mut self,
+        x: TensorId,
+        [weight, bias]: [TensorId; 2],
+        running: [TensorId; 2],
+        op: BatchNorm,
+    ) -> Result<Vec<TensorId>> {
         self.expect_running("batch_norm", running, weight)?;
-        Ok(self.push(op.into(), &[x, weight, bias], &running)?[0])
+        self.push(op.into(), &[x, weight, bias], &running)
     }
 
     /// Batch normalisation with the running estimates.
@@ -77,6 +102,22 @@ impl Graph {
         op: BatchNormEval,
     ) -> Result<TensorId> {
         self.one(op.into(), &[x, weight, bias, mean, variance])
+    }
+
+    /// The same with the descriptors [2, N, C] of the result.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn batch_norm_eval_described(
+        &mut self,
+        x: TensorId,
+        [weight, bias]: [TensorId; 2],
+        [mean, variance]: [TensorId; 2],
+        op: BatchNormEval,
+    ) -> Result<[TensorId; 2]> {
+        let op = BatchNormEval { descriptors: true, ..op };
+        let outputs = self.push(op.into(), &[x, weight, bias, mean, variance], &[])?;
+        Ok([outputs[0], outputs[1]])
     }
 
     /// `max(x, 0)`.

@@ -3,8 +3,8 @@
 use crate::{
     Error, Result,
     graph::Graph,
-    nn::{ConvSpec, Layers, Mode},
-    ops::{Conv2d, Function, Pool2d, TensorId},
+    nn::{ConvSpec, Layers, Mode, NormSpec},
+    ops::{Conv2d, Function, TensorId},
 };
 
 /// The largest number of branches: the determinant's limit.
@@ -128,13 +128,12 @@ impl EsrSpec {
         let conv = Conv2d { stride: 1, padding: layer.padding, groups };
         let spec = ConvSpec { out: self.channels(layer.out), kernel: layer.kernel, conv, bias: true };
         let x = layers.conv(&format!("{stage}.conv{number}"), x, spec)?;
-        let mut x = layers.batch_norm(&format!("{stage}.bn{number}"), x, 0.1, Some(Function::Relu))?;
-        if layer.pool {
-            x = layers.graph.pool2d(x, Pool2d::MAX2)?;
-        }
+        let norm = format!("{stage}.bn{number}");
+        let spec = NormSpec { momentum: 0.1, activation: Some(Function::Relu), pool: layer.pool };
         if !self.attention {
-            return Ok((x, None));
+            return Ok((layers.batch_norm_with(&norm, x, spec)?, None));
         }
+        let x = layers.batch_norm_described(&norm, x, spec)?;
         let cbam = layers.cbam(&format!("{stage}.cbam{number}"), x)?;
         Ok((cbam.map, Some((cbam.channel, cbam.spatial))))
     }

@@ -1,10 +1,10 @@
 //! The convolutional block attention module (Woo et al. 2018): a channel gate, then a spatial gate.
 
-use super::{EPS, Layers, Mode};
+use super::{Described, EPS, Layers, Mode};
 use crate::{
     Result,
     graph::Init,
-    ops::{Emit, Pooling, SpatialGate, SpatialGateEval, TensorId},
+    ops::{Emit, SpatialGate, SpatialGateEval, TensorId},
 };
 
 /// Channels per hidden unit of the channel gate's MLP.
@@ -27,16 +27,18 @@ pub struct Cbam {
 impl Layers<'_> {
     /// CBAM over each part's channels: `σ(MLP(avg) + MLP(max))`, then `σ(BN(conv7×7([max_c; mean_c])))`.
     ///
+    /// The descriptors come from [`Layers::batch_norm_described`], or from [`Layers::described`] for any map.
+    ///
     /// # Errors
     /// [`crate::Error::Shape`] where the input does not fit.
-    pub fn cbam(&mut self, name: &str, x: TensorId) -> Result<Cbam> {
+    pub fn cbam(&mut self, name: &str, x: Described) -> Result<Cbam> {
+        let Described { map: x, descriptors } = x;
         let groups = self.parts_of(name);
         let channels = self.graph.shape(x).dims()[1] / groups;
         let hidden = (channels / REDUCTION).max(1);
 
         let gate = format!("{name}.ChannelGate");
         self.graph.set_scope(&gate);
-        let descriptors = self.graph.global_pool(x, Pooling::AvgMax)?;
         let mut layer = |index: usize, outputs: usize, inputs: usize| {
             let init = Init::Uniform { bound: 1.0 / (inputs as f64).sqrt() };
             let name = format!("{gate}.mlp.{index}");

@@ -6,7 +6,7 @@ pub mod variables;
 use crate::{
     Result,
     graph::{Graph, Init},
-    ops::{BatchNorm, BatchNormEval, Conv2d, Emit, Function, TensorId, shape_error},
+    ops::{BatchNorm, BatchNormEval, Conv2d, Emit, Function, Pooling, TensorId, shape_error},
 };
 
 /// Added to variances, as in PyTorch.
@@ -45,6 +45,26 @@ pub struct ConvSpec {
     pub conv: Conv2d,
     /// Whether a bias is added.
     pub bias: bool,
+}
+
+/// What goes with a batch norm.
+#[derive(Debug, Clone, Copy)]
+pub struct NormSpec {
+    /// Weight of the new batch in the running estimates: 0.1, but 0.01 in CBAM's spatial gate.
+    pub momentum: f64,
+    /// Applied to the normalised values.
+    pub activation: Option<Function>,
+    /// Whether 2×2 windows are max-pooled after that.
+    pub pool: bool,
+}
+
+/// A map with the descriptors of its channels, as CBAM takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// [N, C, H, W].
+    pub map: TensorId,
+    /// The average and the maximum of each plane [2, N, C].
+    pub descriptors: TensorId,
 }
 
 impl Layers<'_> {
@@ -97,22 +117,62 @@ impl Layers<'_> {
         momentum: f64,
         activation: Option<Function>,
     ) -> Result<TensorId> {
+        self.batch_norm_with(name, x, NormSpec { momentum, activation, pool: false })
+    }
+
+    /// Batch norm with all that [`NormSpec`] says, in the mode of the network.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the input does not fit.
+    pub fn batch_norm_with(&mut self, name: &str, x: TensorId, spec: NormSpec) -> Result<TensorId> {
+        let (affine, running) = self.norm_variables(name, x);
+        match self.mode {
+            Mode::Train => self.graph.batch_norm(x, affine, running, spec.train()),
+            Mode::Eval => self.graph.batch_norm_eval(x, affine, running, spec.eval()),
+        }
+    }
+
+    /// The same, with the descriptors of the result from the same op.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the input does not fit.
+    pub fn batch_norm_described(&mut self, name: &str, x: TensorId, spec: NormSpec) -> Result<Described> {
+        let (affine, running) = self.norm_variables(name, x);
+        let [map, descriptors] = match self.mode {
+            Mode::Train => self.graph.batch_norm_described(x, affine, running, spec.train())?,
+            Mode::Eval => self.graph.batch_norm_eval_described(x, affine, running, spec.eval())?,
+        };
+        Ok(Described { map, descriptors })
+    }
+
+    /// Any map with its descriptors.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where it is no map [N, C, H, W].
+    pub fn described(&mut self, map: TensorId) -> Result<Described> {
+        Ok(Described { map, descriptors: self.graph.global_pool(map, Pooling::AvgMax)? })
+    }
+
+    /// Weight and bias, running mean and variance.
+    fn norm_variables(&mut self, name: &str, x: TensorId) -> ([TensorId; 2], [TensorId; 2]) {
         self.graph.set_scope(name);
         let parts = self.parts_of(name);
         let channels = self.graph.shape(x).dims()[1];
-        let weight = self.graph.parameter(&format!("{name}.weight"), parts, [channels], Init::Fill(1.0));
-        let bias = self.graph.parameter(&format!("{name}.bias"), parts, [channels], Init::Fill(0.0));
-        let mean = self.graph.state(&format!("{name}.running_mean"), parts, [channels], Init::Fill(0.0));
-        let variance = self.graph.state(&format!("{name}.running_var"), parts, [channels], Init::Fill(1.0));
-        match self.mode {
-            Mode::Train => {
-                let op = BatchNorm { eps: EPS, momentum, activation };
-                self.graph.batch_norm(x, [weight, bias], [mean, variance], op)
-            }
-            Mode::Eval => {
-                let op = BatchNormEval { eps: EPS, activation };
-                self.graph.batch_norm_eval(x, [weight, bias], [mean, variance], op)
-            }
-        }
+        let affine = [("weight", 1.0), ("bias", 0.0)]
+            .map(|(of, start)| self.graph.parameter(&format!("{name}.{of}"), parts, [channels], Init::Fill(start)));
+        let running = [("running_mean", 0.0), ("running_var", 1.0)]
+            .map(|(of, start)| self.graph.state(&format!("{name}.{of}"), parts, [channels], Init::Fill(start)));
+        (affine, running)
+    }
+}
+
+impl NormSpec {
+    fn train(self) -> BatchNorm {
+        let Self { momentum, activation, pool } = self;
+        BatchNorm { eps: EPS, momentum, activation, pool, descriptors: false }
+    }
+
+    fn eval(self) -> BatchNormEval {
+        BatchNormEval { eps: EPS, activation: self.activation, pool: self.pool, descriptors: false }
     }
 }

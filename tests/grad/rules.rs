@@ -65,16 +65,40 @@ fn activations() -> Result<()> {
     Ok(())
 }
 
+const PLAIN: BatchNorm = BatchNorm { eps: 1e-5, momentum: 0.1, activation: None, pool: false, descriptors: false };
+
 #[test]
 fn batch_norm_with_and_without_activation() -> Result<()> {
     for activation in [None, Some(Function::Relu), Some(Function::Sigmoid)] {
         let mut net = Net::new();
         let wrt = [net.random(&[3, 4, 3, 5]), net.random(&[4]), net.random(&[4])];
         let running = [net.state(Array::zeros(&[4])), net.state(Array::filled(&[4], 1.0))];
-        let op = BatchNorm { eps: 1e-5, momentum: 0.1, activation };
+        let op = BatchNorm { activation, ..PLAIN };
         let y = net.graph.batch_norm(wrt[0], [wrt[1], wrt[2]], running, op)?;
         let loss = net.weigh(y)?;
         net.check(loss, &wrt)?;
+    }
+    Ok(())
+}
+
+/// Through the map, through the descriptors and through both; elements outside of all windows count in the mean alone.
+#[test]
+fn batch_norm_pooled_and_described() -> Result<()> {
+    for activation in [None, Some(Function::Relu), Some(Function::Sigmoid)] {
+        for pool in [false, true] {
+            for used in [&[0][..], &[1], &[0, 1]] {
+                for side in [[4, 6], [5, 6], [4, 7], [5, 7], [2, 3]] {
+                    let mut net = Net::new();
+                    let wrt = [net.random(&[3, 4, side[0], side[1]]), net.random(&[4]), net.random(&[4])];
+                    let running = [net.state(Array::zeros(&[4])), net.state(Array::filled(&[4], 1.0))];
+                    let op = BatchNorm { activation, pool, ..PLAIN };
+                    let outputs = net.graph.batch_norm_described(wrt[0], [wrt[1], wrt[2]], running, op)?;
+                    let used: Vec<_> = used.iter().map(|&i| outputs[i]).collect();
+                    let loss = net.weigh_all(&used)?;
+                    net.check(loss, &wrt)?;
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -84,7 +108,7 @@ fn batch_norm_in_evaluation_mode_has_no_rule() -> Result<()> {
     let mut net = Net::new();
     let x = net.random(&[2, 3, 4, 4]);
     let vectors: Vec<TensorId> = (0..4).map(|_| net.random(&[3])).collect();
-    let op = BatchNormEval { eps: 1e-5, activation: None };
+    let op = BatchNormEval { eps: 1e-5, activation: None, pool: false, descriptors: false };
     let y = net.graph.batch_norm_eval(x, [vectors[0], vectors[1]], [vectors[2], vectors[3]], op)?;
     let loss = net.weigh(y)?;
     let error = net.graph.gradients(loss, &[x]).expect_err("no rule").to_string();

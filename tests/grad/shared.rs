@@ -103,7 +103,8 @@ fn branches_share_a_base() -> Result<()> {
     let h = net.graph.conv2d(x, base, None, Conv2d::default())?;
     let (gamma, beta) = (net.parameter(&[4]), net.parameter(&[4]));
     let running = [net.state(Array::zeros(&[4])), net.state(Array::filled(&[4], 1.0))];
-    let op = BatchNorm { eps: 1e-5, momentum: 0.1, activation: Some(Function::Relu) };
+    let activation = Some(Function::Relu);
+    let op = BatchNorm { eps: 1e-5, momentum: 0.1, activation, pool: false, descriptors: false };
     let h = net.graph.batch_norm(h, [gamma, beta], running, op)?;
     let mut wrt = vec![x, base, gamma, beta];
     let mut branches = Vec::new();

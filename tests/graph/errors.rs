@@ -4,7 +4,7 @@ use moue::{
     Error,
     graph::{Graph, Init},
     ops::{
-        ActivationGrad, BatchNorm, BatchNormGrad, ChannelAttentionGrad, ChannelGateGrad, Concat, Conv2d,
+        ActivationGrad, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad, ChannelGateGrad, Concat, Conv2d,
         Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function, GlobalPoolGrad, Objective, Op, Pool2d,
         Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval,
         SpatialGateGrad, TensorId, WeightedSum,
@@ -113,19 +113,47 @@ fn elementwise_ops() {
 
 #[test]
 fn batch_norm() {
-    let op = BatchNorm { eps: 1e-5, momentum: 0.1, activation: None };
-    let vector = |what: &str| {
-        format!("batch_norm: expected {what} of shape [3], found [4]; check the sizes of the layers before it")
-    };
+    let op = BatchNorm { eps: 1e-5, momentum: 0.1, activation: None, pool: false, descriptors: false };
+    let sizes = "check the sizes of the layers before it";
+    let vector = |what: &str| format!("batch_norm: expected {what} of shape [3], found [4]; {sizes}");
     let x: &[usize] = &[2, 3, 4, 4];
     assert_says(&push(op, &[x, &[4], &[3]]), &vector("weight"));
     assert_says(&push(op, &[x, &[3], &[4]]), &vector("bias"));
-    let grad = BatchNormGrad { activation: None };
-    assert_says(&push(grad, &[x, x, &[3], &[3], &[4], &[3]]), &vector("mean"));
+    let evaluation = BatchNormEval { eps: 1e-5, activation: None, pool: true, descriptors: true };
+    assert_says(&push(evaluation, &[x, &[3], &[3], &[4], &[3]]), &vector("mean"));
+    let pooled = BatchNorm { pool: true, ..op };
     assert_says(
-        &push(grad, &[&[2, 3, 4, 5], x, &[3], &[3], &[3], &[3]]),
-        "batch_norm: expected output gradient of shape [2, 3, 4, 4], found [2, 3, 4, 5]; check the sizes of the layers \
-         before it",
+        &push(pooled, &[&[2, 3, 1, 4], &[3], &[3]]),
+        "batch_norm: expected a map of at least 2×2 to pool, found 1×4; use larger images",
+    );
+    let grad = BatchNormGrad { activation: None, pool: false, descriptors: false };
+    assert_says(
+        &push(grad, &[x, x, &[3], &[3], &[3]]),
+        &format!("batch_norm: expected moments of shape [2, 3], found [3]; {sizes}"),
+    );
+    assert_says(
+        &push(grad, &[&[2, 3, 4, 5], x, &[3], &[3], &[2, 3]]),
+        &format!("batch_norm: expected output gradient of shape [2, 3, 4, 4], found [2, 3, 4, 5]; {sizes}"),
+    );
+    let grad = BatchNormGrad { activation: None, pool: true, descriptors: true };
+    let shapes = |dy: &'static [usize], dd: &'static [usize], positions: &'static [usize]| {
+        push(grad, &[dy, &[2, 3, 5, 4], &[3], &[3], &[2, 3], dd, positions])
+    };
+    assert_says(
+        &shapes(&[2, 3, 3, 2], &[2, 2, 3], &[2, 3]),
+        &format!("batch_norm: expected output gradient of shape [2, 3, 2, 2], found [2, 3, 3, 2]; {sizes}"),
+    );
+    assert_says(
+        &shapes(&[2, 3, 2, 2], &[2, 3], &[2, 3]),
+        &format!("batch_norm: expected gradient of the descriptors of shape [2, 2, 3], found [2, 3]; {sizes}"),
+    );
+    assert_says(
+        &shapes(&[2, 3, 2, 2], &[2, 2, 3], &[3, 2]),
+        &format!("batch_norm: expected positions of shape [2, 3], found [3, 2]; {sizes}"),
+    );
+    assert_says(
+        &push(grad, &[x, x, &[3], &[3], &[2, 3]]),
+        "batch_norm: expected [7] inputs, found 5; see the op's documentation for their order",
     );
     let mut graph = Graph::new();
     let x = graph.input("x", [2, 3, 4, 4]);

@@ -34,7 +34,10 @@ pub(super) fn cases(cases: &mut Cases) {
             forward[1].clone(),
         ];
         cases.op(&format!("gate_{size}"), op, forward);
+        let mut so_far = gradient.clone();
+        so_far.push(Array::random(&format!("{size} so far"), &dims[..2]));
         cases.op(&format!("gradient_{size}"), ChannelGateGrad { groups }, gradient);
+        cases.op(&format!("gradient_after_others_{size}"), ChannelGateGrad { groups }, so_far);
     }
     let equal = vec![Array::filled(&[2, 6, 3, 3], 0.75), Array::filled(&[2, 6], 0.5)];
     cases.op("equal_channels_name_the_first", ChannelGate { groups: 2 }, equal);

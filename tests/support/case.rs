@@ -9,7 +9,7 @@ use moue::{
 };
 
 use super::{
-    compare::{check, tolerances},
+    compare::{check, parts, tolerances},
     data::Array,
     reference::reference,
 };
@@ -110,18 +110,27 @@ fn one_op(
         expected = reference(op, inputs, &mut changed);
     }
     expected.extend(changed);
-    let tolerances = tolerances(op, inputs, &expected, unit);
+    let mut tolerances = tolerances(op, inputs, &expected, unit).into_iter();
+    let mut next = || tolerances.next().ok_or_else(|| "an output without a tolerance".to_owned());
     for (i, (&id, array)) in outputs.iter().zip(&expected).enumerate() {
         if graph.tensor(id).shape != array.shape() {
             return Err(format!("output {i} has shape {}, expected {:?}", graph.tensor(id).shape, array.dims));
         }
         let actual = executor.read_f64(program, id).map_err(text)?;
-        check(&format!("output {i}"), &actual, array, tolerances[i])?;
+        if actual.len() != array.data.len() {
+            return Err(format!("output {i} has {} values, expected {}", actual.len(), array.data.len()));
+        }
+        let size = array.data.len() / parts(op, i);
+        for (part, (actual, expected)) in actual.chunks(size).zip(array.data.chunks(size)).enumerate() {
+            check(&format!("output {i}, part {part}"), actual, &Array::new(&[size], expected.to_vec()), next()?)?;
+        }
     }
-    for i in 0..updates.len() {
+    for (i, array) in expected[outputs.len()..].iter().enumerate() {
         let actual = executor.read_variable_f64(&format!("state{i}")).map_err(text)?;
-        let place = outputs.len() + i;
-        check(&format!("update {i}"), &actual, &expected[place], tolerances[place])?;
+        check(&format!("update {i}"), &actual, array, next()?)?;
     }
-    Ok(())
+    match tolerances.next() {
+        Some(_) => Err("a tolerance without an output".to_owned()),
+        None => Ok(()),
+    }
 }

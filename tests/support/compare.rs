@@ -6,7 +6,7 @@
 //! Exponentials, logarithms and divisions get WGSL's allowances: exp (3 + 2|x|) ULP, log 2⁻²¹ = 8u, division 2.5 ULP.
 //! What is only copied, compared or counted must agree exactly.
 
-use moue::ops::{Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
+use moue::ops::{BatchNorm, Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
 
 use super::{
     data::Array,
@@ -93,7 +93,7 @@ pub(crate) fn check(what: &str, actual: &[f64], expected: &Array, tolerance: Tol
     ))
 }
 
-/// The tolerances of an op's outputs, then of its updates.
+/// The tolerances of an op's outputs or their [`parts`], then of its updates.
 ///
 /// `expected` are the reference's outputs followed by the updated variables.
 pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
@@ -126,15 +126,16 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             all.truncate(expected.len());
             all
         }
-        Op::BatchNorm(op) => batch_norm(op.activation, inputs, expected, u),
+        Op::BatchNorm(op) => batch_norm(op, inputs, expected, u),
         Op::BatchNormEval(op) => {
             let scale = (0..inputs[1].data.len())
                 .map(|c| inputs[1].data[c].abs() / (inputs[4].data[c] + op.eps).sqrt())
                 .fold(0.0, f64::max);
             let before = 4.0 * u * (scale * (max(0) + max(3)) + max(2));
-            vec![Tolerance::new(before, 16.0 * u)]
+            let y = Tolerance::new(before, 16.0 * u);
+            if op.descriptors { vec![y, average(y, &expected[0], u), y] } else { vec![y] }
         }
-        Op::BatchNormGrad(_) => batch_norm_grad(inputs, u),
+        Op::BatchNormGrad(op) => batch_norm_grad(op.descriptors, inputs, u),
         Op::ChannelAttention(op) => {
             let (units, each) = (inputs[1].dims[0] / op.groups, inputs[1].dims[1]);
             let hidden = Tolerance::sum(u, each, rms(0) * rms(1)).plus(4.0 * u * max(2));
@@ -151,7 +152,8 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             let [_, _, h, w] = inputs[3].nchw();
             let t = rms(0) + 2.0 * rms(1);
             let dx = Tolerance::new(8.0 * u * (max(0) + 2.0 * max(1)) * max(4), 8.0 * u);
-            vec![dx, Tolerance::sum(u, h * w, t * rms(3))]
+            let so_far = if inputs.len() == 6 { max(5) } else { 0.0 };
+            vec![dx, Tolerance::sum(u, h * w, t * rms(3)).plus(4.0 * u * so_far)]
         }
         Op::SpatialGate(op) => spatial_gate(op, inputs, expected, u),
         Op::SpatialGateEval(op) => spatial_gate_eval(op, inputs, u),
@@ -213,31 +215,55 @@ fn function(function: Function, largest: f64, u: f64) -> Tolerance {
 }
 
 /// Rounding of x weighs κ = max|x|/σ times as much once the mean is taken away.
-fn batch_norm(activation: Option<Function>, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
-    let [n, _, h, w] = inputs[0].nchw();
+fn batch_norm(op: &BatchNorm, inputs: &[Array], expected: &[Array], u: f64) -> Vec<Tolerance> {
+    let [n, c, h, w] = inputs[0].nchw();
     let walk = 2.0 * ((n * h * w) as f64).sqrt();
-    let kappa = inputs[0].max_abs() * expected[2].max_abs();
+    let largest_rstd = expected[1].data[c..].iter().copied().fold(0.0, f64::max);
+    let kappa = inputs[0].max_abs() * largest_rstd;
     let before = u * (8.0 + walk) * (1.0 + kappa) * inputs[1].max_abs() + 4.0 * u * inputs[2].max_abs();
-    let slope = if activation == Some(Function::Sigmoid) { 0.25 } else { 1.0 };
+    let slope = if op.activation == Some(Function::Sigmoid) { 0.25 } else { 1.0 };
+    let y = Tolerance::new(before * slope, u * (16.0 + walk));
     let mean = Tolerance::new(u * (8.0 + walk) * inputs[0].max_abs(), 0.0);
     let relative = Tolerance::new(0.0, u * (16.0 + walk));
-    vec![
-        Tolerance::new(before * slope, u * (16.0 + walk)),
-        mean,
-        relative,
-        Tolerance::new(mean.atol, 8.0 * u),
-        relative,
-    ]
+    let mut all = vec![y, mean, relative];
+    if op.descriptors {
+        all.extend([average(y, &expected[0], u), y, Tolerance::EXACT]);
+    }
+    all.extend([Tolerance::new(mean.atol, 8.0 * u), relative]);
+    all
 }
 
-fn batch_norm_grad(inputs: &[Array], u: f64) -> Vec<Tolerance> {
-    let [dy, x, weight, _, _, rstd] = inputs else { panic!("six inputs") };
-    let [n, _, h, w] = x.nchw();
+/// How many equal parts an output of an op has along its first dimension, each with a tolerance of its own.
+pub(crate) fn parts(op: &Op, output: usize) -> usize {
+    match (op, output) {
+        // Moments, descriptors.
+        (Op::BatchNorm(_), 1 | 2) | (Op::BatchNormEval(_), 1) => 2,
+        _ => 1,
+    }
+}
+
+/// The average of y's planes, y being within a tolerance of its own.
+fn average(own: Tolerance, y: &Array, u: f64) -> Tolerance {
+    let [.., h, w] = y.nchw();
+    let mean = Tolerance::sum(u, h * w, y.rms()).times(1.0 / (h * w) as f64);
+    // Relative errors of elements do not cancel where their sum does.
+    Tolerance::new(own.atol + mean.atol + own.rtol * y.rms(), mean.rtol)
+}
+
+fn batch_norm_grad(described: bool, inputs: &[Array], u: f64) -> Vec<Tolerance> {
+    let [dy, x, weight, _, moments, ..] = inputs else { panic!("five or seven inputs") };
+    let [n, c, h, w] = x.nchw();
     let count = n * h * w;
-    let kappa = 1.0 + x.max_abs() * rstd.max_abs();
-    let scale = weight.max_abs() * rstd.max_abs() * dy.max_abs() * kappa;
+    let rstd = moments.data[c..].iter().copied().fold(0.0, f64::max);
+    let kappa = 1.0 + x.max_abs() * rstd;
+    // What a plane's descriptors add to all of its elements and to one.
+    let [.., out_h, out_w] = dy.nchw();
+    let (area, more) = ((out_h * out_w) as f64, if described { inputs[5].max_abs() } else { 0.0 });
+    let scale = weight.max_abs() * rstd * (dy.max_abs() + more + more / area) * kappa;
     let dx = Tolerance::new(u * (16.0 + 4.0 * (count as f64).sqrt()) * scale, 8.0 * u);
-    vec![dx, Tolerance::sum(u, count, dy.rms() * kappa), Tolerance::sum(u, count, dy.rms())]
+    let typical = dy.rms() + more / area + more / area.sqrt();
+    let terms = n * out_h * out_w;
+    vec![dx, Tolerance::sum(u, terms, typical * kappa), Tolerance::sum(u, terms, typical)]
 }
 
 /// The most that z of the spatial gate may be off, and its largest value.

@@ -61,6 +61,7 @@ impl<T: Scalar> Kernel<T> for Gradient {
         let [_, c, h, w] = self.dims;
         let (area, per_group) = (h * w, c / self.groups);
         let (dy, dpooled, first, x, a) = (io.input(0), io.input(1), io.input(2), io.input(3), io.input(4));
+        let so_far = (io.inputs() == 6).then(|| io.input(5));
         let ([dx, da], _) = io.write();
         let share = T::of(1.0 / per_group as f64);
         dx.par_chunks_mut(area).zip(da).enumerate().for_each(|(plane, (dx, da))| {
@@ -71,7 +72,7 @@ impl<T: Scalar> Kernel<T> for Gradient {
             for (((dx, &dy), (&dmax, &dmean)), &first) in dx.iter_mut().zip(dy).zip(dmax.iter().zip(dmean)).zip(first) {
                 *dx = dy + dmean * share + if first == index { dmax } else { T::ZERO };
             }
-            *da = T::of(dot(dx, &x[plane * area..][..area]));
+            *da = T::of(dot(dx, &x[plane * area..][..area])) + so_far.map_or(T::ZERO, |so_far| so_far[plane]);
             let a = a[plane];
             dx.iter_mut().for_each(|dx| *dx = *dx * a);
         });

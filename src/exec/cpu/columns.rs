@@ -34,33 +34,47 @@ pub(super) fn columns<T: Send + Sync>(
     columns: usize,
     width: usize,
 ) -> impl IndexedParallelIterator<Item = Column<'_, T>> {
-    let stride = columns * width;
-    assert!(stride > 0 && data.len().is_multiple_of(stride));
-    let rows = data.len() / stride;
-    let start = Start(data.as_mut_ptr());
-    (0..columns).into_par_iter().map(move |column| Column {
-        first: start.column(column * width),
-        rows,
-        stride,
-        width,
-        owner: PhantomData,
-    })
+    let matrix = Matrix::new(data, columns, width);
+    (0..columns).into_par_iter().map(move |column| matrix.column(column))
 }
 
-/// The start of the slice, made sendable.
-struct Start<T>(*mut T);
+/// The same where `data` may be missing; then so are the columns.
+pub(super) fn columns_of_some<T: Send + Sync>(
+    data: Option<&mut [T]>,
+    columns: usize,
+    width: usize,
+) -> impl IndexedParallelIterator<Item = Option<Column<'_, T>>> {
+    let matrix = data.map(|data| Matrix::new(data, columns, width));
+    (0..columns).into_par_iter().map(move |column| matrix.as_ref().map(|matrix| matrix.column(column)))
+}
+
+/// The whole matrix, made sendable.
+struct Matrix<'a, T> {
+    first: *mut T,
+    rows: usize,
+    stride: usize,
+    width: usize,
+    owner: PhantomData<&'a mut [T]>,
+}
 
 #[expect(unsafe_code, reason = "the pointer is turned into disjoint columns only")]
 // SAFETY: each index of the parallel range is visited once, so that no two columns share an element; the slice is
 // mutably borrowed for as long as any column lives.
-unsafe impl<T: Send> Sync for Start<T> {}
+unsafe impl<T: Send> Sync for Matrix<'_, T> {}
 
 #[expect(unsafe_code, reason = "as above")]
 // SAFETY: as above.
-unsafe impl<T: Send> Send for Start<T> {}
+unsafe impl<T: Send> Send for Matrix<'_, T> {}
 
-impl<T> Start<T> {
-    fn column(&self, offset: usize) -> *mut T {
-        self.0.wrapping_add(offset)
+impl<'a, T> Matrix<'a, T> {
+    fn new(data: &'a mut [T], columns: usize, width: usize) -> Self {
+        let stride = columns * width;
+        assert!(stride > 0 && data.len().is_multiple_of(stride));
+        Self { first: data.as_mut_ptr(), rows: data.len() / stride, stride, width, owner: PhantomData }
+    }
+
+    fn column(&self, column: usize) -> Column<'a, T> {
+        let Self { first, rows, stride, width, owner } = *self;
+        Column { first: first.wrapping_add(column * width), rows, stride, width, owner }
     }
 }

@@ -15,16 +15,40 @@ pub(super) struct Forward {
 }
 
 /// The largest value and the first place that has it.
-fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
-    let mut lanes = [x[0]; 16];
-    let (chunks, rest) = x.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
+#[inline(always)]
+pub(super) fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
+    const LANES: usize = 16;
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut max = x[0];
+    if let Some(first) = chunks.first() {
+        let mut lanes = *first;
+        for chunk in &chunks[1..] {
+            for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                *lane = if x > *lane { x } else { *lane };
+            }
         }
+        // Four chains, not one of sixteen.
+        let mut four = [lanes[0], lanes[1], lanes[2], lanes[3]];
+        for more in lanes.as_chunks::<4>().0 {
+            for (max, &x) in four.iter_mut().zip(more) {
+                *max = if x > *max { x } else { *max };
+            }
+        }
+        max = four.into_iter().fold(four[0], |max, x| if x > max { x } else { max });
     }
-    let max = rest.iter().chain(&lanes).fold(x[0], |max, &x| if x > max { x } else { max });
-    (max, x.iter().position(|x| *x == max).unwrap_or(0))
+    for &x in rest {
+        max = if x > max { x } else { max };
+    }
+    let found = chunks.iter().position(|chunk| {
+        let mut found = false;
+        for &x in chunk {
+            found |= x == max;
+        }
+        found
+    });
+    let start = LANES * found.unwrap_or(chunks.len());
+    let within = x[start..].iter().position(|x| *x == max);
+    (max, within.map_or(0, |within| start + within))
 }
 
 impl<T: Scalar> Kernel<T> for Forward {

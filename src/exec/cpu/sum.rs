@@ -12,7 +12,7 @@ const RUN: usize = 1024;
 #[inline(always)]
 pub(super) fn sum_with<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
     debug_assert_eq!(a.len(), b.len());
-    let mut total = 0.0;
+    let mut sum = 0.0;
     for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
         let mut lanes = [T::ZERO; LANES];
         let (a, a_rest) = a.as_chunks::<LANES>();
@@ -22,12 +22,28 @@ pub(super) fn sum_with<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f6
                 *lane += f(a, b);
             }
         }
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-            *lane += f(a, b);
+        // Not to the lanes, which would have to go through memory.
+        for (&a, &b) in a_rest.iter().zip(b_rest) {
+            sum += f(a, b).wide();
         }
-        total += lanes.iter().map(|lane| lane.wide()).sum::<f64>();
+        let mut wide = [0.0; LANES];
+        for (wide, lane) in wide.iter_mut().zip(lanes) {
+            *wide = lane.wide();
+        }
+        sum += total(wide);
     }
-    total
+    sum
+}
+
+/// The sum of all lanes, halved again and again.
+#[inline(always)]
+pub(super) fn total(mut lanes: [f64; LANES]) -> f64 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
 }
 
 /// Σ a_i.

@@ -1,26 +1,32 @@
-//! Batch normalisation: one dispatch for channels of few elements, else statistics and application.
+//! Batch normalisation with what follows it: one dispatch for channels of few elements, else statistics and
+//! application.
+
+use std::ops::Range;
 
 use super::{
     activation::code,
-    lower::{Lower, Operand, Source},
+    global_pool::lanes_for,
+    lower::{Lower, Operand},
     partial_sums,
     shader::{Kernel, params},
 };
 use crate::{
     Result,
     graph::Node,
-    ops::{BatchNorm, BatchNormEval, BatchNormGrad},
+    ops::{BatchNorm, BatchNormEval, BatchNormGrad, Function},
 };
 
 params!(BatchNormParams for "batch_norm" {
-    images: u32, channels: u32, plane: u32, walk_images: u32, walk_pixels: u32,
-    split_length: u32, first_split: u32, all_splits: u32, leads: u32,
-    x_at: u32, y_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
+    images: u32, channels: u32, plane: u32, width: u32, items: u32, across: u32,
+    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, lanes: u32,
+    share: u32, first_split: u32, all_splits: u32, leads: u32, first_image: u32, all_images: u32,
+    x_at: u32, y_at: u32, weight_at: u32, bias_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
 });
 params!(BatchNormGradParams for "batch_norm_grad" {
-    images: u32, channels: u32, plane: u32, walk_images: u32, walk_pixels: u32,
-    split_length: u32, first_split: u32, all_splits: u32,
-    dy_at: u32, x_at: u32, dx_at: u32, count: f32,
+    images: u32, channels: u32, plane: u32, height: u32, width: u32,
+    items: u32, across: u32, outputs: u32, out_across: u32,
+    walk_images: u32, walk_items: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32,
+    all_images: u32, dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
 });
 
 /// Elements of a channel up to which one workgroup does all of it.
@@ -30,62 +36,141 @@ const SPLIT: usize = 4096;
 /// The most splits of a channel in a dispatch.
 const MOST_SPLITS: usize = 64;
 
-/// How the elements of a channel are cut for a number of images.
+/// How some images of a channel are shared out among workgroups.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Cut {
     splits: usize,
-    length: usize,
+    /// Items, or with descriptors images, of a workgroup.
+    share: usize,
+    /// Invocations that share a plane.
+    lanes: usize,
 }
 
 impl Cut {
-    fn new(elements: usize, most: usize) -> Self {
-        let splits = elements.div_ceil(SPLIT).clamp(1, most);
-        let length = elements.div_ceil(splits);
-        Self { splits: elements.div_ceil(length), length }
+    /// Items of `per_item` elements, at most `most` splits.
+    fn new(items: usize, per_item: usize, most: usize) -> Self {
+        let splits = (items * per_item).div_ceil(SPLIT).clamp(1, most);
+        let share = items.div_ceil(splits);
+        Self { splits: items.div_ceil(share), share, lanes: 256 }
+    }
+
+    /// Whole images of `plane` elements; all planes of a workgroup at once where that leaves 8 invocations for each.
+    fn images(images: usize, plane: usize, items: usize, most: usize) -> Self {
+        let share = (SPLIT / plane).max(images.div_ceil(most)).clamp(1, images);
+        let lanes = (256 / share.next_power_of_two().min(32)).min(lanes_for(items));
+        let share = share.next_multiple_of(256 / lanes).min(images);
+        Self { splits: images.div_ceil(share), share, lanes }
     }
 }
 
-fn base_params(images: usize, [_, c, h, w]: [usize; 4]) -> BatchNormParams {
-    let plane = h * w;
-    BatchNormParams {
-        images: images as u32,
-        channels: c as u32,
-        plane: plane as u32,
-        walk_images: (256 / plane) as u32,
-        walk_pixels: (256 % plane) as u32,
-        split_length: (images * plane) as u32,
-        first_split: 0,
-        all_splits: 1,
-        leads: 1,
-        x_at: 0,
-        y_at: 0,
-        mean_at: 0,
-        variance_at: 0,
-        eps: 0.0,
-        momentum: 0.0,
+/// What a forward op does to its map, and how its shader walks there.
+#[derive(Clone, Copy)]
+struct Layout {
+    dims: [usize; 4],
+    activation: Option<Function>,
+    pool: bool,
+    descriptors: bool,
+}
+
+impl Layout {
+    /// H, W of y.
+    fn output(&self) -> [usize; 2] {
+        let [.., h, w] = self.dims;
+        if self.pool { [h / 2, w / 2] } else { [h, w] }
     }
+
+    fn items(&self) -> usize {
+        self.output().iter().product()
+    }
+
+    fn plane(&self) -> usize {
+        self.dims[2] * self.dims[3]
+    }
+
+    /// How some images are shared out where each has `items`, and at most `most` workgroups have a channel.
+    fn cut(&self, images: usize, items: usize, most: usize) -> Cut {
+        if self.descriptors {
+            return Cut::images(images, self.plane(), items, most);
+        }
+        Cut::new(images * items, if self.pool { 4 } else { 1 }, most)
+    }
+
+    fn params(&self) -> BatchNormParams {
+        let [n, c, _, w] = self.dims;
+        let (plane, items) = (self.plane(), self.items());
+        BatchNormParams {
+            images: n as u32,
+            channels: c as u32,
+            plane: plane as u32,
+            width: w as u32,
+            items: items as u32,
+            across: self.output()[1] as u32,
+            walk_images: (256 / plane) as u32,
+            walk_pixels: (256 % plane) as u32,
+            walk_item_images: (256 / items) as u32,
+            walk_items: (256 % items) as u32,
+            lanes: 256,
+            share: 0,
+            first_split: 0,
+            all_splits: 1,
+            leads: 1,
+            first_image: 0,
+            all_images: n as u32,
+            x_at: 0,
+            y_at: 0,
+            weight_at: 0,
+            bias_at: 0,
+            mean_at: 0,
+            variance_at: 0,
+            eps: 0.0,
+            momentum: 0.0,
+        }
+    }
+
+    fn kernel(&self, shader: &'static str, entry: &'static str) -> Kernel {
+        Kernel::new(shader, entry)
+            .with("ACTIVATION", code(self.activation))
+            .with("POOL", self.pool)
+            .with("DESCRIPTORS", self.descriptors)
+    }
+}
+
+/// Bindings of descriptors and positions, where an op has them.
+fn described(cx: &mut Lower<'_>, outputs: &[crate::ops::TensorId]) -> Result<[Operand; 2]> {
+    Ok(match *outputs {
+        [descriptors, positions] => [cx.write(descriptors), cx.write(positions)],
+        [descriptors] => {
+            let [positions] = cx.unused()?;
+            [cx.write(descriptors), positions]
+        }
+        _ => cx.unused()?,
+    })
 }
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<()> {
-    let (x, weight, bias) = (node.inputs[0], node.inputs[1], node.inputs[2]);
-    let (y, mean, rstd) = (node.outputs[0], node.outputs[1], node.outputs[2]);
-    let dims @ [n, c, h, w] = cx.nchw(x);
-    let (states, at) = cx.update_together(&node.updates[..2])?;
-    let activation = code(op.activation);
+    let (x, y, moments) = (node.inputs[0], node.outputs[0], node.outputs[1]);
+    let layout = Layout { dims: cx.nchw(x), activation: op.activation, pool: op.pool, descriptors: op.descriptors };
+    let [n, c, ..] = layout.dims;
+    let (states, state_at) = cx.update_together(&node.updates[..2])?;
+    let (affine, affine_at) = cx.read_together(&node.inputs[1..3])?;
+    let [descriptors, positions] = described(cx, &node.outputs[2..])?;
     let chunks = cx.image_chunks(&[x], n)?;
     let common = BatchNormParams {
-        mean_at: at[0],
-        variance_at: at[1],
+        weight_at: affine_at[0],
+        bias_at: affine_at[1],
+        mean_at: state_at[0],
+        variance_at: state_at[1],
         eps: op.eps as f32,
         momentum: op.momentum as f32,
-        ..base_params(n, dims)
+        ..layout.params()
     };
-    if chunks.len() == 1 && n * h * w <= WHOLE {
-        let kernel = Kernel::new("batch_norm", "whole").with("ACTIVATION", activation);
-        let operands =
-            vec![cx.read(x), cx.read(weight), cx.read(bias), cx.write(y), cx.write(mean), cx.write(rstd), states];
-        return cx.dispatch(kernel, common, operands, [1, c as u32, 1]);
+    if chunks.len() == 1 && n * layout.plane() <= WHOLE {
+        let cut = layout.cut(n, layout.items(), 1);
+        let params = BatchNormParams { share: cut.share as u32, lanes: cut.lanes as u32, ..common };
+        let operands = vec![cx.read(x), affine, cx.write(y), descriptors, positions, cx.write(moments), states];
+        return cx.dispatch(layout.kernel("batch_norm", "whole"), params, operands, [1, c as u32, 1]);
     }
-    let cuts: Vec<_> = chunks.iter().map(|images| Cut::new(images.len() * h * w, MOST_SPLITS)).collect();
+    let cuts: Vec<_> = chunks.iter().map(|images| Cut::new(images.len() * layout.plane(), 1, MOST_SPLITS)).collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
     let partials = cx.partial(3 * c * all_splits)?;
     let mut first_split = 0;
@@ -93,7 +178,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         let (bound_x, x_at) = cx.read_images(x, n, images);
         let params = BatchNormParams {
             images: images.len() as u32,
-            split_length: cut.length as u32,
+            share: cut.share as u32,
             first_split,
             all_splits: all_splits as u32,
             x_at,
@@ -106,125 +191,145 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
     for (i, images) in chunks.iter().enumerate() {
         let (bound_x, x_at) = cx.read_images(x, n, images);
         let (bound_y, y_at) = cx.write_images(y, n, images);
-        let cut = Cut::new(images.len() * h * w, usize::MAX);
+        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
-            split_length: cut.length as u32,
+            share: cut.share as u32,
+            lanes: cut.lanes as u32,
             all_splits: all_splits as u32,
             leads: (i == 0).into(),
+            first_image: images.start as u32,
             x_at,
             y_at,
             ..common
         };
         let operands = vec![
             bound_x,
-            cx.read(weight),
-            cx.read(bias),
+            affine.clone(),
             bound_y,
-            cx.write(mean),
-            cx.write(rstd),
+            descriptors.clone(),
+            positions.clone(),
+            cx.write(moments),
             states.clone(),
             partial_sums::read(partials.clone()),
         ];
-        let kernel = Kernel::new("batch_norm", "apply").with("ACTIVATION", activation);
-        cx.dispatch(kernel, params, operands, [cut.splits as u32, c as u32, 1])?;
+        cx.dispatch(layout.kernel("batch_norm", "apply"), params, operands, [cut.splits as u32, c as u32, 1])?;
     }
     Ok(())
 }
 
 pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Result<()> {
     let (x, y) = (node.inputs[0], node.outputs[0]);
-    let dims @ [n, c, h, w] = cx.nchw(x);
+    let layout = Layout { dims: cx.nchw(x), activation: op.activation, pool: op.pool, descriptors: op.descriptors };
+    let [n, c, ..] = layout.dims;
+    let (affine, affine_at) = cx.read_together(&node.inputs[1..3])?;
+    let [descriptors, positions] = described(cx, &node.outputs[1..])?;
     for images in cx.image_chunks(&[x], n)? {
         let (bound_x, x_at) = cx.read_images(x, n, &images);
         let (bound_y, y_at) = cx.write_images(y, n, &images);
-        let cut = Cut::new(images.len() * h * w, usize::MAX);
+        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
-            split_length: cut.length as u32,
+            images: images.len() as u32,
+            share: cut.share as u32,
+            lanes: cut.lanes as u32,
+            first_image: images.start as u32,
             x_at,
             y_at,
+            weight_at: affine_at[0],
+            bias_at: affine_at[1],
             eps: op.eps as f32,
-            ..base_params(images.len(), dims)
+            ..layout.params()
         };
-        let mut operands = vec![bound_x, cx.read(node.inputs[1]), cx.read(node.inputs[2]), bound_y];
+        let mut operands = vec![bound_x, affine.clone(), bound_y, descriptors.clone(), positions.clone()];
         operands.extend([cx.read(node.inputs[3]), cx.read(node.inputs[4])]);
-        let kernel = Kernel::new("batch_norm", "evaluate").with("ACTIVATION", code(op.activation));
-        cx.dispatch(kernel, params, operands, [cut.splits as u32, c as u32, 1])?;
+        cx.dispatch(layout.kernel("batch_norm", "evaluate"), params, operands, [cut.splits as u32, c as u32, 1])?;
     }
     Ok(())
 }
 
 pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result<()> {
     let (dy, x, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
-    let dims @ [n, c, h, w] = cx.nchw(x);
-    let activation = code(op.activation);
-    let chunks = cx.image_chunks(&[dy, x, dx], n)?;
+    let layout = Layout { dims: cx.nchw(x), activation: op.activation, pool: op.pool, descriptors: op.descriptors };
+    let [n, c, h, w] = layout.dims;
+    // Blocks of 2×2 elements, the last of which an odd side cuts off.
+    let (across, items) = if op.pool { (w.div_ceil(2), h.div_ceil(2) * w.div_ceil(2)) } else { (w, h * w) };
+    let chunks = cx.image_chunks(&[x], n)?;
     let whole = chunks.len() == 1 && n * h * w <= WHOLE;
-    let cuts: Vec<_> =
-        chunks.iter().map(|images| Cut::new(images.len() * h * w, if whole { 1 } else { MOST_SPLITS })).collect();
+    let most = if whole { 1 } else { MOST_SPLITS };
+    let cuts: Vec<_> = chunks.iter().map(|images| layout.cut(images.len(), items, most)).collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
+    let (affine, affine_at) = cx.read_together(&node.inputs[2..4])?;
     let partials = cx.partial(2 * c * all_splits)?;
-    let base = base_params(n, dims);
     let common = BatchNormGradParams {
         images: n as u32,
-        channels: base.channels,
-        plane: base.plane,
-        walk_images: base.walk_images,
-        walk_pixels: base.walk_pixels,
-        split_length: base.split_length,
+        channels: c as u32,
+        plane: (h * w) as u32,
+        height: h as u32,
+        width: w as u32,
+        items: items as u32,
+        across: across as u32,
+        outputs: layout.items() as u32,
+        out_across: layout.output()[1] as u32,
+        walk_images: (256 / items) as u32,
+        walk_items: (256 % items) as u32,
+        lanes: 256,
+        share: (n * items) as u32,
         first_split: 0,
         all_splits: all_splits as u32,
+        first_image: 0,
+        all_images: n as u32,
         dy_at: 0,
         x_at: 0,
         dx_at: 0,
+        weight_at: affine_at[0],
+        bias_at: affine_at[1],
         count: (n * h * w) as f32,
     };
-    let vectors: Vec<_> = node.inputs[2..6].iter().map(|&id| cx.read(id)).collect();
+    let mut vectors = vec![affine.clone(), cx.read(node.inputs[4])];
+    vectors.extend(match node.inputs[5..] {
+        [descriptors, positions] => [cx.read(descriptors), cx.read(positions)],
+        _ => [affine.clone(), affine],
+    });
+    let some_images = |cx: &Lower<'_>, images: &Range<usize>, cut: &Cut| {
+        let ((bound_dy, dy_at), (bound_x, x_at)) = (cx.read_images(dy, n, images), cx.read_images(x, n, images));
+        let params = BatchNormGradParams {
+            images: images.len() as u32,
+            share: cut.share as u32,
+            lanes: cut.lanes as u32,
+            first_image: images.start as u32,
+            dy_at,
+            x_at,
+            ..common
+        };
+        let mut operands = vec![bound_dy, bound_x];
+        operands.extend(vectors.iter().cloned());
+        (params, operands)
+    };
     if whole {
-        let mut operands = vec![cx.read(dy), cx.read(x)];
-        operands.extend(vectors);
+        let (params, mut operands) = some_images(cx, &(0..n), &cuts[0]);
         operands.extend([partial_sums::write(partials.clone()), cx.write(dx)]);
-        let kernel = Kernel::new("batch_norm_grad", "whole").with("ACTIVATION", activation);
-        cx.dispatch(kernel, common, operands, [1, c as u32, 1])?;
+        cx.dispatch(layout.kernel("batch_norm_grad", "whole"), params, operands, [1, c as u32, 1])?;
     } else {
         let mut first_split = 0;
         for (images, cut) in chunks.iter().zip(&cuts) {
-            let (bound_dy, dy_at) = cx.read_images(dy, n, images);
-            let (bound_x, x_at) = cx.read_images(x, n, images);
-            let params = BatchNormGradParams {
-                images: images.len() as u32,
-                split_length: cut.length as u32,
-                first_split,
-                dy_at,
-                x_at,
-                ..common
-            };
-            let mut operands = vec![bound_dy, bound_x];
-            operands.extend(vectors.iter().cloned());
+            let (params, mut operands) = some_images(cx, images, cut);
             operands.push(partial_sums::write(partials.clone()));
-            let kernel = Kernel::new("batch_norm_grad", "reduce").with("ACTIVATION", activation);
-            cx.dispatch(kernel, params, operands, [cut.splits as u32, c as u32, 1])?;
+            let params = BatchNormGradParams { first_split, ..params };
+            cx.dispatch(
+                layout.kernel("batch_norm_grad", "reduce"),
+                params,
+                operands,
+                [cut.splits as u32, c as u32, 1],
+            )?;
             first_split += cut.splits as u32;
         }
         for images in &chunks {
-            let (bound_dy, dy_at) = cx.read_images(dy, n, images);
-            let (bound_x, x_at) = cx.read_images(x, n, images);
+            let cut = layout.cut(images.len(), items, usize::MAX);
+            let (params, mut operands) = some_images(cx, images, &cut);
             let (bound_dx, dx_at) = cx.write_images(dx, n, images);
-            let cut = Cut::new(images.len() * h * w, usize::MAX);
-            let params = BatchNormGradParams {
-                images: images.len() as u32,
-                split_length: cut.length as u32,
-                dy_at,
-                x_at,
-                dx_at,
-                ..common
-            };
-            let mut operands = vec![bound_dy, bound_x];
-            operands.extend(vectors.iter().cloned());
-            operands.push(Operand { source: Source::Partials(partials.clone()), writes: false });
-            operands.push(bound_dx);
-            let kernel = Kernel::new("batch_norm_grad", "apply").with("ACTIVATION", activation);
-            cx.dispatch(kernel, params, operands, [cut.splits as u32, c as u32, 1])?;
+            operands.extend([partial_sums::read(partials.clone()), bound_dx]);
+            let params = BatchNormGradParams { dx_at, ..params };
+            cx.dispatch(layout.kernel("batch_norm_grad", "apply"), params, operands, [cut.splits as u32, c as u32, 1])?;
         }
     }
     for (i, &gradient) in node.outputs[1..].iter().enumerate() {

@@ -13,7 +13,7 @@ params!(ChannelGateParams for "channel_gate" {
 });
 params!(ChannelGateGradParams for "channel_gate_grad" {
     maps: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
-    dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32,
+    dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32, adds: u32,
 });
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()> {
@@ -44,7 +44,9 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<
 }
 
 pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()> {
-    let [dy, dpooled, largest, x, a] = node.inputs[..] else { unreachable!("invariant: five inputs") };
+    let [dy, dpooled, largest, x, a, ref so_far @ ..] = node.inputs[..] else {
+        unreachable!("invariant: five or six inputs")
+    };
     let (dx, da) = (node.outputs[0], node.outputs[1]);
     let [n, c, h, w] = cx.nchw(x);
     let lanes = lanes_for(h * w);
@@ -66,8 +68,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
             largest_at,
             x_at,
             dx_at,
+            adds: (!so_far.is_empty()).into(),
         };
-        let operands = vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), bound_dx, cx.write(da)];
+        let so_far = cx.read(*so_far.first().unwrap_or(&a));
+        let operands =
+            vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), so_far, bound_dx, cx.write(da)];
         let workgroups = folded(maps.div_ceil(256 / lanes));
         cx.dispatch(Kernel::new("channel_gate_grad", "main"), params, operands, workgroups)?;
     }

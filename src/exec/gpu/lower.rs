@@ -91,6 +91,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) partials: Partials,
     pub(crate) steps: Vec<Step>,
     used: HashSet<TensorId>,
+    /// Where bindings of outputs that an op does not have point to.
+    unused: Option<View>,
 }
 
 impl<'a> Lower<'a> {
@@ -115,6 +117,7 @@ impl<'a> Lower<'a> {
             partials: Partials::default(),
             steps: Vec::new(),
             used,
+            unused: None,
         }
     }
 
@@ -192,6 +195,17 @@ impl<'a> Lower<'a> {
 
     pub(crate) fn write(&self, id: TensorId) -> Operand {
         Operand::write(self.view(id))
+    }
+
+    /// Bindings for outputs that an op does not have, where a shader has them all: 64 elements each, never written.
+    pub(crate) fn unused<const K: usize>(&mut self) -> Result<[Operand; K]> {
+        let elements = K * ALIGNMENT;
+        let view = match self.unused.take() {
+            Some(view) if view.elements >= elements => view,
+            _ => View::whole(self.tensors.buffer(self.gpu, "unused outputs", elements)?, elements),
+        };
+        self.unused = Some(view.clone());
+        Ok(std::array::from_fn(|i| Operand::write(view.range(i * ALIGNMENT..(i + 1) * ALIGNMENT))))
     }
 
     /// One binding that shows several small tensors, and where each starts in it. Tensors of different buffers are

@@ -29,8 +29,8 @@ pub(crate) struct Partials {
     pub(crate) most: usize,
 }
 
-/// Elements after which what is waiting is summed: 96 MiB.
-const ENOUGH: usize = 24 << 20;
+/// Elements after which what is waiting is summed: 124 MiB, near the largest binding that every device grants.
+const ENOUGH: usize = 31 << 20;
 /// Elements of partial sums that one op should not exceed by splitting its work.
 pub(crate) const MOST_OF_AN_OP: usize = 2 << 20;
 /// Elements that a workgroup sums.

@@ -90,8 +90,8 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
-    "batch_norm": "reduce", "plane";
-    "batch_norm_grad": "reduce", "plane";
+    "batch_norm": "reduce", "plane", "describe", "normalise";
+    "batch_norm_grad": "reduce", "plane", "normalise";
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
     "channel_gate": "index";
@@ -102,7 +102,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
-    "global_pool": "reduce", "index";
+    "global_pool": "describe", "index";
     "global_pool_grad": "index";
     "multiply": "index";
     "partial_sums": "index";

@@ -40,10 +40,10 @@ pub(super) fn forward(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
 
 /// dx, da.
 pub(super) fn grad(op: &ChannelGateGrad, inputs: &[Array]) -> Vec<Array> {
-    let [dy, dpooled, largest, x, a] = inputs else { panic!("five inputs") };
+    let [dy, dpooled, largest, x, a, so_far @ ..] = inputs else { panic!("five or six inputs") };
     let [images, channels, height, width] = x.nchw();
     let each = channels / op.groups;
-    let (mut dx, mut da) = (x.clone(), Array::zeros(&[images, channels]));
+    let (mut dx, mut da) = (x.clone(), so_far.first().cloned().unwrap_or_else(|| Array::zeros(&[images, channels])));
     for n in 0..images {
         for c in 0..channels {
             let g = c / each;
