@@ -26,6 +26,7 @@ mod sgd;
 mod shader;
 mod similarity;
 mod spatial_gate;
+mod tile;
 mod weighted_sum;
 
 pub use adapter::{AdapterReport, Selector, adapters};
