@@ -80,5 +80,3 @@ fn far_rows() -> u32 {
 fn far_columns() -> u32 {
     return select(8u * WIDE, 0u, TALL);
 }
-
-const NOWHERE: u32 = 0xffffffffu;

@@ -13,12 +13,12 @@ use crate::{
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, TensorId, shape_error},
 };
 
-params!(Conv2dParams for "conv2d" {
+params!(Conv2dParams for "conv2d", "conv2d_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
-params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
+params!(Conv2dGradWeightParams for "conv2d_grad_weight", "conv2d_grad_weight_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
@@ -123,7 +123,7 @@ fn convolve(
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            (tiles.tile.of(Kernel::new("conv2d", "tiled")), [x, y, (conv.groups * tiles.rows) as u32])
+            (tiles.tile.kernel("conv2d", "conv2d_subgroup"), [x, y, (conv.groups * tiles.rows) as u32])
         };
         cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
     }
@@ -193,7 +193,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            tiles.tile.of(Kernel::new("conv2d_grad_weight", "tiled"))
+            tiles.tile.kernel("conv2d_grad_weight", "conv2d_grad_weight_subgroup")
         };
         let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
         cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;

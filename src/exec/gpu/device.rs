@@ -60,9 +60,9 @@ impl Gpu {
         let limits = device.limits();
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Self {
+            tiles: tiles_for(&device),
             device,
             queue,
-            tiles: tiles_for(&info.name),
             info,
             max_binding: max_binding.map_or(binding, |asked| asked.min(binding)) / 256 * 256,
             max_buffer: limits.max_buffer_size,

@@ -2,23 +2,31 @@
 
 use super::shader::Kernel;
 
-/// A shape of shaders/common/tile.wgsl.
+/// Who computes a tile of outputs, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tile {
-    /// Invocations down and across.
-    high: usize,
-    wide: usize,
-    /// Whether an invocation has 16×8 outputs, not 8×16.
-    tall: bool,
-    /// Products between two barriers.
-    step: usize,
+pub(crate) enum Tile {
+    /// A workgroup, through its memory: shaders/common/tile.wgsl.
+    Workgroup {
+        /// Invocations down and across.
+        high: usize,
+        wide: usize,
+        /// Whether an invocation has 16×8 outputs, not 8×16.
+        tall: bool,
+        /// Products between two barriers.
+        step: usize,
+    },
+    /// A subgroup of 8 invocations, through registers: shaders/common/subgroup_tile.wgsl.
+    Subgroup,
 }
+
+/// Invocations of a subgroup that [`Tile::Subgroup`] is written for.
+const LANES: u32 = 8;
 
 impl Tile {
     /// Checks what the shader relies on: as many rows and as many columns as invocations, or twice as many, and the
     /// workgroup memory of a browser.
-    const fn new(high: usize, wide: usize, tall: bool, step: usize) -> Self {
-        let tile = Self { high, wide, tall, step };
+    const fn workgroup(high: usize, wide: usize, tall: bool, step: usize) -> Self {
+        let tile = Self::Workgroup { high, wide, tall, step };
         let invocations = high * wide;
         assert!(tile.rows() == invocations || tile.rows() == 2 * invocations);
         assert!(tile.columns() == invocations || tile.columns() == 2 * invocations);
@@ -27,33 +35,55 @@ impl Tile {
     }
 
     const fn rows(self) -> usize {
-        self.high * if self.tall { 16 } else { 8 }
+        match self {
+            Self::Workgroup { high, tall, .. } => high * if tall { 16 } else { 8 },
+            Self::Subgroup => 64,
+        }
     }
 
     const fn columns(self) -> usize {
-        self.wide * if self.tall { 8 } else { 16 }
+        match self {
+            Self::Workgroup { wide, tall, .. } => wide * if tall { 8 } else { 16 },
+            Self::Subgroup => 64,
+        }
     }
 
-    /// Sets the shader's constants.
-    pub(crate) fn of(self, kernel: Kernel) -> Kernel {
-        kernel
-            .with("HIGH", self.high as u32)
-            .with("WIDE", self.wide as u32)
-            .with("TALL", self.tall)
-            .with("STEP", self.step as u32)
+    /// The entry point `tiled` of the shader for a workgroup or of that for a subgroup.
+    pub(crate) fn kernel(self, by_workgroup: &'static str, by_subgroup: &'static str) -> Kernel {
+        match self {
+            Self::Workgroup { high, wide, tall, step } => Kernel::new(by_workgroup, "tiled")
+                .with("HIGH", high as u32)
+                .with("WIDE", wide as u32)
+                .with("TALL", tall)
+                .with("STEP", step as u32),
+            Self::Subgroup => Kernel::new(by_subgroup, "tiled"),
+        }
     }
 }
 
-const WIDE: Tile = Tile::new(8, 8, false, 16);
-const TALL: Tile = Tile::new(8, 8, true, 16);
-const LARGE: Tile = Tile::new(8, 16, true, 16);
-const SMALL: Tile = Tile::new(4, 8, true, 32);
+const WIDE: Tile = Tile::workgroup(8, 8, false, 16);
+const TALL: Tile = Tile::workgroup(8, 8, true, 16);
+const LARGE: Tile = Tile::workgroup(8, 16, true, 16);
+const SMALL: Tile = Tile::workgroup(4, 8, true, 32);
 
-/// The tiles for an adapter, by preference: measured where one computes on the processor (see benches/README.md).
-/// An adapter always has the same, so that it gives the same bits in every run.
-pub(crate) fn tiles_for(adapter: &str) -> &'static [Tile] {
-    let name = adapter.to_lowercase();
-    if name.contains("llvmpipe") {
+/// The sets of constants that [`Tile::kernel`] gives a shader.
+pub(crate) fn constants_of(shader: &str) -> Vec<Vec<(&'static str, f64)>> {
+    if !matches!(shader, "conv2d" | "conv2d_grad_weight") {
+        return Vec::new();
+    }
+    [WIDE, TALL, LARGE, SMALL].into_iter().map(|tile| tile.kernel("conv2d", "conv2d_subgroup").constants).collect()
+}
+
+/// The tiles for a device, by preference. Those for devices that compute on the processor were measured (see
+/// benches/README.md). A device always has the same, so that it gives the same bits in every run.
+pub(crate) fn tiles_for(device: &wgpu::Device) -> &'static [Tile] {
+    let info = device.adapter_info();
+    let name = info.name.to_lowercase();
+    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP)
+        && (info.subgroup_min_size, info.subgroup_max_size) == (LANES, LANES);
+    if name.contains("llvmpipe") && has_subgroups {
+        &[Tile::Subgroup]
+    } else if name.contains("llvmpipe") {
         &[LARGE, TALL, WIDE]
     } else if name.contains("swiftshader") {
         &[SMALL]
