@@ -1,9 +1,19 @@
 //! The best plain matrix product on each GPU adapter: what the convolutions' GFLOP/s are to be compared with.
 //!
 //! `cargo bench --bench gemm_tiles [-- SIZE]` multiplies two SIZE×SIZE matrices (512) with tiles of many shapes, from
-//! workgroup memory and straight from storage, and prints the fastest of each adapter.
+//! workgroup memory, straight from storage, and by subgroups that hand the rows' values on through registers, and
+//! prints the fastest of each way and adapter.
 
 use std::{fmt::Write, time::Instant};
+
+/// Where invocations have their operands from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    WorkgroupMemory,
+    Storage,
+    /// Each value is loaded by one invocation of a subgroup that is alone in its workgroup.
+    Subgroup,
+}
 
 /// A shape of tile.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +24,7 @@ struct Tile {
     workgroup: [usize; 2],
     /// Products between two barriers.
     step: usize,
-    /// Whether the tiles go through workgroup memory.
-    shared: bool,
+    way: Way,
 }
 
 impl Tile {
@@ -23,26 +32,74 @@ impl Tile {
         [self.outputs[0] * self.workgroup[0], self.outputs[1] * self.workgroup[1]]
     }
 
-    fn all() -> impl Iterator<Item = Self> {
+    /// `lanes` is the size of a subgroup, where a device has subgroups of one size.
+    fn all(lanes: Option<usize>) -> impl Iterator<Item = Self> {
+        let by_subgroup = lanes.into_iter().flat_map(|lanes| {
+            let outputs = [[16, 4], [32, 4], [32, 8], [64, 4], [64, 8]];
+            outputs.map(|outputs| Self { outputs, workgroup: [1, lanes], step: 1, way: Way::Subgroup })
+        });
         let outputs = [[4, 4], [4, 8], [8, 4], [8, 8], [16, 8], [8, 16]];
         let workgroups = [[4, 4], [4, 8], [8, 8], [4, 16], [16, 4], [8, 16], [16, 16]];
-        let ways = [(8, true), (16, true), (32, true), (16, false)];
-        outputs.into_iter().flat_map(move |outputs| {
+        let ways =
+            [(8, Way::WorkgroupMemory), (16, Way::WorkgroupMemory), (32, Way::WorkgroupMemory), (16, Way::Storage)];
+        let by_workgroup = outputs.into_iter().flat_map(move |outputs| {
             workgroups.into_iter().flat_map(move |workgroup| {
-                ways.into_iter().map(move |(step, shared)| Self { outputs, workgroup, step, shared })
+                ways.into_iter().map(move |(step, way)| Self { outputs, workgroup, step, way })
             })
-        })
+        });
+        by_workgroup.chain(by_subgroup)
     }
 
     /// Whether browsers would take it, and it divides the matrices.
     fn fits(self, size: usize) -> bool {
         let [rows, columns] = self.size();
         let divides = size.is_multiple_of(rows) && size.is_multiple_of(columns);
-        divides && rows.max(columns) <= 128 && (!self.shared || (rows + columns) * self.step * 4 <= 16_384)
+        let memory = if self.way == Way::WorkgroupMemory { (rows + columns) * self.step * 4 } else { 0 };
+        let whole = self.way != Way::Subgroup || rows.is_multiple_of(self.workgroup[1]);
+        divides && whole && rows.max(columns) <= 128 && memory <= 16_384
     }
 
     /// C = A·B, all row-major and n×n, unrolled.
     fn shader(self, n: usize) -> String {
+        if self.way == Way::Subgroup { self.by_subgroup(n) } else { self.by_workgroup(n) }
+    }
+
+    /// An invocation has all rows of the tile in every `lanes`th column.
+    fn by_subgroup(self, n: usize) -> String {
+        let ([rows, own], [_, lanes]) = (self.outputs, self.workgroup);
+        let mut text = String::new();
+        let mut line = |line: String| writeln!(text, "{line}").expect("invariant: a string takes all text");
+        line("@group(0) @binding(0) var<storage, read> a: array<f32>;".to_owned());
+        line("@group(0) @binding(1) var<storage, read> b: array<f32>;".to_owned());
+        line("@group(0) @binding(2) var<storage, read_write> c: array<f32>;".to_owned());
+        line(format!("const N = {n}u;"));
+        line(format!("@compute @workgroup_size({lanes})"));
+        line(
+            "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {".to_owned(),
+        );
+        line(format!("let top = group.y * {rows}u; let left = group.x * {}u + lane;", own * lanes));
+        for i in 0..rows {
+            (0..own).for_each(|j| line(format!("var sum_{i}_{j} = 0.0;")));
+        }
+        line("for (var k = 0u; k < N; k += 1u) {".to_owned());
+        (0..own).for_each(|j| line(format!("let b{j} = b[k * N + left + {}u];", j * lanes)));
+        for i in 0..rows {
+            if i % lanes == 0 {
+                line(format!("let a{} = a[(top + {i}u + lane) * N + k];", i / lanes));
+            }
+            line(format!("let row{i} = subgroupBroadcast(a{}, {}u);", i / lanes, i % lanes));
+            (0..own).for_each(|j| line(format!("sum_{i}_{j} += row{i} * b{j};")));
+        }
+        line("}".to_owned());
+        for i in 0..rows {
+            (0..own).for_each(|j| line(format!("c[(top + {i}u) * N + left + {}u] = sum_{i}_{j};", j * lanes)));
+        }
+        line("}".to_owned());
+        text
+    }
+
+    fn by_workgroup(self, n: usize) -> String {
+        let shared = self.way == Way::WorkgroupMemory;
         let [rows, columns] = self.size();
         let [high, wide] = self.workgroup;
         let (step, invocations) = (self.step, high * wide);
@@ -54,7 +111,7 @@ impl Tile {
         line("@group(0) @binding(1) var<storage, read> b: array<f32>;".to_owned());
         line("@group(0) @binding(2) var<storage, read_write> c: array<f32>;".to_owned());
         line(format!("const N = {n}u;"));
-        if self.shared {
+        if shared {
             line(format!("var<workgroup> tile_a: array<vec4<f32>, {}>;", step * quads_a));
             line(format!("var<workgroup> tile_b: array<vec4<f32>, {}>;", step * quads_b));
         }
@@ -72,7 +129,7 @@ impl Tile {
             (0..own_b).for_each(|j| line(format!("var sum_{i}_{j} = vec4<f32>();")));
         }
         line(format!("for (var first = 0u; first < N; first += {step}u) {{"));
-        if self.shared {
+        if shared {
             line(format!("for (var e = lane; e < {}u; e += {invocations}u) {{", step * quads_a));
             line(format!("tile_a[e] = quad_a(top + 4u * (e % {quads_a}u), first + e / {quads_a}u); }}"));
             line(format!("for (var e = lane; e < {}u; e += {invocations}u) {{", step * quads_b));
@@ -82,7 +139,7 @@ impl Tile {
         line(format!("for (var k = 0u; k < {step}u; k += 1u) {{"));
         for i in 0..own_a {
             let quad = i * high;
-            line(if self.shared {
+            line(if shared {
                 format!("let a{i} = tile_a[k * {quads_a}u + {quad}u + row];")
             } else {
                 format!("let a{i} = quad_a(top + 4u * ({quad}u + row), first + k);")
@@ -90,7 +147,7 @@ impl Tile {
         }
         for j in 0..own_b {
             let quad = j * wide;
-            line(if self.shared {
+            line(if shared {
                 format!("let b{j} = tile_b[k * {quads_b}u + {quad}u + column];")
             } else {
                 format!("let b{j} = quad_b(first + k, left + 4u * ({quad}u + column));")
@@ -99,7 +156,7 @@ impl Tile {
         for i in 0..self.outputs[0] {
             (0..own_b).for_each(|j| line(format!("sum_{i}_{j} += a{}[{}] * b{j};", i / 4, i % 4)));
         }
-        line(format!("}}\n{}}}", if self.shared { "workgroupBarrier();\n" } else { "" }));
+        line(format!("}}\n{}}}", if shared { "workgroupBarrier();\n" } else { "" }));
         for i in 0..self.outputs[0] {
             for j in 0..own_b {
                 let (down, across) = (i / 4 * high * 4 + i % 4, j * wide * 4);
@@ -161,11 +218,19 @@ fn main() {
     // `cargo bench` adds `--bench`.
     let n = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(512);
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    println!("| adapter | GFLOP/s | outputs an invocation | workgroup | step | workgroup memory |");
+    println!("| adapter | GFLOP/s | outputs an invocation | workgroup | step | operands from |");
     println!("|---|---|---|---|---|---|");
     for adapter in pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all())) {
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))
-            .expect("the adapter gives a device");
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).expect("the adapter gives a device");
+        let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+        let lanes = (has_subgroups && info.subgroup_min_size == info.subgroup_max_size)
+            .then_some(info.subgroup_min_size as usize);
         let buffer = || {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
@@ -175,16 +240,17 @@ fn main() {
             })
         };
         let buffers = [buffer(), buffer(), buffer()];
-        let mut results: Vec<_> = Tile::all()
+        let mut results: Vec<_> = Tile::all(lanes)
             .filter(|tile| tile.fits(n))
             .map(|tile| (2.0 * (n as f64).powi(3) / time(&device, &queue, tile, n, &buffers) / 1e9, tile))
             .collect();
         results.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let info = adapter.get_info();
-        for (rate, tile) in results.iter().take(3) {
-            let Tile { outputs: [i, j], workgroup: [high, wide], step, shared } = tile;
-            let name = &info.name;
-            println!("| {name}, {} | {rate:.1} | {i}×{j} | {high}×{wide} | {step} | {shared} |", info.backend);
+        for way in [Way::WorkgroupMemory, Way::Storage, Way::Subgroup] {
+            for (rate, tile) in results.iter().filter(|(_, tile)| tile.way == way).take(2) {
+                let Tile { outputs: [i, j], workgroup: [high, wide], step, .. } = tile;
+                let name = &info.name;
+                println!("| {name}, {} | {rate:.1} | {i}×{j} | {high}×{wide} | {step} | {way:?} |", info.backend);
+            }
         }
     }
 }

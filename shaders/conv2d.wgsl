@@ -1,226 +1,99 @@
 // Grouped 2D convolution, or its input gradient, as an implicit matrix product: rows are the output channels of a
 // group, columns the output pixels of all images, and the sum runs over the group's input channels and the filter.
 // `tiled` computes a tile of outputs a workgroup; `direct` one output an invocation, for groups of few channels.
-//
-// The input gradient is the TRANSPOSED convolution of dy: dx[c, h, w] = Σ_{o,i,j} weight[o, c, i, j]·
-// dy[o, (h + padding − i)/stride, (w + padding − j)/stride], where the quotients are whole. `inputs` are then the
-// channels of dy and `outputs` those of dx.
-//
-// x [images, groups·inputs, height, width], y [images, groups·outputs, out_height, out_width],
-// bias [groups·outputs]; the weight of row m, channel c and place p of a group's filters is at
-// m·weight_row + c·weight_channel + p.
-struct Params {
-    images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-    kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
-    weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
-}
-
-override TRANSPOSED: bool = false;
-// A constant, since processors that imitate a GPU divide slowly.
-override STRIDE: u32 = 1u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-
-// Where an output pixel's window lies: the place of the filter's first element in the group's first channel of x
-// (outside of the map for some, hence modulo 2³²), and which of the filter's rows and columns lie inside, as bits.
-struct Window {
-    at: u32,
-    rows: u32,
-    columns: u32,
-}
-
-// What a row or column of the filter adds to the place of its first.
-fn tap(i: u32) -> u32 {
-    if TRANSPOSED {
-        return 0u - i / STRIDE;
-    }
-    return i;
-}
-
-// The first row (or column) of x under the filter's first element, modulo 2³².
-fn first_of(position: u32) -> u32 {
-    if TRANSPOSED {
-        return (position + params.padding) / STRIDE;
-    }
-    return position * STRIDE - params.padding;
-}
-
-// Which of the filter's `size` rows (or columns) fall on a row of x, of which there are `extent`.
-fn inside(position: u32, size: u32, extent: u32) -> u32 {
-    let first = first_of(position);
-    var bits = 0u;
-    for (var i = 0u; i < size; i += 1u) {
-        let falls = !TRANSPOSED || (position + params.padding) % STRIDE == i % STRIDE;
-        bits |= select(0u, 1u << i, falls && first + tap(i) < extent);
-    }
-    return bits;
-}
-
-fn window_of(pixel: u32, group: u32) -> Window {
-    let plane = params.out_height * params.out_width;
-    if pixel >= params.images * plane {
-        return Window(0u, 0u, 0u);
-    }
-    let row = pixel % plane / params.out_width;
-    let column = pixel % params.out_width;
-    let image = (pixel / plane * params.groups + group) * params.inputs * params.height * params.width;
-    return Window(
-        params.x_at + image + first_of(row) * params.width + first_of(column),
-        inside(row, params.kernel_h, params.height),
-        inside(column, params.kernel_w, params.width),
-    );
-}
-
-// Where an output pixel's value for a group's first channel goes, or NOWHERE.
-fn place_of(pixel: u32, group: u32) -> u32 {
-    let plane = params.out_height * params.out_width;
-    if pixel >= params.images * plane {
-        return NOWHERE;
-    }
-    return params.y_at + (pixel / plane * params.groups + group) * params.outputs * plane + pixel % plane;
-}
-
-fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
-    if row >= params.outputs {
-        return;
-    }
-    let offset = row * params.out_height * params.out_width;
-    var values = sums;
-    if params.has_bias != 0u {
-        values += bias[group * params.outputs + row];
-    }
-    if places.x != NOWHERE {
-        y[places.x + offset] = values.x;
-    }
-    if places.y != NOWHERE {
-        y[places.y + offset] = values.y;
-    }
-    if places.z != NOWHERE {
-        y[places.z + offset] = values.z;
-    }
-    if places.w != NOWHERE {
-        y[places.w + offset] = values.w;
-    }
-}
-
-// The input under the filter's place i, j, which is `offset` after its first.
-fn value_at(window: Window, offset: u32, i: u32, j: u32) -> f32 {
-    if ((window.rows >> i) & (window.columns >> j) & 1u) == 0u {
-        return 0.0;
-    }
-    return x[window.at + offset];
-}
-
-fn places_of(pixel: u32, group: u32) -> vec4<u32> {
-    return vec4<u32>(
-        place_of(pixel, group), place_of(pixel + 1u, group), place_of(pixel + 2u, group), place_of(pixel + 3u, group),
-    );
-}
 
 fn store(row: u32, pixel: u32, group: u32, sums: ptr<function, Sums>) {
-    let left = places_of(pixel, group);
-    let right = places_of(pixel + 32u, group);
-    store_quad(row, group, left, (*sums)[0]);
-    store_quad(row, group, right, (*sums)[1]);
-    store_quad(row + 1u, group, left, (*sums)[2]);
-    store_quad(row + 1u, group, right, (*sums)[3]);
-    store_quad(row + 2u, group, left, (*sums)[4]);
-    store_quad(row + 2u, group, right, (*sums)[5]);
-    store_quad(row + 3u, group, left, (*sums)[6]);
-    store_quad(row + 3u, group, right, (*sums)[7]);
-    store_quad(row + 32u, group, left, (*sums)[8]);
-    store_quad(row + 32u, group, right, (*sums)[9]);
-    store_quad(row + 33u, group, left, (*sums)[10]);
-    store_quad(row + 33u, group, right, (*sums)[11]);
-    store_quad(row + 34u, group, left, (*sums)[12]);
-    store_quad(row + 34u, group, right, (*sums)[13]);
-    store_quad(row + 35u, group, left, (*sums)[14]);
-    store_quad(row + 35u, group, right, (*sums)[15]);
+    let near = places_of(pixel, group);
+    let far = places_of(pixel + 4u * WIDE, group);
+    let bottom = row + 4u * HIGH;
+    store_quad(row, group, near, (*sums)[0]);
+    store_quad(row, group, far, (*sums)[1]);
+    store_quad(row + 1u, group, near, (*sums)[2]);
+    store_quad(row + 1u, group, far, (*sums)[3]);
+    store_quad(row + 2u, group, near, (*sums)[4]);
+    store_quad(row + 2u, group, far, (*sums)[5]);
+    store_quad(row + 3u, group, near, (*sums)[6]);
+    store_quad(row + 3u, group, far, (*sums)[7]);
+    store_quad(bottom, group, near, (*sums)[8]);
+    store_quad(bottom, group, far, (*sums)[9]);
+    store_quad(bottom + 1u, group, near, (*sums)[10]);
+    store_quad(bottom + 1u, group, far, (*sums)[11]);
+    store_quad(bottom + 2u, group, near, (*sums)[12]);
+    store_quad(bottom + 2u, group, far, (*sums)[13]);
+    store_quad(bottom + 3u, group, near, (*sums)[14]);
+    store_quad(bottom + 3u, group, far, (*sums)[15]);
 }
 
-@compute @workgroup_size(64)
+// An input, or 0 where the filter's place is outside the map; `at` is then any index.
+fn input_or_zero(at: u32, is_inside: bool) -> f32 {
+    return select(0.0, x[at], is_inside);
+}
+
+// Sums over STEP channels at one place of the filter, then at the next place, then over the next channels: so places
+// are found once for STEP products, and what one place read of x is still near for the next.
+@compute @workgroup_size(WIDE, HIGH)
 fn tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_id) invocation: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let group = workgroup.z / params.row_tiles;
-    let first_row = workgroup.z % params.row_tiles * tile_rows();
-    let first_pixel = flat_group(workgroup, counts) * tile_columns();
+    let first_row = workgroup.z % params.row_tiles * ROWS;
+    let first_pixel = flat_group(workgroup, counts) * COLUMNS;
 
-    // This invocation loads these rows of the filters and the windows of these pixels, of the short side only the
-    // first. Rows after the last repeat it.
+    // This invocation loads these rows of the filters and the windows of these pixels. Rows after the last repeat it.
     let weights = group * params.outputs * params.inputs * params.kernel_h * params.kernel_w;
     let near_row = weights + min(first_row + lane, params.outputs - 1u) * params.weight_row;
-    let far_row = weights + min(first_row + 64u + lane, params.outputs - 1u) * params.weight_row;
-    let near_window = window_of(first_pixel + lane, group);
-    var far_window: Window;
-    if !TALL {
-        far_window = window_of(first_pixel + 64u + lane, group);
+    let far_row = weights + min(first_row + INVOCATIONS + lane, params.outputs - 1u) * params.weight_row;
+    let near = window_of(first_pixel + lane, group);
+    var far: Window;
+    if FAR_COLUMNS {
+        far = window_of(first_pixel + INVOCATIONS + lane, group);
     }
 
     let inputs = params.inputs;
-    let kernel_h = params.kernel_h;
-    let kernel_w = params.kernel_w;
     let width = params.width;
     let plane = params.height * width;
-    let next_filter = params.weight_channel - kernel_h * kernel_w;
-    let row = lane / 8u;
-    let column = lane % 8u;
-    var near: Sums;
-    var far: Sums;
-    var channel = 0u;
-    var i = 0u;
-    var j = 0u;
-    var map_at = 0u;
-    var filter_at = 0u;
-    // Barriers: `channel` is the same for all invocations, and they make every turn.
-    while channel < inputs {
-        for (var step = 0u; step < STEP; step += 1u) {
-            var factor = 0.0;
-            var value = 0.0;
-            var third = 0.0;
-            if channel < inputs {
-                let offset = map_at + tap(i) * width + tap(j);
-                factor = weight[near_row + filter_at];
-                value = value_at(near_window, offset, i, j);
-                if TALL {
-                    third = weight[far_row + filter_at];
-                } else {
-                    third = value_at(far_window, offset, i, j);
+    var near_sums: Sums;
+    var far_sums: Sums;
+    // Barriers: the bounds of the three loops are the same for all invocations.
+    for (var channel = 0u; channel < inputs; channel += STEP) {
+        let count = min(STEP, inputs - channel);
+        for (var i = 0u; i < params.kernel_h; i += 1u) {
+            for (var j = 0u; j < params.kernel_w; j += 1u) {
+                let offset = channel * plane + tap(i) * width + tap(j);
+                let near_inside = is_inside(near, i, j);
+                let far_inside = is_inside(far, i, j);
+                var near_at = select(0u, near.at + offset, near_inside);
+                var far_at = select(0u, far.at + offset, far_inside);
+                let near_plane = select(0u, plane, near_inside);
+                let far_plane = select(0u, plane, far_inside);
+                var filter_at = channel * params.weight_channel + i * params.kernel_w + j;
+                for (var k = 0u; k < count; k += 1u) {
+                    load_row(k, lane, weight[near_row + filter_at]);
+                    if FAR_ROWS {
+                        load_row(k, lane + INVOCATIONS, weight[far_row + filter_at]);
+                    }
+                    load_column(k, lane, input_or_zero(near_at, near_inside));
+                    if FAR_COLUMNS {
+                        load_column(k, lane + INVOCATIONS, input_or_zero(far_at, far_inside));
+                    }
+                    near_at += near_plane;
+                    far_at += far_plane;
+                    filter_at += params.weight_channel;
                 }
-            }
-            if TALL {
-                load_tiles(step, lane, factor, third, value);
-            } else {
-                load_tiles(step, lane, value, third, factor);
-            }
-            filter_at += 1u;
-            j += 1u;
-            if j == kernel_w {
-                j = 0u;
-                i += 1u;
-                if i == kernel_h {
-                    i = 0u;
-                    channel += 1u;
-                    map_at += plane;
-                    filter_at += next_filter;
-                }
+                workgroupBarrier();
+                multiply_tiles(&near_sums, &far_sums, invocation.y, invocation.x, count);
+                workgroupBarrier();
             }
         }
-        workgroupBarrier();
-        multiply_tiles(&near, &far, row, column);
-        workgroupBarrier();
     }
 
-    let to_row = first_row + 4u * row;
-    let to_pixel = first_pixel + 4u * column;
-    store(to_row, to_pixel, group, &near);
-    store(to_row + select(0u, 64u, TALL), to_pixel + select(64u, 0u, TALL), group, &far);
+    let to_row = first_row + 4u * invocation.y;
+    let to_pixel = first_pixel + 4u * invocation.x;
+    store(to_row, to_pixel, group, &near_sums);
+    store(to_row + far_rows(), to_pixel + far_columns(), group, &far_sums);
 }
 
 @compute @workgroup_size(256)
@@ -252,7 +125,9 @@ fn direct(
         for (var i = 0u; i < params.kernel_h; i += 1u) {
             for (var j = 0u; j < params.kernel_w; j += 1u) {
                 let offset = map_at + tap(i) * params.width + tap(j);
-                sum += value_at(window, offset, i, j) * weight[filter_at + i * params.kernel_w + j];
+                if is_inside(window, i, j) {
+                    sum += x[window.at + offset] * weight[filter_at + i * params.kernel_w + j];
+                }
             }
         }
     }

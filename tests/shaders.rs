@@ -16,7 +16,7 @@ use naga::{
     AddressSpace, Module, ShaderStage, TypeInner,
     back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv},
     proc::Layouter,
-    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+    valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
 /// What browsers grant without asking.
@@ -71,23 +71,30 @@ fn bytes_of(words: &[u32]) -> Vec<u8> {
 fn parsed(shader: &Shader) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&shader.text)
         .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&shader.text)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let capabilities = if shader.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&shader.text)));
     (module, info)
 }
 
-/// Each entry point alone, with its overrides resolved, as backends get it.
+/// Each entry point alone, with its overrides resolved, as backends get it: by default, and as each tile sets them.
 fn each_entry(check: impl Fn(&str, &Module, &ModuleInfo, &str)) {
     for shader in shaders() {
         let (module, info) = parsed(&shader);
         assert!(!module.entry_points.is_empty(), "{} has no entry point", shader.name);
         for entry in &module.entry_points {
-            let stage = Some((ShaderStage::Compute, &*entry.name));
-            let (module, info) = process_overrides(&module, &info, stage, &PipelineConstants::default())
-                .unwrap_or_else(|error| panic!("{}, {}: {error}", shader.name, entry.name));
-            let name = format!("{}, {}", shader.name, entry.name);
-            check(&name, &module, &info, &entry.name);
+            for set in std::iter::once(&Vec::new()).chain(&shader.constants) {
+                let stage = Some((ShaderStage::Compute, &*entry.name));
+                let constants: PipelineConstants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+                let mut name = format!("{}, {}", shader.name, entry.name);
+                set.iter().for_each(|(constant, value)| name += &format!(", {constant}_{value}"));
+                let (module, info) = process_overrides(&module, &info, stage, &constants)
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
+                check(&name, &module, &info, &entry.name);
+            }
         }
     }
 }
@@ -167,9 +174,11 @@ fn shaders_translate_to_spir_v() {
     });
 }
 
+/// In the version that wgpu asks for where a device has subgroups.
 fn spirv(module: &Module, info: &ModuleInfo, entry: &str) -> Result<Vec<u32>, spv::Error> {
     let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.to_owned() };
-    spv::write_vec(module, info, &spv::Options::default(), Some(&pipeline))
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    spv::write_vec(module, info, &options, Some(&pipeline))
 }
 
 fn spirv_val_accepts_every_shader() {

@@ -1,71 +1,82 @@
-// The tile of an implicit matrix product: 64 invocations compute 128×64 outputs (TALL) or 64×128, STEP products at a
-// time, each 16×8 or 8×16 of them.
+// The tile of an implicit matrix product: HIGH × WIDE invocations compute 16·HIGH × 8·WIDE outputs (TALL) or
+// 8·HIGH × 16·WIDE, each 16×8 or 8×16 of them, from at most STEP products between two barriers.
 //
-// `long` holds STEP × 128 rows of the left matrix (TALL) or columns of the right one, `short` STEP × 64 of the other,
-// four adjacent to a vector. Loading, invocation `lane` has the places `lane` and `lane + 64` of the long side and
-// `lane` of the short one, so that neighbours write neighbouring words. Multiplying, the invocation at `row` and
-// `column` of 8×8 has every eighth quad of the rows from `row` on and of the columns from `column` on, so that
-// neighbours read neighbouring vectors.
+// `left` holds ROWS values of the left matrix for each product, `right` COLUMNS of the right one, four adjacent to a
+// vector. Loading, an invocation has the row and the column of its own number, so that neighbours write neighbouring
+// words, and where there are more rows or columns than invocations (FAR_ROWS, FAR_COLUMNS; twice as many at most) also
+// the one INVOCATIONS further. Multiplying, it has every HIGHth quad of the rows from its own on and every WIDEth quad
+// of the columns, so that neighbours read neighbouring vectors.
+override HIGH: u32 = 8u;
+override WIDE: u32 = 8u;
+override STEP: u32 = 16u;
 override TALL: bool = true;
 
-const STEP: u32 = 16u;
-const LONG_QUADS: u32 = 32u;
-const SHORT_QUADS: u32 = 16u;
+override INVOCATIONS: u32 = HIGH * WIDE;
+override ROWS: u32 = HIGH * (8u + 8u * u32(TALL));
+override COLUMNS: u32 = WIDE * (16u - 8u * u32(TALL));
+override FAR_ROWS: bool = ROWS > INVOCATIONS;
+override FAR_COLUMNS: bool = COLUMNS > INVOCATIONS;
+override ROW_QUADS: u32 = ROWS / 4u;
+override COLUMN_QUADS: u32 = COLUMNS / 4u;
+override LEFT_SIZE: u32 = STEP * ROW_QUADS;
+override RIGHT_SIZE: u32 = STEP * COLUMN_QUADS;
 
-var<workgroup> long: array<vec4<f32>, 512>;
-var<workgroup> short: array<vec4<f32>, 256>;
+var<workgroup> left: array<vec4<f32>, LEFT_SIZE>;
+var<workgroup> right: array<vec4<f32>, RIGHT_SIZE>;
 
 // 8×8 outputs: sums[2·i] and sums[2·i + 1] are the left and right columns of row i of two quads.
 alias Sums = array<vec4<f32>, 16>;
 
-fn tile_rows() -> u32 {
-    return select(64u, 128u, TALL);
+fn load_row(k: u32, row: u32, value: f32) {
+    left[k * ROW_QUADS + row / 4u][row % 4u] = value;
 }
 
-fn tile_columns() -> u32 {
-    return select(128u, 64u, TALL);
+fn load_column(k: u32, column: u32, value: f32) {
+    right[k * COLUMN_QUADS + column / 4u][column % 4u] = value;
 }
 
-fn load_tiles(step: u32, lane: u32, long_a: f32, long_b: f32, short_a: f32) {
-    long[step * LONG_QUADS + lane / 4u][lane % 4u] = long_a;
-    long[step * LONG_QUADS + 16u + lane / 4u][lane % 4u] = long_b;
-    short[step * SHORT_QUADS + lane / 4u][lane % 4u] = short_a;
+fn add_products(sums: ptr<function, Sums>, top: vec4<f32>, bottom: vec4<f32>, first: vec4<f32>, second: vec4<f32>) {
+    (*sums)[0] += top.x * first;
+    (*sums)[1] += top.x * second;
+    (*sums)[2] += top.y * first;
+    (*sums)[3] += top.y * second;
+    (*sums)[4] += top.z * first;
+    (*sums)[5] += top.z * second;
+    (*sums)[6] += top.w * first;
+    (*sums)[7] += top.w * second;
+    (*sums)[8] += bottom.x * first;
+    (*sums)[9] += bottom.x * second;
+    (*sums)[10] += bottom.y * first;
+    (*sums)[11] += bottom.y * second;
+    (*sums)[12] += bottom.z * first;
+    (*sums)[13] += bottom.z * second;
+    (*sums)[14] += bottom.w * first;
+    (*sums)[15] += bottom.w * second;
 }
 
-fn add_products(sums: ptr<function, Sums>, top: vec4<f32>, bottom: vec4<f32>, left: vec4<f32>, right: vec4<f32>) {
-    (*sums)[0] += top.x * left;
-    (*sums)[1] += top.x * right;
-    (*sums)[2] += top.y * left;
-    (*sums)[3] += top.y * right;
-    (*sums)[4] += top.z * left;
-    (*sums)[5] += top.z * right;
-    (*sums)[6] += top.w * left;
-    (*sums)[7] += top.w * right;
-    (*sums)[8] += bottom.x * left;
-    (*sums)[9] += bottom.x * right;
-    (*sums)[10] += bottom.y * left;
-    (*sums)[11] += bottom.y * right;
-    (*sums)[12] += bottom.z * left;
-    (*sums)[13] += bottom.z * right;
-    (*sums)[14] += bottom.w * left;
-    (*sums)[15] += bottom.w * right;
-}
-
-// Adds the products of the two tiles: `far` has the outputs 64 further along the long side than `near`.
-fn multiply_tiles(near: ptr<function, Sums>, far: ptr<function, Sums>, row: u32, column: u32) {
-    for (var k = 0u; k < STEP; k += 1u) {
-        let long_at = k * LONG_QUADS + select(column, row, TALL);
-        let short_at = k * SHORT_QUADS + select(row, column, TALL);
-        let first = short[short_at];
-        let second = short[short_at + 8u];
+// Adds the first `count` products: `far` has the outputs 8·HIGH rows (TALL) or 8·WIDE columns after those of `near`.
+fn multiply_tiles(near: ptr<function, Sums>, far: ptr<function, Sums>, row: u32, column: u32, count: u32) {
+    for (var k = 0u; k < count; k += 1u) {
+        let row_at = k * ROW_QUADS + row;
+        let column_at = k * COLUMN_QUADS + column;
+        let top = left[row_at];
+        let bottom = left[row_at + HIGH];
+        let first = right[column_at];
+        let second = right[column_at + WIDE];
+        add_products(near, top, bottom, first, second);
         if TALL {
-            add_products(near, long[long_at], long[long_at + 8u], first, second);
-            add_products(far, long[long_at + 16u], long[long_at + 24u], first, second);
+            add_products(far, left[row_at + 2u * HIGH], left[row_at + 3u * HIGH], first, second);
         } else {
-            add_products(near, first, second, long[long_at], long[long_at + 8u]);
-            add_products(far, first, second, long[long_at + 16u], long[long_at + 24u]);
+            add_products(far, top, bottom, right[column_at + 2u * WIDE], right[column_at + 3u * WIDE]);
         }
     }
 }
 
-const NOWHERE: u32 = 0xffffffffu;
+// How many rows and columns `far` is from `near`.
+fn far_rows() -> u32 {
+    return select(0u, 8u * HIGH, TALL);
+}
+
+fn far_columns() -> u32 {
+    return select(8u * WIDE, 0u, TALL);
+}

@@ -15,7 +15,7 @@ struct Sizes {
 }
 
 #[rustfmt::skip]
-const SIZES: [Sizes; 31] = [
+const SIZES: [Sizes; 41] = [
     Sizes { claim: "one_of_everything", n: 1, channels: [1, 1], map: [1, 1], kernel: [1, 1], conv: [1, 0, 1] },
     Sizes { claim: "one_pixel_under_a_padded_kernel", n: 1, channels: [2, 3], map: [1, 1], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "3x3_of_an_image", n: 2, channels: [3, 16], map: [13, 11], kernel: [3, 3], conv: [1, 1, 1] },
@@ -47,6 +47,16 @@ const SIZES: [Sizes; 31] = [
     Sizes { claim: "two_outputs_a_depthwise_group", n: 1, channels: [5, 10], map: [6, 5], kernel: [3, 3], conv: [1, 1, 5] },
     Sizes { claim: "many_output_channels_of_few", n: 1, channels: [1, 129], map: [3, 3], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "groups_wider_than_a_tile", n: 1, channels: [2 * 67, 2 * 65], map: [3, 3], kernel: [3, 3], conv: [1, 1, 2] },
+    Sizes { claim: "eight_outputs_are_not_tiled", n: 2, channels: [8, 8], map: [9, 9], kernel: [3, 3], conv: [1, 1, 1] },
+    Sizes { claim: "nine_outputs_are_tiled", n: 2, channels: [9, 9], map: [9, 9], kernel: [3, 3], conv: [1, 1, 1] },
+    Sizes { claim: "tiled_with_stride_2", n: 3, channels: [20, 24], map: [9, 11], kernel: [3, 3], conv: [2, 1, 1] },
+    Sizes { claim: "tiled_with_stride_3_and_a_remainder", n: 3, channels: [18, 12], map: [10, 9], kernel: [2, 2], conv: [3, 0, 1] },
+    Sizes { claim: "tiled_with_stride_2_and_a_wide_padding", n: 2, channels: [10, 11], map: [2, 5], kernel: [3, 3], conv: [2, 3, 1] },
+    Sizes { claim: "tiled_7x7_with_stride_2", n: 2, channels: [10, 20], map: [17, 15], kernel: [7, 7], conv: [2, 3, 1] },
+    Sizes { claim: "tiled_3x1_kernel", n: 2, channels: [12, 10], map: [7, 9], kernel: [3, 1], conv: [1, 0, 1] },
+    Sizes { claim: "one_channel_less_than_a_step", n: 2, channels: [15, 31], map: [6, 7], kernel: [3, 3], conv: [1, 0, 1] },
+    Sizes { claim: "whole_steps_of_channels", n: 2, channels: [32, 16], map: [8, 8], kernel: [3, 3], conv: [1, 0, 1] },
+    Sizes { claim: "tiles_in_both_directions_and_groups", n: 5, channels: [2 * 33, 2 * 130], map: [7, 7], kernel: [3, 3], conv: [1, 1, 2] },
 ];
 
 impl Sizes {

@@ -150,7 +150,7 @@ pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Resul
         return Err(no_device(selector, format!("{} cannot be used: {why}", chosen.name)));
     }
     let adapter = &all[chosen.index];
-    let wanted = wgpu::Features::TIMESTAMP_QUERY;
+    let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("moue"),
         required_features: adapter.features() & wanted,

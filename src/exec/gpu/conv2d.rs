@@ -5,6 +5,7 @@ use super::{
     memory::ALIGNMENT,
     partial_sums,
     shader::{Kernel, folded, one_each, params},
+    tile::Tiling,
 };
 use crate::{
     Result,
@@ -12,12 +13,12 @@ use crate::{
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, TensorId, shape_error},
 };
 
-params!(Conv2dParams for "conv2d" {
+params!(Conv2dParams for "conv2d", "conv2d_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
-params!(Conv2dGradWeightParams for "conv2d_grad_weight" {
+params!(Conv2dGradWeightParams for "conv2d_grad_weight", "conv2d_grad_weight_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
@@ -61,22 +62,6 @@ impl Sizes {
     }
 }
 
-/// How a product of matrices is cut into tiles of 128×64 or 64×128.
-struct Tiles {
-    tall: bool,
-    rows: usize,
-    columns: usize,
-}
-
-impl Tiles {
-    /// The shape that wastes fewer rows.
-    fn new(rows: usize, columns: usize) -> Self {
-        let tall = rows.div_ceil(64).is_multiple_of(2);
-        let [height, width] = if tall { [128, 64] } else { [64, 128] };
-        Self { tall, rows: rows.div_ceil(height), columns: columns.div_ceil(width) }
-    }
-}
-
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, conv: Conv2d) -> Result<()> {
     let (x, weight, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
     convolve(cx, conv, false, x, weight, node.inputs.get(2).copied(), y)
@@ -113,7 +98,7 @@ fn convolve(
         let (bound_x, x_at) = cx.read_images(x, s.n, &images);
         let (bound_y, y_at) = cx.write_images(y, s.n, &images);
         let pixels = images.len() * s.pixels_out();
-        let tiles = Tiles::new(s.outputs, pixels);
+        let tiles = Tiling::new(cx.gpu.tiles, s.outputs, pixels);
         let params = Conv2dParams {
             images: images.len() as u32,
             groups: conv.groups as u32,
@@ -138,7 +123,7 @@ fn convolve(
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            (Kernel::new("conv2d", "tiled").with("TALL", tiles.tall), [x, y, (conv.groups * tiles.rows) as u32])
+            (tiles.tile.kernel("conv2d", "conv2d_subgroup"), [x, y, (conv.groups * tiles.rows) as u32])
         };
         cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
     }
@@ -151,7 +136,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
     let s = Sizes::new(conv, cx.nchw(x), cx.nchw(dy), op.kernel);
     let columns = s.inputs * s.kernel[0] * s.kernel[1];
     let direct = s.outputs <= FEW_ROWS;
-    let tiles = Tiles::new(s.outputs, columns);
+    let tiles = Tiling::new(cx.gpu.tiles, s.outputs, columns);
     let across = if direct { (s.outputs * (columns + 1)).div_ceil(64) } else { tiles.rows * tiles.columns };
     let chunks = cx.image_chunks(&[dy, x], s.n)?;
     let most = (partial_sums::MOST_OF_AN_OP / cx.elements(dw)).clamp(1, MOST_SPLITS);
@@ -160,8 +145,8 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         .iter()
         .map(|images| {
             let pixels = images.len() * s.pixels_out();
-            // Whole steps of the tile's depth.
-            pixels.div_ceil(wanted).next_multiple_of(16).max(LEAST_PIXELS).min(pixels)
+            // Whole steps of every tile.
+            pixels.div_ceil(wanted).next_multiple_of(32).max(LEAST_PIXELS).min(pixels)
         })
         .collect();
     let splits: Vec<_> =
@@ -208,9 +193,9 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            Kernel::new("conv2d_grad_weight", "tiled").with("TALL", tiles.tall)
+            tiles.tile.kernel("conv2d_grad_weight", "conv2d_grad_weight_subgroup")
         };
-        let kernel = kernel.with("STRIDE", conv.stride as u32);
+        let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
         cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;
         first_split += splits;
     }

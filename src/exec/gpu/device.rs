@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::shader::Kernel;
+use super::{
+    shader::Kernel,
+    tile::{Tile, tiles_for},
+};
 use crate::{Error, Result, exec::DeviceInfo};
 
 /// What the device said went wrong since it was last asked.
@@ -33,6 +36,8 @@ pub(crate) struct Gpu {
     pub(crate) max_binding: u64,
     /// The most bytes of a buffer.
     pub(crate) max_buffer: u64,
+    /// The convolutions' tiles.
+    pub(crate) tiles: &'static [Tile],
     /// Buffers, bind groups and pipelines made so far.
     pub(crate) created: u64,
     trouble: Arc<Trouble>,
@@ -55,6 +60,7 @@ impl Gpu {
         let limits = device.limits();
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Self {
+            tiles: tiles_for(&device),
             device,
             queue,
             info,

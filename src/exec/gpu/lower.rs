@@ -329,7 +329,7 @@ impl<'a> Lower<'a> {
         mut operands: Vec<Operand>,
         groups: [u32; 3],
     ) -> Result<()> {
-        debug_assert_eq!(kernel.source.name, P::SHADER);
+        debug_assert!(P::SHADERS.contains(&kernel.source.name));
         debug_assert!(operands.len() <= STORAGE_BUFFERS as usize);
         for operand in &operands {
             let bytes = 4 * operand.elements() as u64;

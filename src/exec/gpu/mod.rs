@@ -26,6 +26,7 @@ mod sgd;
 mod shader;
 mod similarity;
 mod spatial_gate;
+mod tile;
 mod weighted_sum;
 
 pub use adapter::{AdapterReport, Selector, adapters};
@@ -234,8 +235,11 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     }
 }
 
-/// The layout of every shader's parameters, by its name.
-static PARAMS: &[(&str, &[(&str, usize)])] = &[
+/// Shaders, and the layout of their parameters.
+type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
+
+/// The layout of every shader's parameters.
+static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
     layout::<batch_norm::BatchNormParams>(),
@@ -264,6 +268,6 @@ static PARAMS: &[(&str, &[(&str, usize)])] = &[
     layout::<weighted_sum::WeightedSumParams>(),
 ];
 
-const fn layout<P: Params>() -> (&'static str, &'static [(&'static str, usize)]) {
-    (P::SHADER, P::FIELDS)
+const fn layout<P: Params>() -> Layout {
+    (P::SHADERS, P::FIELDS)
 }

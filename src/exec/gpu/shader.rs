@@ -4,22 +4,22 @@ use std::borrow::Cow;
 
 /// A block of numbers that a dispatch reads from a uniform buffer; all fields are 32 bits wide.
 pub(crate) trait Params: bytemuck::Pod {
-    /// The shader's file name without its ending.
-    const SHADER: &'static str;
+    /// The file names, without their endings, of the shaders that have it.
+    const SHADERS: &'static [&'static str];
     /// Names and byte offsets of the fields, in order.
     const FIELDS: &'static [(&'static str, usize)];
 }
 
-/// Declares a `#[repr(C)]` parameter block beside the shader whose `Params` it must equal.
+/// Declares a `#[repr(C)]` parameter block beside the shaders whose `Params` it must equal.
 macro_rules! params {
-    ($name:ident for $shader:literal { $($field:ident: $kind:ty),* $(,)? }) => {
-        #[doc = concat!("`Params` of shaders/", $shader, ".wgsl.")]
+    ($name:ident for $($shader:literal),+ { $($field:ident: $kind:ty),* $(,)? }) => {
+        #[doc = concat!("`Params` of", $(" shaders/", $shader, ".wgsl",)+ ".")]
         #[repr(C)]
         #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
         pub(crate) struct $name { $(pub(crate) $field: $kind),* }
 
         impl $crate::exec::gpu::shader::Params for $name {
-            const SHADER: &'static str = $shader;
+            const SHADERS: &'static [&'static str] = &[$($shader),+];
             const FIELDS: &'static [(&'static str, usize)] =
                 &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
         }
@@ -56,6 +56,8 @@ pub(crate) struct Source {
     /// Whether each of its indices is inside its array and each of its loops ends, whatever the values in the buffers
     /// are: wgpu then leaves its own checks out. The host gives sizes that fit the bindings.
     pub(crate) proven: bool,
+    /// Whether it exchanges values within a subgroup, for devices that have `Features::SUBGROUP` only.
+    pub(crate) subgroups: bool,
 }
 
 impl Source {
@@ -68,9 +70,14 @@ impl Source {
     }
 }
 
-/// The convolutions: rows are clamped to the last, pixels outside have no bits, and stores are guarded.
+/// The convolutions: rows and columns are clamped to the last, pixels and places outside are replaced by the first
+/// element, and stores are guarded.
 const fn is_proven(name: &str) -> bool {
-    matches!(name.as_bytes(), b"conv2d" | b"conv2d_grad_weight")
+    matches!(name.as_bytes(), b"conv2d" | b"conv2d_grad_weight" | b"conv2d_subgroup" | b"conv2d_grad_weight_subgroup")
+}
+
+const fn has_subgroups(name: &str) -> bool {
+    matches!(name.as_bytes(), b"conv2d_subgroup" | b"conv2d_grad_weight_subgroup")
 }
 
 macro_rules! sources {
@@ -82,6 +89,7 @@ macro_rules! sources {
                 include_str!(concat!("../../../shaders/", $name, ".wgsl")),
             ],
             proven: is_proven($name),
+            subgroups: has_subgroups($name),
         }),*]
     };
 }
@@ -97,8 +105,10 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_gate": "index";
     "channel_gate_grad": "reduce", "index";
     "concat": "index";
-    "conv2d": "index", "tile";
-    "conv2d_grad_weight": "tile";
+    "conv2d": "index", "tile", "conv2d";
+    "conv2d_grad_weight": "tile", "conv2d_grad_weight";
+    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight";
+    "conv2d_subgroup": "index", "subgroup_tile", "conv2d";
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
@@ -117,12 +127,16 @@ pub(crate) static SOURCES: &[Source] = sources! {
 };
 
 /// A shader as the device gets it, and the layout that the host gives its parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shader {
     /// The file's name in `shaders/`, without its ending.
     pub name: &'static str,
     /// The WGSL text, with its shared pieces.
     pub text: Cow<'static, str>,
+    /// Whether it needs a device with subgroups, which browsers do not offer through wgpu.
+    pub subgroups: bool,
+    /// The sets of override constants that it is compiled with for its tiles.
+    pub constants: Vec<Vec<(&'static str, f64)>>,
     /// Names and byte offsets of the fields of its `Params`, as the host writes them.
     pub params: &'static [(&'static str, usize)],
 }
@@ -135,7 +149,12 @@ pub fn shaders() -> Vec<Shader> {
         .map(|source| Shader {
             name: source.name,
             text: source.text(),
-            params: super::PARAMS.iter().find(|(name, _)| *name == source.name).map_or(&[], |(_, fields)| fields),
+            subgroups: source.subgroups,
+            constants: super::tile::constants_of(source.name),
+            params: super::PARAMS
+                .iter()
+                .find(|(names, _)| names.contains(&source.name))
+                .map_or(&[], |(_, fields)| fields),
         })
         .collect()
 }

@@ -1,0 +1,129 @@
+// Grouped 2D convolution, or its input gradient, as conv2d.wgsl has it, by subgroups of 8 invocations.
+
+// Four windows, for each of the four columns of a quad.
+struct Windows {
+    at: vec4<u32>,
+    rows: vec4<u32>,
+    columns: vec4<u32>,
+}
+
+fn windows_of(pixel: u32, group: u32) -> Windows {
+    let a = window_of(pixel, group);
+    let b = window_of(pixel + 1u, group);
+    let c = window_of(pixel + 2u, group);
+    let d = window_of(pixel + 3u, group);
+    return Windows(
+        vec4<u32>(a.at, b.at, c.at, d.at),
+        vec4<u32>(a.rows, b.rows, c.rows, d.rows),
+        vec4<u32>(a.columns, b.columns, c.columns, d.columns),
+    );
+}
+
+// Whether the filter's place i, j lies on the map.
+fn are_inside(windows: Windows, i: u32, j: u32) -> vec4<bool> {
+    let bits = (windows.rows >> vec4<u32>(i)) & (windows.columns >> vec4<u32>(j)) & vec4<u32>(1u);
+    return bits != vec4<u32>();
+}
+
+// Inputs, or 0 where the filter's place is outside the map; `at` is then any index.
+fn inputs_or_zero(at: vec4<u32>, are_inside: vec4<bool>) -> vec4<f32> {
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), are_inside);
+}
+
+fn store(row: u32, group: u32, near: vec4<u32>, far: vec4<u32>, sums: ptr<function, Sums>) {
+    store_quad(row, group, near, (*sums)[0]);
+    store_quad(row, group, far, (*sums)[1]);
+    store_quad(row + 1u, group, near, (*sums)[2]);
+    store_quad(row + 1u, group, far, (*sums)[3]);
+    store_quad(row + 2u, group, near, (*sums)[4]);
+    store_quad(row + 2u, group, far, (*sums)[5]);
+    store_quad(row + 3u, group, near, (*sums)[6]);
+    store_quad(row + 3u, group, far, (*sums)[7]);
+    store_quad(row + 4u, group, near, (*sums)[8]);
+    store_quad(row + 4u, group, far, (*sums)[9]);
+    store_quad(row + 5u, group, near, (*sums)[10]);
+    store_quad(row + 5u, group, far, (*sums)[11]);
+    store_quad(row + 6u, group, near, (*sums)[12]);
+    store_quad(row + 6u, group, far, (*sums)[13]);
+    store_quad(row + 7u, group, near, (*sums)[14]);
+    store_quad(row + 7u, group, far, (*sums)[15]);
+}
+
+// As in conv2d.wgsl: channels after which the sum goes on to the next place of the filter.
+const STEP: u32 = 16u;
+
+@compute @workgroup_size(LANES)
+fn tiled(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) counts: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let group = workgroup.z / params.row_tiles;
+    let first_row = workgroup.z % params.row_tiles * ROWS;
+    let first_pixel = flat_group(workgroup, counts) * COLUMNS + 4u * lane;
+
+    // This invocation loads these rows of the filters and the windows of these pixels. Rows after the last repeat it.
+    let weights = vec4<u32>(group * params.outputs * params.inputs * params.kernel_h * params.kernel_w);
+    let last_row = vec4<u32>(params.outputs - 1u);
+    let upper = weights + min(rows_of(first_row, lane), last_row) * params.weight_row;
+    let lower = weights + min(rows_of(first_row + ROWS / 2u, lane), last_row) * params.weight_row;
+    let near = windows_of(first_pixel, group);
+    let far = windows_of(first_pixel + COLUMNS / 2u, group);
+
+    let inputs = params.inputs;
+    let width = params.width;
+    let plane = params.height * width;
+    var rows_0: Sums;
+    var rows_8: Sums;
+    var rows_16: Sums;
+    var rows_24: Sums;
+    var rows_32: Sums;
+    var rows_40: Sums;
+    var rows_48: Sums;
+    var rows_56: Sums;
+    // Broadcasts: the bounds of the four loops are the same for all invocations.
+    for (var channel = 0u; channel < inputs; channel += STEP) {
+        let count = min(STEP, inputs - channel);
+        for (var i = 0u; i < params.kernel_h; i += 1u) {
+            for (var j = 0u; j < params.kernel_w; j += 1u) {
+                let offset = vec4<u32>(channel * plane + tap(i) * width + tap(j));
+                let near_inside = are_inside(near, i, j);
+                let far_inside = are_inside(far, i, j);
+                var near_at = select(vec4<u32>(), near.at + offset, near_inside);
+                var far_at = select(vec4<u32>(), far.at + offset, far_inside);
+                let near_plane = select(vec4<u32>(), vec4<u32>(plane), near_inside);
+                let far_plane = select(vec4<u32>(), vec4<u32>(plane), far_inside);
+                let filter_at = vec4<u32>(channel * params.weight_channel + i * params.kernel_w + j);
+                var upper_at = upper + filter_at;
+                var lower_at = lower + filter_at;
+                for (var k = 0u; k < count; k += 1u) {
+                    let first = inputs_or_zero(near_at, near_inside);
+                    let second = inputs_or_zero(far_at, far_inside);
+                    add_products(&rows_0, weight[upper_at.x], first, second);
+                    add_products(&rows_8, weight[upper_at.y], first, second);
+                    add_products(&rows_16, weight[upper_at.z], first, second);
+                    add_products(&rows_24, weight[upper_at.w], first, second);
+                    add_products(&rows_32, weight[lower_at.x], first, second);
+                    add_products(&rows_40, weight[lower_at.y], first, second);
+                    add_products(&rows_48, weight[lower_at.z], first, second);
+                    add_products(&rows_56, weight[lower_at.w], first, second);
+                    near_at += near_plane;
+                    far_at += far_plane;
+                    upper_at += vec4<u32>(params.weight_channel);
+                    lower_at += vec4<u32>(params.weight_channel);
+                }
+            }
+        }
+    }
+
+    let to_near = places_of(first_pixel, group);
+    let to_far = places_of(first_pixel + COLUMNS / 2u, group);
+    store(first_row, group, to_near, to_far, &rows_0);
+    store(first_row + 8u, group, to_near, to_far, &rows_8);
+    store(first_row + 16u, group, to_near, to_far, &rows_16);
+    store(first_row + 24u, group, to_near, to_far, &rows_24);
+    store(first_row + 32u, group, to_near, to_far, &rows_32);
+    store(first_row + 40u, group, to_near, to_far, &rows_40);
+    store(first_row + 48u, group, to_near, to_far, &rows_48);
+    store(first_row + 56u, group, to_near, to_far, &rows_56);
+}
