@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::device::Gpu;
+use super::{device::Gpu, partial_sums::MOST_OF_AN_OP};
 use crate::{
     Result,
     graph::{
@@ -64,8 +64,9 @@ pub(crate) struct Spot {
     pub(crate) at: usize,
 }
 
-/// Elements up to which a parameter goes to the first segment, so that an op can bind several of them at once.
-const SMALL: usize = 16_384;
+/// Elements up to which a parameter goes to the first segment, so that an op can bind several of them at once, and one
+/// dispatch completes the sums of all gradients that come in parts.
+const SMALL: usize = MOST_OF_AN_OP / 2;
 
 /// Shares parameters out among `count` segments of at most `most` elements: the small ones to the first, then the
 /// largest first, each to the segment that has least; `None` where one does not fit.
