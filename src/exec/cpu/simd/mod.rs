@@ -34,6 +34,9 @@ pub trait Vector<T>: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self + a·b`, rounded once where the processor can.
     fn add_product(self, a: Self, b: Self) -> Self;
+    /// Asks for the cache line of an element, where the processor can.
+    #[inline(always)]
+    fn prefetch(_: &T) {}
 }
 
 /// Loops that are compiled for each instruction set.

@@ -71,6 +71,10 @@ macro_rules! vector {
                 }
                 self
             }
+            #[inline(always)]
+            fn prefetch(at: &$t) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+            }
         }
     };
 }
