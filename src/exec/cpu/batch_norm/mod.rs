@@ -92,6 +92,14 @@ impl<'a, T: Scalar> Channel<'a, T> {
         self.plane_of(self.x, n, self.dims[2] * self.dims[3])
     }
 
+    /// Asks for the plane of a later image in a tensor of as many images and channels as x.
+    #[inline(always)]
+    fn prefetch<V: Vector<T>>(&self, tensor: &'a [T], n: usize, area: usize) {
+        if n + AHEAD < self.dims[0] {
+            prefetch::<T, V>(self.plane_of(tensor, n + AHEAD, area));
+        }
+    }
+
     /// Elements.
     fn count(&self) -> f64 {
         (self.dims[0] * self.dims[2] * self.dims[3]) as f64
@@ -99,11 +107,12 @@ impl<'a, T: Scalar> Channel<'a, T> {
 
     /// Mean and biased variance, in one pass: about the first plane's mean, which is close enough that little cancels.
     #[inline(always)]
-    fn statistics(&self, room: &mut [T; CENTRED]) -> (f64, f64) {
+    fn statistics<V: Vector<T>>(&self, room: &mut [T; CENTRED]) -> (f64, f64) {
         let first = self.plane(0);
         let pivot = T::of(sum(first) / first.len() as f64);
         let mut sums = Sums::new();
         for n in 0..self.dims[0] {
+            self.prefetch::<V>(self.x, n, first.len());
             for x in self.plane(n).chunks(CENTRED) {
                 let centred = &mut room[..x.len()];
                 for (centred, &x) in centred.iter_mut().zip(x) {
@@ -117,6 +126,20 @@ impl<'a, T: Scalar> Channel<'a, T> {
     }
 }
 
+/// Asks for a plane that is so short that the processor could not foresee it from the one before.
+#[inline(always)]
+fn prefetch<T: Scalar, V: Vector<T>>(plane: &[T]) {
+    if plane.len() <= SHORT {
+        for line in plane.chunks(64 / size_of::<T>()) {
+            V::prefetch(&line[0]);
+        }
+    }
+}
+
+/// Images from a plane that is worked on to the one that is fetched meanwhile.
+const AHEAD: usize = 4;
+/// Elements of a short plane.
+const SHORT: usize = 512;
 /// Elements that are centred at a time.
 const CENTRED: usize = 512;
 
@@ -131,10 +154,13 @@ struct Outputs<'a, T> {
 
 impl<T: Scalar> Outputs<'_, T> {
     #[inline(always)]
-    fn write<A: Curve>(&mut self, channel: Channel<'_, T>, windows: Windows, affine: Affine<T>) {
+    fn write<A: Curve, V: Vector<T>>(&mut self, channel: Channel<'_, T>, windows: Windows, affine: Affine<T>) {
         let mut room = Room::new();
         let images = channel.dims[0];
         for n in 0..images {
+            if n + AHEAD < images {
+                prefetch::<T, V>(self.y.row(n + AHEAD));
+            }
             let y = self.y.row(n);
             windows.forward::<T, A>(affine, channel.plane(n), y, &mut room);
             let Some(descriptors) = &mut self.descriptors else { continue };
@@ -175,10 +201,10 @@ struct ForwardChannel<'a, T, A> {
 impl<T: Scalar, A: Curve> Job<T> for ForwardChannel<'_, T, A> {
     #[inline(always)]
     fn run<V: Vector<T>, const R: usize, const F: usize, const B: usize>(mut self) {
-        let (mean, variance) = self.channel.statistics(&mut [T::ZERO; CENTRED]);
+        let (mean, variance) = self.channel.statistics::<V>(&mut [T::ZERO; CENTRED]);
         let Moments { mean: mu, rstd, running_mean, running_variance } = self.moments;
         (*mu, *rstd) = (T::of(mean), T::of(1.0 / (variance + self.op.eps).sqrt()));
-        self.outputs.write::<A>(self.channel, self.windows, affine(*mu, *rstd, self.weight, self.bias));
+        self.outputs.write::<A, V>(self.channel, self.windows, affine(*mu, *rstd, self.weight, self.bias));
         let (count, momentum) = (self.channel.count(), self.op.momentum);
         let unbiased = variance * count / (count - 1.0).max(1.0);
         *running_mean = T::of((1.0 - momentum) * running_mean.wide() + momentum * mean);
@@ -243,7 +269,7 @@ struct EvaluationChannel<'a, T, A> {
 impl<T: Scalar, A: Curve> Job<T> for EvaluationChannel<'_, T, A> {
     #[inline(always)]
     fn run<V: Vector<T>, const R: usize, const F: usize, const B: usize>(mut self) {
-        self.outputs.write::<A>(self.channel, self.windows, self.affine);
+        self.outputs.write::<A, V>(self.channel, self.windows, self.affine);
     }
 }
 
@@ -324,6 +350,8 @@ impl<T: Scalar, A: Curve> Job<T> for GradientChannel<'_, T, A> {
         let (channel, area) = (self.channel, self.windows.outputs());
         let (mut room, mut sums) = (Room::new(), Sums::new());
         for n in 0..channel.dims[0] {
+            channel.prefetch::<V>(channel.x, n, channel.plane(n).len());
+            channel.prefetch::<V>(self.gradients.dy, n, area);
             let gradient = self.gradients.plane(&channel, n, area);
             self.windows.reduce::<T, A>(self.affine, gradient, channel.plane(n), &mut sums, &mut room);
         }
@@ -332,6 +360,9 @@ impl<T: Scalar, A: Curve> Job<T> for GradientChannel<'_, T, A> {
         (*self.dweight, *self.dbias) = (T::of(along * rstd), T::of(total));
         let correction = Correction { mean: T::of(total / count), slope: T::of(along / count * rstd * rstd) };
         for n in 0..channel.dims[0] {
+            if n + AHEAD < channel.dims[0] {
+                prefetch::<T, V>(self.dx.row(n + AHEAD));
+            }
             let (gradient, dx) = (self.gradients.plane(&channel, n, area), self.dx.row(n));
             self.windows.backward::<T, A>(self.affine, correction, gradient, channel.plane(n), dx, &mut room);
         }

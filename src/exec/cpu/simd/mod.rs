@@ -54,6 +54,9 @@ pub trait Vector<T>: Copy {
         }
         to
     }
+    /// Asks for the cache line of an element, where the processor can.
+    #[inline(always)]
+    fn prefetch(_: &T) {}
 }
 
 /// Loops that are compiled for each instruction set.

@@ -78,6 +78,10 @@ macro_rules! vector {
                     unsafe { $transpose(rows) }
                 }
             )?
+            #[inline(always)]
+            fn prefetch(at: &$t) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+            }
         }
     };
 }
