@@ -15,8 +15,10 @@ use moue::{
 /// Images of a batch.
 const N: usize = 8;
 
-/// Name, groups, channels in and out of a group, map, filter, padding.
-const LAYERS: [(&str, usize, [usize; 2], usize, usize, usize); 8] = [
+/// Name, groups, channels in and out of a group, side of the map, side of the filter, padding.
+type Layer = (&'static str, usize, [usize; 2], usize, usize, usize);
+
+const LAYERS: [Layer; 8] = [
     ("base.conv1", 1, [3, 64], 96, 5, 0),
     ("base.conv2", 1, [64, 128], 92, 3, 0),
     ("base.conv3", 1, [128, 128], 45, 3, 0),
