@@ -26,7 +26,10 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, move || Ok(device.run(run)?)));
         }
     }
-    run(&arguments, trials).exit_code()
+    let conclusion = run(&arguments, trials);
+    // As in tests/gpu.rs: threads may still be in their drivers' destructors.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    conclusion.exit_code()
 }
 
 /// Fails where the environment asks for more adapters than there are.
