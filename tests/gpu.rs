@@ -8,7 +8,7 @@ use moue::{
     diversity::{Diversity, esr_loss},
     exec::{
         Executor, Program,
-        gpu::{GpuExecutor, Selector, adapters},
+        gpu::{GpuExecutor, Options, Selector, Variant, adapters},
     },
     graph::{Graph, Init},
     models::esr::EsrSpec,
@@ -20,7 +20,7 @@ type Outcome = Result<(), Failed>;
 type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 9] = [
+    let claims: [(&str, Claim); 10] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("runs_from_the_same_start_end_in_the_same_bits", runs_from_the_same_start_end_in_the_same_bits),
         ("the_first_op_that_is_not_finite_is_named", the_first_op_that_is_not_finite_is_named),
         ("a_profile_has_a_time_for_each_op", a_profile_has_a_time_for_each_op),
+        ("a_variant_with_a_wrong_result_is_refused_and_said", a_variant_with_a_wrong_result_is_refused_and_said),
     ];
     let found = adapters();
     let mut trials = vec![Trial::test("an_adapter_that_does_not_exist_is_an_error", || {
@@ -183,7 +184,7 @@ fn train(executor: &mut dyn Executor, net: &Net, steps: usize) -> moue::Result<V
 }
 
 fn open(adapter: usize, max_binding: Option<u64>) -> moue::Result<GpuExecutor> {
-    GpuExecutor::with_binding_limit(&Selector::Index(adapter), max_binding)
+    GpuExecutor::with_options(&Selector::Index(adapter), &Options { max_binding, ..Options::default() })
 }
 
 fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
@@ -360,6 +361,26 @@ fn a_profile_has_a_time_for_each_op(adapter: usize) -> Outcome {
     } else {
         Err(format!("{profile:?}").into())
     }
+}
+
+/// An adapter without variants has nothing to refuse; it says nothing.
+fn a_variant_with_a_wrong_result_is_refused_and_said(adapter: usize) -> Outcome {
+    let selector = Selector::Index(adapter);
+    let good = GpuExecutor::new(&selector)?;
+    if !good.device().notes.is_empty() {
+        return Err(format!("without a fault it says {:?}", good.device().notes).into());
+    }
+    let used = good.variant();
+    let spoilt = GpuExecutor::with_options(&selector, &Options { spoil: Some(used), ..Options::default() })?;
+    let notes = &spoilt.device().notes;
+    if used == Variant::Workgroup {
+        return if notes.is_empty() { Ok(()) } else { Err(format!("it says {notes:?}").into()) };
+    }
+    let said = notes.len() == 1 && notes[0].contains(&used.to_string()) && notes[0].contains("are wrong, such as");
+    if spoilt.variant() == Variant::Workgroup && said {
+        return Ok(());
+    }
+    Err(format!("it uses {} and says {notes:?}", spoilt.variant()).into())
 }
 
 fn an_adapter_that_does_not_exist_is_an_error() -> Outcome {

@@ -20,6 +20,14 @@ impl Opened {
         let info = self.executor.device();
         if info.detail.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.detail) }
     }
+
+    /// Says on stderr what runs, why, and what it is not trusted with.
+    pub fn announce(&self) {
+        eprintln!("device: {}, because {}", self.name(), self.reason);
+        for note in &self.executor.device().notes {
+            eprintln!("device: {note}");
+        }
+    }
 }
 
 /// Opens a device; `threads` limits the processor's threads.

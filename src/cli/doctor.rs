@@ -50,15 +50,38 @@ fn adapters() -> Vec<Value> {
             if let Some(why) = &adapter.unusable {
                 println!("      cannot be used: {why}");
             }
+            let (variant, notes) = tried(&adapter);
+            if let Some(variant) = &variant {
+                println!("      convolutions: by {variant}");
+            }
+            for note in &notes {
+                println!("      {note}");
+            }
             json!({
                 "index": adapter.index, "name": adapter.name, "backend": adapter.backend.to_lowercase(),
                 "device_type": adapter.device_type, "driver": adapter.driver, "software": adapter.software,
-                "features": adapter.features, "unusable": adapter.unusable,
+                "features": adapter.features, "unusable": adapter.unusable, "convolutions": variant, "notes": notes,
                 "limits": adapter.limits.iter().map(|(k, v)| ((*k).to_owned(), json!(v)))
                     .collect::<serde_json::Map<_, _>>(),
             })
         })
         .collect()
+}
+
+/// How an adapter computes convolutions once it is open, and what it is not trusted with.
+#[cfg(feature = "gpu")]
+fn tried(adapter: &crate::exec::gpu::AdapterReport) -> (Option<String>, Vec<String>) {
+    use crate::exec::{
+        Executor,
+        gpu::{GpuExecutor, Selector},
+    };
+    if adapter.unusable.is_some() {
+        return (None, Vec::new());
+    }
+    match GpuExecutor::new(&Selector::Index(adapter.index)) {
+        Ok(executor) => (Some(executor.variant().to_string()), executor.device().notes.clone()),
+        Err(error) => (None, vec![format!("cannot be used: {error}")]),
+    }
 }
 
 #[cfg(not(feature = "gpu"))]

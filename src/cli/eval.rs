@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;
     let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
-    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
     let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;

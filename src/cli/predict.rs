@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let inputs = inputs(&model, 1);
     let transform = Transform { size: inputs.size, normalise: inputs.normalise, order: inputs.order };
     let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
-    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];
     let mut predictions = Vec::new();

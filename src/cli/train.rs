@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let settings = settings(&config, data.classes.len())?;
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, Precision::F32, threads)?;
-    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    opened.announce();
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
     let begin = RunStart {

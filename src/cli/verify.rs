@@ -32,6 +32,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     // A file that cannot be read is told before a device is opened.
     let goldens = args.files.iter().map(|file| Golden::open(file)).collect::<Result<Vec<_>>>()?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
+    opened.announce();
     let device = opened.name();
     let mut results = Vec::new();
     for golden in &goldens {

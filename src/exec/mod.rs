@@ -27,6 +27,8 @@ pub struct DeviceInfo {
     pub detail: String,
     /// Whether this is a GPU that computes on the processor.
     pub software: bool,
+    /// What it could do but is not trusted with, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What a program costs.

@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     };
     esr.validate()?;
     let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
-    eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    opened.announce();
     let train = args.mode == Mode::Train;
     let mode = if train { "train" } else { "infer" };
     let profile = (args.profile || args.trace.is_some()) && args.steps > 0;

@@ -165,7 +165,7 @@ impl<T: Scalar> CpuExecutor<T> {
             hint: "ask for fewer threads".to_owned(),
         })?;
         let detail = format!("{}, {}, {threads} threads", instruction_set(), T::NAME);
-        let device = DeviceInfo { kind: "cpu", name: processor(), detail, software: false };
+        let device = DeviceInfo { kind: "cpu", name: processor(), detail, software: false, notes: Vec::new() };
         Ok(Self { device, pool, memory: Memory::new(), programs: Vec::new() })
     }
 

@@ -166,6 +166,7 @@ pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Resul
         name: chosen.name.clone(),
         detail: format!("{} {}", chosen.backend, chosen.driver).trim().to_owned(),
         software: chosen.software,
+        notes: Vec::new(),
     };
     Ok(Gpu::new(device, queue, info, max_binding))
 }

@@ -123,7 +123,7 @@ fn convolve(
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            (tiles.tile.kernel("conv2d", "conv2d_subgroup"), [x, y, (conv.groups * tiles.rows) as u32])
+            (tiles.tile.kernel(cx.gpu.variant.convolution()), [x, y, (conv.groups * tiles.rows) as u32])
         };
         cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
     }
@@ -193,7 +193,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            tiles.tile.kernel("conv2d_grad_weight", "conv2d_grad_weight_subgroup")
+            tiles.tile.kernel(cx.gpu.variant.weight_gradient())
         };
         let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
         cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;

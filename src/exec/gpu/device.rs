@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{
-    shader::Kernel,
-    tile::{Tile, tiles_for},
-};
+use super::{shader::Kernel, tile::Tile, variant::Variant};
 use crate::{Error, Result, exec::DeviceInfo};
 
 /// What the device said went wrong since it was last asked.
@@ -36,7 +33,8 @@ pub(crate) struct Gpu {
     pub(crate) max_binding: u64,
     /// The most bytes of a buffer.
     pub(crate) max_buffer: u64,
-    /// The convolutions' tiles.
+    /// How convolutions are computed, and their tiles.
+    pub(crate) variant: Variant,
     pub(crate) tiles: &'static [Tile],
     /// Buffers, bind groups and pipelines made so far.
     pub(crate) created: u64,
@@ -60,7 +58,8 @@ impl Gpu {
         let limits = device.limits();
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Self {
-            tiles: tiles_for(&device),
+            variant: Variant::Workgroup,
+            tiles: Variant::Workgroup.tiles(&device),
             device,
             queue,
             info,
@@ -72,6 +71,12 @@ impl Gpu {
             modules: HashMap::new(),
             pipelines: Vec::new(),
         }
+    }
+
+    /// Has convolutions computed in another way from now on.
+    pub(crate) fn use_variant(&mut self, variant: Variant) {
+        self.variant = variant;
+        self.tiles = variant.tiles(&self.device);
     }
 
     /// Bytes to which storage offsets are aligned.

@@ -22,15 +22,18 @@ mod partial_sums;
 mod pool2d;
 mod program;
 mod readback;
+mod self_test;
 mod sgd;
 mod shader;
 mod similarity;
 mod spatial_gate;
 mod tile;
+mod variant;
 mod weighted_sum;
 
 pub use adapter::{AdapterReport, Selector, adapters};
 pub use shader::{Shader, shaders};
+pub use variant::Variant;
 
 use self::{
     device::Gpu,
@@ -55,31 +58,61 @@ pub struct GpuExecutor {
     readback: Readback,
 }
 
+/// What to ask of an adapter beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The most bytes of a tensor that a dispatch may see at once; larger tensors are split by image. Without it the
+    /// device's own limit holds.
+    pub max_binding: Option<u64>,
+    /// A variant in whose self-test one value is changed, so that it is refused. For tests.
+    pub spoil: Option<Variant>,
+}
+
 impl GpuExecutor {
     /// Opens an adapter.
     ///
     /// # Errors
     /// [`crate::Error::Device`] where none fits or it gives no device.
     pub fn new(selector: &Selector) -> Result<Self> {
-        Self::with_binding_limit(selector, None)
+        Self::with_options(selector, &Options::default())
     }
 
-    /// Opens an adapter; no dispatch sees more than `max_binding` bytes of a tensor at once. Larger tensors are split
-    /// by image. Without a limit the device's own holds.
+    /// Opens an adapter and picks the fastest [`Variant`] that it offers and that passes its self-test.
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
-    pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
-        pollster::block_on(Self::open(selector, max_binding))
+    pub fn with_options(selector: &Selector, options: &Options) -> Result<Self> {
+        let mut executor = pollster::block_on(Self::open(selector, options.max_binding))?;
+        executor.pick_variant(options)?;
+        Ok(executor)
     }
 
-    /// Opens an adapter where waiting is not allowed, such as in a browser.
+    /// Opens an adapter where waiting is not allowed, such as in a browser: with [`Variant::Workgroup`], which needs no
+    /// self-test.
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
     pub async fn open(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
         let gpu = adapter::open(selector, max_binding).await?;
         Ok(Self { gpu, variables: Variables::default(), programs: Vec::new(), readback: Readback::default() })
+    }
+
+    /// How convolutions are computed.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        self.gpu.variant
+    }
+
+    fn pick_variant(&mut self, options: &Options) -> Result<()> {
+        for variant in Variant::offered(&self.gpu.device) {
+            let Some(problem) = self.self_test(variant, options.spoil == Some(variant))? else {
+                self.gpu.use_variant(variant);
+                return Ok(());
+            };
+            let note = format!("convolutions by {variant} are not used, since they failed their self-test: {problem}");
+            self.gpu.info.notes.push(note);
+        }
+        Ok(())
     }
 
     fn program(&self, program: Program) -> Result<&Compiled> {

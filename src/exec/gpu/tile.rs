@@ -1,4 +1,4 @@
-//! The shapes of a convolution's tile, and which of them an adapter is given.
+//! The shapes of a convolution's tile, and which of them suit an adapter.
 
 use super::shader::Kernel;
 
@@ -20,7 +20,7 @@ pub(crate) enum Tile {
 }
 
 /// Invocations of a subgroup that [`Tile::Subgroup`] is written for.
-const LANES: u32 = 8;
+pub(crate) const LANES: u32 = 8;
 
 impl Tile {
     /// Checks what the shader relies on: as many rows and as many columns as invocations, or twice as many, and the
@@ -48,15 +48,14 @@ impl Tile {
         }
     }
 
-    /// The entry point `tiled` of the shader for a workgroup or of that for a subgroup.
-    pub(crate) fn kernel(self, by_workgroup: &'static str, by_subgroup: &'static str) -> Kernel {
+    /// The entry point `tiled` of a shader.
+    pub(crate) fn kernel(self, shader: &'static str) -> Kernel {
+        let kernel = Kernel::new(shader, "tiled");
         match self {
-            Self::Workgroup { high, wide, tall, step } => Kernel::new(by_workgroup, "tiled")
-                .with("HIGH", high as u32)
-                .with("WIDE", wide as u32)
-                .with("TALL", tall)
-                .with("STEP", step as u32),
-            Self::Subgroup => Kernel::new(by_subgroup, "tiled"),
+            Self::Workgroup { high, wide, tall, step } => {
+                kernel.with("HIGH", high as u32).with("WIDE", wide as u32).with("TALL", tall).with("STEP", step as u32)
+            }
+            Self::Subgroup => kernel,
         }
     }
 }
@@ -71,19 +70,14 @@ pub(crate) fn constants_of(shader: &str) -> Vec<Vec<(&'static str, f64)>> {
     if !matches!(shader, "conv2d" | "conv2d_grad_weight") {
         return Vec::new();
     }
-    [WIDE, TALL, LARGE, SMALL].into_iter().map(|tile| tile.kernel("conv2d", "conv2d_subgroup").constants).collect()
+    [WIDE, TALL, LARGE, SMALL].into_iter().map(|tile| tile.kernel("conv2d").constants).collect()
 }
 
-/// The tiles for a device, by preference. Those for devices that compute on the processor were measured (see
-/// benches/README.md). A device always has the same, so that it gives the same bits in every run.
-pub(crate) fn tiles_for(device: &wgpu::Device) -> &'static [Tile] {
-    let info = device.adapter_info();
-    let name = info.name.to_lowercase();
-    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP)
-        && (info.subgroup_min_size, info.subgroup_max_size) == (LANES, LANES);
-    if name.contains("llvmpipe") && has_subgroups {
-        &[Tile::Subgroup]
-    } else if name.contains("llvmpipe") {
+/// The workgroups' tiles for an adapter, by preference. Those for adapters that compute on the processor were measured
+/// (see benches/README.md).
+pub(crate) fn by_workgroup(adapter: &str) -> &'static [Tile] {
+    let name = adapter.to_lowercase();
+    if name.contains("llvmpipe") {
         &[LARGE, TALL, WIDE]
     } else if name.contains("swiftshader") {
         &[SMALL]

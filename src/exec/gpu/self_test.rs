@@ -1,0 +1,91 @@
+//! What a driver makes of a [`Variant`] is tried before it is relied on: one small convolution and both gradients, by
+//! the variant and by the plain shaders.
+//!
+//! All operands are small whole numbers that f16 holds, as f32 holds their sums, so that the order of a sum does not
+//! matter and every result must be exactly the plain one. Sums exceed 2048, above which f16 would lose their last bit.
+
+use super::{GpuExecutor, variant::Variant};
+use crate::{
+    Result,
+    exec::Executor,
+    graph::Graph,
+    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId},
+};
+
+const CONV: Conv2d = Conv2d { stride: 1, padding: 1, groups: 2 };
+const MAP: [usize; 2] = [9, 11];
+const KERNEL: [usize; 2] = [3, 3];
+/// Three images and groups of 37 inputs and 70 outputs: several tiles of every variant, and a remainder, in each
+/// direction.
+const X: [usize; 4] = [3, 2 * 37, MAP[0], MAP[1]];
+const WEIGHT: [usize; 4] = [2 * 70, 37, KERNEL[0], KERNEL[1]];
+const DY: [usize; 4] = [3, 2 * 70, MAP[0], MAP[1]];
+
+/// Whole numbers in −3..=7, so that sums grow.
+fn values(count: usize, salt: u32) -> Vec<f32> {
+    let value = |i: u32| {
+        let mixed = (i ^ salt.wrapping_mul(0x9e37_79b9)).wrapping_mul(2_654_435_761);
+        ((mixed ^ mixed >> 15).wrapping_mul(2_246_822_519) >> 16) % 11
+    };
+    (0..count as u32).map(|i| value(i) as f32 - 3.0).collect()
+}
+
+impl GpuExecutor {
+    /// Whether a variant gives the plain shaders' results; if not, what is wrong. With `spoil` one of its results is
+    /// changed first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] where the plain shaders fail too.
+    pub(super) fn self_test(&mut self, variant: Variant, spoil: bool) -> Result<Option<String>> {
+        self.gpu.use_variant(Variant::Workgroup);
+        let expected = self.products()?;
+        self.gpu.use_variant(variant);
+        let found = self.products();
+        self.gpu.use_variant(Variant::Workgroup);
+        let mut found = match found {
+            Ok(found) => found,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        if spoil {
+            *found[0].1.last_mut().expect("invariant: a result has elements") += 1.0;
+        }
+        for ((what, expected), (_, found)) in expected.iter().zip(&found) {
+            // NaN differs too.
+            let differs = |(e, f): &(&f32, &f32)| e != f;
+            let wrong = expected.iter().zip(found).filter(differs).count();
+            if let Some((e, f)) = expected.iter().zip(found).find(differs) {
+                let of = expected.len();
+                return Ok(Some(format!("{wrong} of {of} values of the {what} are wrong, such as {f} for {e}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A convolution and its gradients.
+    fn products(&mut self) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        let mut graph = Graph::new();
+        let [x, weight, dy] = [("x", X), ("weight", WEIGHT), ("dy", DY)].map(|(name, dims)| graph.input(name, dims));
+        let ops: [(&str, Op, [TensorId; 2]); 3] = [
+            ("convolution", CONV.into(), [x, weight]),
+            ("input gradient", Conv2dGradInput { conv: CONV, size: MAP }.into(), [dy, weight]),
+            ("weight gradient", Conv2dGradWeight { conv: CONV, kernel: KERNEL, bias: true }.into(), [dy, x]),
+        ];
+        let mut results = Vec::new();
+        for (what, op, inputs) in ops {
+            for id in graph.push(op, &inputs, &[])? {
+                graph.output(id);
+                results.push((what, id));
+            }
+        }
+        let program = self.compile(&graph)?;
+        for (salt, id) in [x, weight, dy].into_iter().enumerate() {
+            let count = graph.tensor(id).shape.elements();
+            self.write(program, id, &values(count, 1 + salt as u32))?;
+        }
+        self.run(program)?;
+        let read = |(what, id)| Ok((what, self.read(program, id)?));
+        let results = results.into_iter().map(read).collect();
+        self.clear();
+        results
+    }
+}
