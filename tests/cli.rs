@@ -216,6 +216,15 @@ fn no_adapter_ends_with_4_and_says_what_to_install() {
     fails(&output, 4, &["gpu", "--device cpu"]);
 }
 
+#[test]
+fn a_precision_that_a_device_or_a_training_does_not_have_is_refused() {
+    let folder = folder();
+    fails(&train(folder.path(), &["--precision", "mixed"]), 4, &["mixed precision", "--device gpu"]);
+    fails(&train(folder.path(), &["--precision", "f64"]), 2, &["precision", "f32 or mixed"]);
+    let bench = ["bench", "--device", "cpu", "--branches", "1", "--steps", "1", "--precision", "mixed"];
+    fails(&moue(folder.path(), &bench), 4, &["mixed precision", "--precision f32"]);
+}
+
 #[cfg(feature = "gpu")]
 /// The losses of the first 20 steps of the default training at a learning rate of 0.01.
 fn first_losses(folder: &Path, device: &str, name: &str) -> Vec<f64> {

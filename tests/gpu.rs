@@ -1,5 +1,8 @@
 //! What the GPU executor promises beyond the ops: one trial for each claim and adapter.
 
+#[path = "gpu/variants.rs"]
+mod variants;
+
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial, run};
@@ -8,7 +11,7 @@ use moue::{
     diversity::{Diversity, esr_loss},
     exec::{
         Executor, Program,
-        gpu::{GpuExecutor, Options, Selector, Variant, adapters},
+        gpu::{AdapterReport, GpuExecutor, Options, Selector, adapters},
     },
     graph::{Graph, Init},
     models::esr::EsrSpec,
@@ -20,7 +23,7 @@ type Outcome = Result<(), Failed>;
 type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 10] = [
+    let claims: [(&str, Claim); 9] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
@@ -30,18 +33,27 @@ fn main() -> ExitCode {
         ("runs_from_the_same_start_end_in_the_same_bits", runs_from_the_same_start_end_in_the_same_bits),
         ("the_first_op_that_is_not_finite_is_named", the_first_op_that_is_not_finite_is_named),
         ("a_profile_has_a_time_for_each_op", a_profile_has_a_time_for_each_op),
-        ("a_variant_with_a_wrong_result_is_refused_and_said", a_variant_with_a_wrong_result_is_refused_and_said),
     ];
     let found = adapters();
     let mut trials = vec![Trial::test("an_adapter_that_does_not_exist_is_an_error", || {
         an_adapter_that_does_not_exist_is_an_error()
     })];
-    for (name, claim) in claims {
-        for adapter in &found {
+    trials.extend(on_each(&claims, &found));
+    trials.extend(variants::trials(&found));
+    let conclusion = run(&Arguments::from_args(), trials);
+    // A thread of the run may still be in its drivers' thread-local destructors, which must not meet the process's end:
+    // what both free is freed twice.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    conclusion.exit_code()
+}
+
+/// A trial for each claim and adapter.
+fn on_each(claims: &[(&str, Claim)], found: &[AdapterReport]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &(name, claim) in claims {
+        for adapter in found {
             let (index, reason) = (adapter.index, adapter.unusable.clone());
-            let backend = adapter.backend.to_lowercase();
-            let short = adapter.name.split(' ').next().unwrap_or_default().to_lowercase();
-            let trial = Trial::test(format!("{name}::gpu_{backend}_{short}"), move || claim(index));
+            let trial = Trial::test(format!("{name}::{}", short(adapter)), move || claim(index));
             trials.push(trial.with_ignored_flag(reason.is_some()));
         }
         if found.is_empty() {
@@ -49,11 +61,13 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, || Err("no adapter".into())).with_ignored_flag(true));
         }
     }
-    let conclusion = run(&Arguments::from_args(), trials);
-    // A thread of the run may still be in its drivers' thread-local destructors, which must not meet the process's end:
-    // what both free is freed twice.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    conclusion.exit_code()
+    trials
+}
+
+/// Such as `gpu_vulkan_llvmpipe`.
+fn short(adapter: &AdapterReport) -> String {
+    let name = adapter.name.split(' ').next().unwrap_or_default().to_lowercase();
+    format!("gpu_{}_{name}", adapter.backend.to_lowercase())
 }
 
 /// A number in −1..1 that depends on `i` only.
@@ -361,26 +375,6 @@ fn a_profile_has_a_time_for_each_op(adapter: usize) -> Outcome {
     } else {
         Err(format!("{profile:?}").into())
     }
-}
-
-/// An adapter without variants has nothing to refuse; it says nothing.
-fn a_variant_with_a_wrong_result_is_refused_and_said(adapter: usize) -> Outcome {
-    let selector = Selector::Index(adapter);
-    let good = GpuExecutor::new(&selector)?;
-    if !good.device().notes.is_empty() {
-        return Err(format!("without a fault it says {:?}", good.device().notes).into());
-    }
-    let used = good.variant();
-    let spoilt = GpuExecutor::with_options(&selector, &Options { spoil: Some(used), ..Options::default() })?;
-    let notes = &spoilt.device().notes;
-    if used == Variant::Workgroup {
-        return if notes.is_empty() { Ok(()) } else { Err(format!("it says {notes:?}").into()) };
-    }
-    let said = notes.len() == 1 && notes[0].contains(&used.to_string()) && notes[0].contains("are wrong, such as");
-    if spoilt.variant() == Variant::Workgroup && said {
-        return Ok(());
-    }
-    Err(format!("it uses {} and says {notes:?}", spoilt.variant()).into())
 }
 
 fn an_adapter_that_does_not_exist_is_an_error() -> Outcome {

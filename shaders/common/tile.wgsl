@@ -2,10 +2,10 @@
 // 8·HIGH × 16·WIDE, each 16×8 or 8×16 of them, from at most STEP products between two barriers.
 //
 // `left` holds ROWS values of the left matrix for each product, `right` COLUMNS of the right one, four adjacent to a
-// vector. Loading, an invocation has the row and the column of its own number, so that neighbours write neighbouring
-// words, and where there are more rows or columns than invocations (FAR_ROWS, FAR_COLUMNS; twice as many at most) also
-// the one INVOCATIONS further. Multiplying, it has every HIGHth quad of the rows from its own on and every WIDEth quad
-// of the columns, so that neighbours read neighbouring vectors.
+// vector; in what precision, held.wgsl or held_f16.wgsl says. Loading, an invocation has the row and the column of its
+// own number, so that neighbours write neighbouring words, and where there are more rows or columns than invocations
+// (FAR_ROWS, FAR_COLUMNS; twice as many at most) also the one INVOCATIONS further. Multiplying, it has every HIGHth quad
+// of the rows from its own on and every WIDEth quad of the columns, so that neighbours read neighbouring vectors.
 override HIGH: u32 = 8u;
 override WIDE: u32 = 8u;
 override STEP: u32 = 16u;
@@ -21,18 +21,18 @@ override COLUMN_QUADS: u32 = COLUMNS / 4u;
 override LEFT_SIZE: u32 = STEP * ROW_QUADS;
 override RIGHT_SIZE: u32 = STEP * COLUMN_QUADS;
 
-var<workgroup> left: array<vec4<f32>, LEFT_SIZE>;
-var<workgroup> right: array<vec4<f32>, RIGHT_SIZE>;
+var<workgroup> left: array<HeldQuad, LEFT_SIZE>;
+var<workgroup> right: array<HeldQuad, RIGHT_SIZE>;
 
 // 8×8 outputs: sums[2·i] and sums[2·i + 1] are the left and right columns of row i of two quads.
 alias Sums = array<vec4<f32>, 16>;
 
 fn load_row(k: u32, row: u32, value: f32) {
-    left[k * ROW_QUADS + row / 4u][row % 4u] = value;
+    left[k * ROW_QUADS + row / 4u][row % 4u] = held_row(value);
 }
 
 fn load_column(k: u32, column: u32, value: f32) {
-    right[k * COLUMN_QUADS + column / 4u][column % 4u] = value;
+    right[k * COLUMN_QUADS + column / 4u][column % 4u] = held_column(value);
 }
 
 fn add_products(sums: ptr<function, Sums>, top: vec4<f32>, bottom: vec4<f32>, first: vec4<f32>, second: vec4<f32>) {
@@ -59,15 +59,17 @@ fn multiply_tiles(near: ptr<function, Sums>, far: ptr<function, Sums>, row: u32,
     for (var k = 0u; k < count; k += 1u) {
         let row_at = k * ROW_QUADS + row;
         let column_at = k * COLUMN_QUADS + column;
-        let top = left[row_at];
-        let bottom = left[row_at + HIGH];
-        let first = right[column_at];
-        let second = right[column_at + WIDE];
+        let top = row_quad(left[row_at]);
+        let bottom = row_quad(left[row_at + HIGH]);
+        let first = column_quad(right[column_at]);
+        let second = column_quad(right[column_at + WIDE]);
         add_products(near, top, bottom, first, second);
         if TALL {
-            add_products(far, left[row_at + 2u * HIGH], left[row_at + 3u * HIGH], first, second);
+            let third = row_quad(left[row_at + 2u * HIGH]);
+            add_products(far, third, row_quad(left[row_at + 3u * HIGH]), first, second);
         } else {
-            add_products(far, top, bottom, right[column_at + 2u * WIDE], right[column_at + 3u * WIDE]);
+            let third = column_quad(right[column_at + 2u * WIDE]);
+            add_products(far, top, bottom, third, column_quad(right[column_at + 3u * WIDE]));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Opening the device that was asked for. No choice is silent.
 
+#[cfg(feature = "gpu")]
+use super::tile_store::{FileStore, TileSearch};
 use crate::{
     Error, Result,
     exec::{DeviceChoice, Executor, Precision},
@@ -83,6 +85,13 @@ fn open_cpu(precision: Precision, threads: Option<usize>) -> Result<Box<dyn Exec
     Ok(match precision {
         Precision::F32 => Box::new(CpuExecutor::<f32>::new(threads)?),
         Precision::F64 => Box::new(CpuExecutor::<f64>::new(threads)?),
+        Precision::Mixed => {
+            return Err(Error::Device {
+                device: "cpu".into(),
+                problem: "mixed precision was asked for, but the processor computes in f32 or f64".into(),
+                hint: "use --device gpu, or --precision f32".into(),
+            });
+        }
     })
 }
 
@@ -95,13 +104,30 @@ fn open_cpu(_: Precision, _: Option<usize>) -> Result<Box<dyn Executor>> {
     })
 }
 
+/// What was asked for on the command line; it holds for every device of the process.
+#[cfg(feature = "gpu")]
+static TILE_SEARCH: std::sync::OnceLock<TileSearch> = std::sync::OnceLock::new();
+
+/// Has the devices that are opened from now on search for tiles; the first call counts. Without one none does.
+#[cfg(feature = "gpu")]
+pub fn search_tiles(search: TileSearch) {
+    TILE_SEARCH.get_or_init(|| search);
+}
+
+/// The search that holds for an adapter: where it keeps its tiles, if it is on.
+#[cfg(feature = "gpu")]
+pub(super) fn tile_store(software: bool) -> Option<FileStore> {
+    let search = TILE_SEARCH.get().copied().unwrap_or(TileSearch::Off);
+    if search.is_on(software) { FileStore::of_user() } else { None }
+}
+
 #[cfg(feature = "gpu")]
 fn open_gpu(choice: &DeviceChoice, precision: Precision) -> Result<Box<dyn Executor>> {
-    use crate::exec::gpu::{GpuExecutor, Selector};
+    use crate::exec::gpu::{GpuExecutor, Options, SEARCH_BUDGET, Selector};
     if precision == Precision::F64 {
         return Err(Error::Usage {
             setting: "precision".into(),
-            expected: "f32 on a GPU".into(),
+            expected: "f32 or mixed on a GPU".into(),
             found: "f64".into(),
             hint: "use --device cpu for float64".into(),
         });
@@ -111,7 +137,12 @@ fn open_gpu(choice: &DeviceChoice, precision: Precision) -> Result<Box<dyn Execu
         DeviceChoice::GpuNamed(name) => Selector::Named(name.clone()),
         _ => Selector::Auto,
     };
-    Ok(Box::new(GpuExecutor::new(&selector)?))
+    let options = Options { mixed: precision == Precision::Mixed, ..Options::default() };
+    let mut executor = GpuExecutor::with_options(&selector, &options)?;
+    if let Some(store) = tile_store(executor.device().software) {
+        executor.search_tiles(Box::new(store), SEARCH_BUDGET);
+    }
+    Ok(Box::new(executor))
 }
 
 #[cfg(not(feature = "gpu"))]

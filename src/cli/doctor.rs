@@ -50,9 +50,9 @@ fn adapters() -> Vec<Value> {
             if let Some(why) = &adapter.unusable {
                 println!("      cannot be used: {why}");
             }
-            let (variant, notes) = tried(&adapter);
-            if let Some(variant) = &variant {
-                println!("      convolutions: by {variant}");
+            let (variant, search, notes) = tried(&adapter);
+            if let (Some(variant), Some(search)) = (&variant, &search) {
+                println!("      convolutions: by {variant}; tile search: {search}");
             }
             for note in &notes {
                 println!("      {note}");
@@ -60,7 +60,8 @@ fn adapters() -> Vec<Value> {
             json!({
                 "index": adapter.index, "name": adapter.name, "backend": adapter.backend.to_lowercase(),
                 "device_type": adapter.device_type, "driver": adapter.driver, "software": adapter.software,
-                "features": adapter.features, "unusable": adapter.unusable, "convolutions": variant, "notes": notes,
+                "features": adapter.features, "unusable": adapter.unusable, "convolutions": variant, "tile_search": search,
+                "notes": notes,
                 "limits": adapter.limits.iter().map(|(k, v)| ((*k).to_owned(), json!(v)))
                     .collect::<serde_json::Map<_, _>>(),
             })
@@ -68,20 +69,30 @@ fn adapters() -> Vec<Value> {
         .collect()
 }
 
-/// How an adapter computes convolutions once it is open, and what it is not trusted with.
+/// How an adapter computes convolutions once it is open, its tile search, and what it is not trusted with.
 #[cfg(feature = "gpu")]
-fn tried(adapter: &crate::exec::gpu::AdapterReport) -> (Option<String>, Vec<String>) {
+fn tried(adapter: &crate::exec::gpu::AdapterReport) -> (Option<String>, Option<String>, Vec<String>) {
     use crate::exec::{
         Executor,
-        gpu::{GpuExecutor, Selector},
+        gpu::{GpuExecutor, Selector, TileStore},
     };
     if adapter.unusable.is_some() {
-        return (None, Vec::new());
+        return (None, None, Vec::new());
     }
-    match GpuExecutor::new(&Selector::Index(adapter.index)) {
-        Ok(executor) => (Some(executor.variant().to_string()), executor.device().notes.clone()),
-        Err(error) => (None, vec![format!("cannot be used: {error}")]),
-    }
+    let executor = match GpuExecutor::new(&Selector::Index(adapter.index)) {
+        Ok(executor) => executor,
+        Err(error) => return (None, None, vec![format!("cannot be used: {error}")]),
+    };
+    let search = match (executor.tiles(), device::tile_store(adapter.software)) {
+        (..2, _) => "nothing to choose from".to_owned(),
+        (_, None) => "off".to_owned(),
+        (tiles, Some(mut store)) => {
+            let identity = executor.identity();
+            let (known, path) = (store.load(&identity).len(), store.path(&identity));
+            format!("on, {tiles} tiles; {known} shapes are known in {}", path.display())
+        }
+    };
+    (Some(executor.variant().to_string()), Some(search), executor.device().notes.clone())
 }
 
 #[cfg(not(feature = "gpu"))]

@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// What the device computes in.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -75,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let data = args.data.load_splits(&[&args.split])?;
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;
-    let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
+    let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);

@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// What the device computes in.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
     let inputs = inputs(&model, 1);
     let transform = Transform { size: inputs.size, normalise: inputs.normalise, order: inputs.order };
-    let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
+    let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];

@@ -16,7 +16,6 @@ use crate::{
     checkpoint::{TrainingData, load_model},
     data::{Augment, ColourOrder, Dataset, Spec},
     diversity::{Diversity, LOGDET_EPS},
-    exec::Precision,
     models::EsrSpec,
     nn::variables::Tensors,
     ops::Objective,
@@ -52,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (data, validation) = load(&config)?;
     let settings = settings(&config, data.classes.len())?;
     let threads = (config.threads > 0).then_some(config.threads);
-    let mut opened = device::open(&config.device, Precision::F32, threads)?;
+    let mut opened = device::open(&config.device, config.precision, threads)?;
     opened.announce();
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();

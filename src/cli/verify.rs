@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
-    /// What the processor computes in.
+    /// What the device computes in; mixed is held to the bars of f32.
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
     /// Threads of the processor; all by default.

@@ -73,13 +73,27 @@ impl From<DeviceChoice> for String {
 }
 
 /// What an executor computes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// float32
+    #[default]
     F32,
     /// float64 (processor only)
     F64,
+    /// Convolutions of operands rounded to float16, summed in float32 (GPUs with f16 in shaders only)
+    Mixed,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Mixed => "mixed",
+        })
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
 use super::options::TrainOptions;
-use crate::{Error, Result, exec::DeviceChoice};
+use crate::{
+    Error, Result,
+    exec::{DeviceChoice, Precision},
+};
 
 /// Settings that may differ when a run is resumed: none of them changes a bit of the result on the same device.
 const FREE_ON_RESUME: [&str; 6] = ["device", "threads", "out", "resume", "checkpoint-every", "read-every"];
@@ -83,6 +86,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// The device.
     pub device: DeviceChoice,
+    /// What the device computes in.
+    pub precision: Precision,
     /// Threads of the processor; 0: all.
     pub threads: usize,
     /// The folder of the run folders.
@@ -136,6 +141,7 @@ impl Default for TrainConfig {
             early_stop: 0,
             seed: 0,
             device: DeviceChoice::Auto,
+            precision: Precision::F32,
             threads: 0,
             out: "runs".into(),
             name: None,
@@ -318,6 +324,9 @@ impl TrainConfig {
             if count == 0 {
                 return wrong(setting, "at least 1", &count);
             }
+        }
+        if self.precision == Precision::F64 {
+            return wrong("precision", "f32 or mixed, since model files keep f32", &self.precision);
         }
         if !(1..=16).contains(&self.branches) {
             return wrong("branches", "1 to 16", &self.branches);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
-use crate::exec::DeviceChoice;
+use crate::exec::{DeviceChoice, Precision};
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
 /// configuration (`stage-epochs = 5`). A flag wins over a key, a key over the default.
@@ -149,6 +149,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DEVICE", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceChoice>,
+    /// What the device computes in: `f32`, or `mixed` (convolutions of operands rounded to f16, on GPUs that have it)
+    #[arg(long, value_enum, value_name = "PRECISION", help_heading = "Run")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// Threads of the processor; 0: all
     #[arg(long, value_name = "N", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]

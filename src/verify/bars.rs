@@ -78,7 +78,7 @@ impl Judge {
                 let error = largest(actual, expected, |_, rms| rms);
                 self.bar(key, group_of(key), error, F64_BAR);
             }
-            (None, Precision::F32) => match group_of(key) {
+            (None, Precision::F32 | Precision::Mixed) => match group_of(key) {
                 "train2" => {
                     let error = largest(actual, expected, |e, _| e.abs().max(1.0));
                     self.bar(key, "train2", error, SECOND_LOSS_BAR);

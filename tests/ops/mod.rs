@@ -10,6 +10,7 @@ mod conv2d;
 mod cross_entropy;
 mod determinant;
 mod global_pool;
+mod mixed;
 mod multiply;
 mod pool2d;
 mod programs;
@@ -21,6 +22,7 @@ mod weighted_sum;
 use super::support::case::{Case, Cases};
 
 pub(crate) use comparator::trials as comparator;
+pub(crate) use mixed::all as mixed;
 
 /// Adds the cases of an op.
 type Add = fn(&mut Cases);

@@ -4,6 +4,9 @@
 //! about t·√n where the terms cancel and t·n where they do not; its n rounding errors of u times the partial sum then
 //! add up, as a random walk, to about u·t·n or u·√n times the sum. [`Tolerance::sum`] allows four times either.
 //! Exponentials, logarithms and divisions get WGSL's allowances: exp (3 + 2|x|) ULP, log 2⁻²¹ = 8u, division 2.5 ULP.
+//! In mixed precision, u = 2⁻¹¹, both operands of a product are rounded to f16, so that it is off by up to 2u; n such
+//! errors add up, as a random walk, to a part of u·√n products, of which [`Tolerance::products`] allows six times, beside
+//! what the sum in f32 is off by.
 //! What is only copied, compared or counted must agree exactly.
 
 use moue::ops::{BatchNorm, Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
@@ -15,6 +18,8 @@ use super::{
 
 /// Unit roundoff of f32.
 pub(crate) const UNIT_F32: f64 = f32::EPSILON as f64 / 2.0;
+/// Unit roundoff of f16, for the operands of mixed precision.
+pub(crate) const UNIT_F16: f64 = 1.0 / 2048.0;
 /// Unit roundoff of f64.
 pub(crate) const UNIT_F64: f64 = f64::EPSILON / 2.0;
 
@@ -40,6 +45,13 @@ impl Tolerance {
     pub(crate) fn sum(u: f64, terms: usize, term: f64) -> Self {
         let n = terms as f64;
         Self::new(4.0 * u * n * term, u * (8.0 + 4.0 * n.sqrt()))
+    }
+
+    /// A sum of `terms` products of two operands, of typical size `term`, into `rows` channels of a group: few are not
+    /// rounded to f16.
+    pub(crate) fn products(u: f64, terms: usize, term: f64, rows: usize) -> Self {
+        let sum = Self::sum(u.min(UNIT_F32), terms, term);
+        if u > UNIT_F32 && rows > 8 { sum.plus(6.0 * u * (terms as f64).sqrt() * term) } else { sum }
     }
 
     /// The same where the sum is multiplied by `factor`.
@@ -111,18 +123,19 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
         Op::Activation(op) => vec![function(op.function, max(0), u)],
         Op::ActivationGrad(op) if op.function == Function::Relu => vec![exact],
         Op::ActivationGrad(_) => vec![Tolerance::new(f64::from(f32::MIN_POSITIVE), 8.0 * u)],
-        Op::Conv2d(_) => {
+        Op::Conv2d(op) => {
             let terms: usize = inputs[1].dims[1..].iter().product();
-            vec![Tolerance::sum(u, terms, rms(0) * rms(1))]
+            vec![Tolerance::products(u, terms, rms(0) * rms(1), inputs[1].dims[0] / op.groups)]
         }
         Op::Conv2dGradInput(op) => {
-            let [o, _, kh, kw] = inputs[1].nchw();
-            vec![Tolerance::sum(u, o / op.conv.groups * kh * kw, rms(0) * rms(1))]
+            let [o, inputs, kh, kw] = inputs[1].nchw();
+            vec![Tolerance::products(u, o / op.conv.groups * kh * kw, rms(0) * rms(1), inputs)]
         }
-        Op::Conv2dGradWeight(_) => {
-            let [n, _, h, w] = inputs[0].nchw();
+        Op::Conv2dGradWeight(op) => {
+            let [n, o, h, w] = inputs[0].nchw();
             let terms = n * h * w;
-            let mut all = vec![Tolerance::sum(u, terms, rms(0) * rms(1)), Tolerance::sum(u, terms, rms(0))];
+            let dw = Tolerance::products(u, terms, rms(0) * rms(1), o / op.conv.groups);
+            let mut all = vec![dw, Tolerance::sum(u.min(UNIT_F32), terms, rms(0))];
             all.truncate(expected.len());
             all
         }

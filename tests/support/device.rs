@@ -111,10 +111,20 @@ pub(crate) fn cpus() -> Vec<Device> {
     Vec::new()
 }
 
-/// Every adapter that wgpu lists, and why others cannot be used.
+/// Every adapter that wgpu lists, those that compute in mixed precision, and why others cannot be used.
 #[cfg(not(feature = "gpu"))]
-pub(crate) fn gpus() -> (Vec<Device>, Vec<String>) {
-    (Vec::new(), vec!["the feature `gpu` is off".to_owned()])
+pub(crate) fn gpus() -> Gpus {
+    Gpus { unusable: vec!["the feature `gpu` is off".to_owned()], ..Gpus::default() }
+}
+
+/// The adapters under test.
+#[derive(Default)]
+pub(crate) struct Gpus {
+    pub(crate) found: Vec<Device>,
+    /// The same adapters in mixed precision, where they have it.
+    pub(crate) mixed: Vec<Device>,
+    /// Why others are not here.
+    pub(crate) unusable: Vec<String>,
 }
 
 /// An adapter's name in a test: backend and what comes before the driver's details, in lower case.
@@ -126,25 +136,28 @@ pub(crate) fn slug(backend: &str, adapter: &str) -> String {
 
 /// Every adapter.
 #[cfg(feature = "gpu")]
-pub(crate) fn gpus() -> (Vec<Device>, Vec<String>) {
-    use super::compare::UNIT_F32;
-    use moue::exec::gpu::{GpuExecutor, Selector, adapters};
-    let (mut devices, mut unusable) = (Vec::new(), Vec::new());
+pub(crate) fn gpus() -> Gpus {
+    use super::compare::{UNIT_F16, UNIT_F32};
+    use moue::exec::gpu::{GpuExecutor, Options, Selector, adapters};
+    let mut gpus = Gpus::default();
     for adapter in adapters() {
-        match adapter.unusable {
-            Some(why) => unusable.push(format!("{} cannot be used: {why}", adapter.name)),
-            None => {
-                let index = adapter.index;
-                devices.push(Device::new(
-                    slug(&adapter.backend, &adapter.name),
-                    UNIT_F32,
-                    Box::new(move || Ok(Box::new(GpuExecutor::new(&Selector::Index(index))?) as Box<dyn Executor>)),
-                ));
-            }
+        if let Some(why) = adapter.unusable {
+            gpus.unusable.push(format!("{} cannot be used: {why}", adapter.name));
+            continue;
+        }
+        let name = slug(&adapter.backend, &adapter.name);
+        let device = |name: String, unit: f64, mixed: bool| {
+            let (selector, options) = (Selector::Index(adapter.index), Options { mixed, ..Options::default() });
+            let open = move || Ok(Box::new(GpuExecutor::with_options(&selector, &options)?) as Box<dyn Executor>);
+            Device::new(name, unit, Box::new(open))
+        };
+        gpus.found.push(device(name.clone(), UNIT_F32, false));
+        if adapter.features.iter().any(|feature| feature == "SHADER_F16") {
+            gpus.mixed.push(device(format!("{name}_mixed"), UNIT_F16, true));
         }
     }
-    if devices.is_empty() && unusable.is_empty() {
-        unusable.push("no adapter was found".to_owned());
+    if gpus.found.is_empty() && gpus.unusable.is_empty() {
+        gpus.unusable.push("no adapter was found".to_owned());
     }
-    (devices, unusable)
+    gpus
 }

@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// What the device computes in.
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
     /// Threads of the processor; all by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -100,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         attention: !args.no_attention,
     };
     esr.validate()?;
-    let mut opened = device::open(&args.device, Precision::F32, args.threads)?;
+    let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
     let train = args.mode == Mode::Train;
     let mode = if train { "train" } else { "infer" };

@@ -1,6 +1,6 @@
 //! Finding a GPU: what is there, what can be used, and opening one.
 
-use super::device::Gpu;
+use super::{device::Gpu, variant::Variant};
 use crate::{Error, Result, exec::DeviceInfo};
 
 /// Which adapter to use.
@@ -66,7 +66,10 @@ fn is_software(info: &wgpu::AdapterInfo) -> bool {
 fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
     let info = adapter.get_info();
     let limits = adapter.limits();
-    let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    let wanted = wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP
+        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     AdapterReport {
         index,
         backend: format!("{:?}", info.backend),
@@ -114,8 +117,24 @@ fn no_device(selector: &Selector, problem: String) -> Error {
     Error::Device { device, problem, hint: hint.to_owned() }
 }
 
+/// Leave to use cooperative matrices, where a user asked for mixed precision.
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    #[expect(unsafe_code, reason = "wgpu marks a feature that it has not finished in this way")]
+    // SAFETY: the shaders that use the feature are constants, validated by naga and compared with plain ones on the
+    // device before any result of theirs is used.
+    unsafe {
+        wgpu::ExperimentalFeatures::enabled()
+    }
+}
+
 /// Opens the adapter that fits.
-pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Result<Gpu> {
+///
+/// # Errors
+/// [`Error::Device`] where none fits or it gives no device.
+pub(crate) async fn open(selector: &Selector, mixed: bool) -> Result<Gpu> {
     let all = list().await;
     let reports: Vec<_> = all.iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect();
     let usable = |report: &&AdapterReport| report.unusable.is_none();
@@ -151,10 +170,15 @@ pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Resul
     }
     let adapter = &all[chosen.index];
     let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+    let mut features = adapter.features() & wanted;
+    if mixed {
+        features |= Variant::mixed_features(adapter);
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("moue"),
-        required_features: adapter.features() & wanted,
+        required_features: features,
         required_limits: adapter.limits(),
+        experimental_features: experimental(features),
         ..Default::default()
     };
     let (device, queue) = adapter
@@ -168,5 +192,5 @@ pub(crate) async fn open(selector: &Selector, max_binding: Option<u64>) -> Resul
         software: chosen.software,
         notes: Vec::new(),
     };
-    Ok(Gpu::new(device, queue, info, max_binding))
+    Ok(Gpu::new(device, queue, info))
 }

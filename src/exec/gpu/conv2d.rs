@@ -6,19 +6,22 @@ use super::{
     partial_sums,
     shader::{Kernel, folded, one_each, params},
     tile::Tiling,
+    tile_search::shape_of,
 };
 use crate::{
     Result,
-    graph::Node,
-    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, TensorId, shape_error},
+    graph::{Graph, Node},
+    ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId, shape_error},
 };
 
-params!(Conv2dParams for "conv2d", "conv2d_subgroup" {
+params!(Conv2dParams for "conv2d", "conv2d_coop", "conv2d_f16", "conv2d_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
-params!(Conv2dGradWeightParams for "conv2d_grad_weight", "conv2d_grad_weight_subgroup" {
+params!(Conv2dGradWeightParams for
+    "conv2d_grad_weight", "conv2d_grad_weight_coop", "conv2d_grad_weight_f16", "conv2d_grad_weight_subgroup"
+{
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
@@ -64,22 +67,33 @@ impl Sizes {
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, conv: Conv2d) -> Result<()> {
     let (x, weight, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
-    convolve(cx, conv, false, x, weight, node.inputs.get(2).copied(), y)
+    convolve(cx, conv, false, [x, weight, y], node.inputs.get(2).copied(), &shape_of(cx.graph, node))
 }
 
 pub(crate) fn grad_input(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradInput) -> Result<()> {
-    convolve(cx, op.conv, true, node.inputs[0], node.inputs[1], None, node.outputs[0])
+    let tensors = [node.inputs[0], node.inputs[1], node.outputs[0]];
+    convolve(cx, op.conv, true, tensors, None, &shape_of(cx.graph, node))
 }
 
-/// The convolution, or the transposed one.
+/// Whether a node is a convolution, or a gradient of one, that is computed by tiles.
+pub(crate) fn is_tiled(graph: &Graph, node: &Node) -> bool {
+    let (rows, conv) = match &node.op {
+        Op::Conv2d(conv) => (node.outputs[0], *conv),
+        Op::Conv2dGradInput(op) => (node.outputs[0], op.conv),
+        Op::Conv2dGradWeight(op) => (node.inputs[0], op.conv),
+        _ => return false,
+    };
+    graph.tensor(rows).shape.nchw().is_some_and(|[_, channels, ..]| channels / conv.groups > FEW_ROWS)
+}
+
+/// The convolution, or the transposed one, from x and the weight to y.
 fn convolve(
     cx: &mut Lower<'_>,
     conv: Conv2d,
     transposed: bool,
-    x: TensorId,
-    weight: TensorId,
+    [x, weight, y]: [TensorId; 3],
     bias: Option<TensorId>,
-    y: TensorId,
+    shape: &str,
 ) -> Result<()> {
     let [_, _, kh, kw] = cx.nchw(weight);
     if kh.max(kw) > MOST_TAPS {
@@ -98,7 +112,7 @@ fn convolve(
         let (bound_x, x_at) = cx.read_images(x, s.n, &images);
         let (bound_y, y_at) = cx.write_images(y, s.n, &images);
         let pixels = images.len() * s.pixels_out();
-        let tiles = Tiling::new(cx.gpu.tiles, s.outputs, pixels);
+        let tiles = Tiling::new(cx.gpu.tiles_of(shape), s.outputs, pixels);
         let params = Conv2dParams {
             images: images.len() as u32,
             groups: conv.groups as u32,
@@ -123,7 +137,7 @@ fn convolve(
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            (tiles.tile.kernel(cx.gpu.variant.convolution()), [x, y, (conv.groups * tiles.rows) as u32])
+            (cx.gpu.variant.convolution(tiles.tile, transposed), [x, y, (conv.groups * tiles.rows) as u32])
         };
         cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
     }
@@ -136,11 +150,15 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
     let s = Sizes::new(conv, cx.nchw(x), cx.nchw(dy), op.kernel);
     let columns = s.inputs * s.kernel[0] * s.kernel[1];
     let direct = s.outputs <= FEW_ROWS;
-    let tiles = Tiling::new(cx.gpu.tiles, s.outputs, columns);
-    let across = if direct { (s.outputs * (columns + 1)).div_ceil(64) } else { tiles.rows * tiles.columns };
+    let tiles = Tiling::new(cx.gpu.tiles_of(&shape_of(cx.graph, node)), s.outputs, columns);
+    let across = |tiles: Tiling| {
+        if direct { (s.outputs * (columns + 1)).div_ceil(64) } else { tiles.rows * tiles.columns }
+    };
+    // Splits depend on the device only, so that another tile gives the same bits.
+    let usual = across(Tiling::new(&cx.gpu.tiles[..1], s.outputs, columns));
     let chunks = cx.image_chunks(&[dy, x], s.n)?;
     let most = (partial_sums::MOST_OF_AN_OP / cx.elements(dw)).clamp(1, MOST_SPLITS);
-    let wanted = ENOUGH.div_ceil(across * conv.groups).min(most);
+    let wanted = ENOUGH.div_ceil(usual * conv.groups).min(most);
     let lengths: Vec<_> = chunks
         .iter()
         .map(|images| {
@@ -193,10 +211,10 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            tiles.tile.kernel(cx.gpu.variant.weight_gradient())
+            cx.gpu.variant.weight_gradient(tiles.tile)
         };
         let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
-        cx.dispatch(kernel, params, operands, [across as u32, splits as u32, conv.groups as u32])?;
+        cx.dispatch(kernel, params, operands, [across(tiles) as u32, splits as u32, conv.groups as u32])?;
         first_split += splits;
     }
     if !whole {

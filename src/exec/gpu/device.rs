@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{shader::Kernel, tile::Tile, variant::Variant};
+use super::{
+    shader::Kernel,
+    tile::{self, Tile},
+    variant::Variant,
+};
 use crate::{Error, Result, exec::DeviceInfo};
 
 /// What the device said went wrong since it was last asked.
@@ -36,6 +40,10 @@ pub(crate) struct Gpu {
     /// How convolutions are computed, and their tiles.
     pub(crate) variant: Variant,
     pub(crate) tiles: &'static [Tile],
+    /// The tiles that were measured to be the fastest, by a convolution's shape.
+    pub(crate) found: HashMap<String, Tile>,
+    /// The tile of all convolutions meanwhile, whatever suits them.
+    pub(crate) forced: Option<Tile>,
     /// Buffers, bind groups and pipelines made so far.
     pub(crate) created: u64,
     trouble: Arc<Trouble>,
@@ -45,7 +53,7 @@ pub(crate) struct Gpu {
 }
 
 impl Gpu {
-    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo, max_binding: Option<u64>) -> Self {
+    pub(crate) fn new(device: wgpu::Device, queue: wgpu::Queue, info: DeviceInfo) -> Self {
         let (trouble, lost) = (Arc::new(Trouble::default()), Arc::new(Trouble::default()));
         let recorder = Arc::clone(&trouble);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| recorder.record(error.to_string())));
@@ -60,10 +68,12 @@ impl Gpu {
         Self {
             variant: Variant::Workgroup,
             tiles: Variant::Workgroup.tiles(&device),
+            found: HashMap::new(),
+            forced: None,
             device,
             queue,
             info,
-            max_binding: max_binding.map_or(binding, |asked| asked.min(binding)) / 256 * 256,
+            max_binding: binding / 256 * 256,
             max_buffer: limits.max_buffer_size,
             created: 0,
             trouble,
@@ -73,10 +83,32 @@ impl Gpu {
         }
     }
 
+    /// Has bindings show no more than this, where the device allows more.
+    pub(crate) fn limit_binding(&mut self, most: u64) {
+        self.max_binding = self.max_binding.min(most / 256 * 256);
+    }
+
     /// Has convolutions computed in another way from now on.
     pub(crate) fn use_variant(&mut self, variant: Variant) {
         self.variant = variant;
         self.tiles = variant.tiles(&self.device);
+    }
+
+    /// The tiles for a convolution of a shape, by preference.
+    pub(crate) fn tiles_of(&self, shape: &str) -> &[Tile] {
+        self.forced.as_ref().or_else(|| self.found.get(shape)).map_or(self.tiles, std::slice::from_ref)
+    }
+
+    /// The tiles that a search may choose from; the first is a convolution's without one.
+    pub(crate) fn candidates(&self) -> &'static [Tile] {
+        tile::candidates(self.tiles)
+    }
+
+    /// The adapter with its driver, and what it runs.
+    pub(crate) fn identity(&self) -> String {
+        let info = self.device.adapter_info();
+        let wgpu::AdapterInfo { name, vendor, device, backend, driver, driver_info, .. } = info;
+        format!("{name} {vendor:x}:{device:x}, {backend}, {driver} {driver_info}, by {}", self.variant)
     }
 
     /// Bytes to which storage offsets are aligned.
@@ -153,11 +185,11 @@ impl Gpu {
                 label: Some(kernel.source.name),
                 source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
             };
-            if !kernel.source.proven {
+            if !kernel.source.is_proven() {
                 return self.device.create_shader_module(shader);
             }
             #[expect(unsafe_code, reason = "the shader is a constant whose indices were shown to stay inside")]
-            // SAFETY: see `Source::proven`.
+            // SAFETY: see `Source::is_proven`.
             unsafe {
                 self.device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked())
             }

@@ -28,11 +28,13 @@ mod shader;
 mod similarity;
 mod spatial_gate;
 mod tile;
+mod tile_search;
 mod variant;
 mod weighted_sum;
 
 pub use adapter::{AdapterReport, Selector, adapters};
 pub use shader::{Shader, shaders};
+pub use tile_search::{SEARCH_BUDGET, TileStore};
 pub use variant::Variant;
 
 use self::{
@@ -42,10 +44,11 @@ use self::{
     program::Compiled,
     readback::Readback,
     shader::Params,
+    tile_search::Search,
 };
 use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
 use crate::{
-    Result,
+    Error, Result,
     graph::{Graph, Node, Role, plan::Plan},
     ops::{Op, TensorId, shape_error},
 };
@@ -56,6 +59,7 @@ pub struct GpuExecutor {
     variables: Variables,
     programs: Vec<Compiled>,
     readback: Readback,
+    search: Option<Search>,
 }
 
 /// What to ask of an adapter beside the defaults.
@@ -64,6 +68,10 @@ pub struct Options {
     /// The most bytes of a tensor that a dispatch may see at once; larger tensors are split by image. Without it the
     /// device's own limit holds.
     pub max_binding: Option<u64>,
+    /// Whether convolutions are computed in mixed precision: see [`Variant`].
+    pub mixed: bool,
+    /// The tile of this number, of those that a search chooses from, for all convolutions. For tests.
+    pub tile: Option<usize>,
     /// A variant in whose self-test one value is changed, so that it is refused. For tests.
     pub spoil: Option<Variant>,
 }
@@ -72,7 +80,7 @@ impl GpuExecutor {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where none fits or it gives no device.
+    /// [`Error::Device`] where none fits or it gives no device.
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_options(selector, &Options::default())
     }
@@ -80,10 +88,14 @@ impl GpuExecutor {
     /// Opens an adapter and picks the fastest [`Variant`] that it offers and that passes its self-test.
     ///
     /// # Errors
-    /// See [`GpuExecutor::new`].
+    /// See [`GpuExecutor::new`]; and [`Error::Device`] where mixed precision is asked for and no variant of it is
+    /// offered and passes.
     pub fn with_options(selector: &Selector, options: &Options) -> Result<Self> {
-        let mut executor = pollster::block_on(Self::open(selector, options.max_binding))?;
+        let gpu = pollster::block_on(adapter::open(selector, options.mixed))?;
+        let mut executor = Self::on(gpu);
         executor.pick_variant(options)?;
+        options.max_binding.inspect(|&most| executor.gpu.limit_binding(most));
+        executor.gpu.forced = options.tile.and_then(|tile| executor.gpu.candidates().get(tile).copied());
         Ok(executor)
     }
 
@@ -93,8 +105,14 @@ impl GpuExecutor {
     /// # Errors
     /// See [`GpuExecutor::new`].
     pub async fn open(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
-        let gpu = adapter::open(selector, max_binding).await?;
-        Ok(Self { gpu, variables: Variables::default(), programs: Vec::new(), readback: Readback::default() })
+        let mut gpu = adapter::open(selector, false).await?;
+        max_binding.inspect(|&most| gpu.limit_binding(most));
+        Ok(Self::on(gpu))
+    }
+
+    fn on(gpu: Gpu) -> Self {
+        let (variables, readback) = (Variables::default(), Readback::default());
+        Self { gpu, variables, programs: Vec::new(), readback, search: None }
     }
 
     /// How convolutions are computed.
@@ -104,15 +122,38 @@ impl GpuExecutor {
     }
 
     fn pick_variant(&mut self, options: &Options) -> Result<()> {
-        for variant in Variant::offered(&self.gpu.device) {
+        for variant in Variant::offered(&self.gpu.device, options.mixed) {
             let Some(problem) = self.self_test(variant, options.spoil == Some(variant))? else {
                 self.gpu.use_variant(variant);
+                if variant.is_mixed() {
+                    self.gpu.info.detail += &format!(", convolutions by {variant}");
+                }
                 return Ok(());
             };
             let note = format!("convolutions by {variant} are not used, since they failed their self-test: {problem}");
             self.gpu.info.notes.push(note);
         }
-        Ok(())
+        if !options.mixed {
+            return Ok(());
+        }
+        let why = match &*self.gpu.info.notes {
+            [] => "it has no f16 in shaders".to_owned(),
+            notes => notes.join("; "),
+        };
+        Err(Error::Device {
+            device: self.gpu.info.name.clone(),
+            problem: format!("mixed precision was asked for, but {why}"),
+            hint: "use --precision f32, or choose another device with --device gpu:N".to_owned(),
+        })
+    }
+
+    fn compile_planned(&mut self, graph: &Graph, plan: &Plan) -> Result<Program> {
+        self.variables.declare(&mut self.gpu, graph, plan)?;
+        let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, plan)?;
+        self.programs.push(compiled);
+        let outputs = graph.outputs().iter().map(|&id| 4 * graph.tensor(id).shape.elements() as u64);
+        self.readback.reserve(&mut self.gpu, outputs.max().unwrap_or(0))?;
+        Ok(Program(self.programs.len() - 1))
     }
 
     fn program(&self, program: Program) -> Result<&Compiled> {
@@ -150,12 +191,8 @@ impl Executor for GpuExecutor {
     fn compile(&mut self, graph: &Graph) -> Result<Program> {
         self.gpu.check()?;
         let plan = Plan::new(graph);
-        self.variables.declare(&mut self.gpu, graph, &plan)?;
-        let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, &plan)?;
-        self.programs.push(compiled);
-        let outputs = graph.outputs().iter().map(|&id| 4 * graph.tensor(id).shape.elements() as u64);
-        self.readback.reserve(&mut self.gpu, outputs.max().unwrap_or(0))?;
-        Ok(Program(self.programs.len() - 1))
+        self.find_tiles(graph, &plan)?;
+        self.compile_planned(graph, &plan)
     }
 
     fn clear(&mut self) {

@@ -8,7 +8,7 @@ use super::{GpuExecutor, variant::Variant};
 use crate::{
     Result,
     exec::Executor,
-    graph::Graph,
+    graph::{Graph, plan::Plan},
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId},
 };
 
@@ -21,13 +21,13 @@ const X: [usize; 4] = [3, 2 * 37, MAP[0], MAP[1]];
 const WEIGHT: [usize; 4] = [2 * 70, 37, KERNEL[0], KERNEL[1]];
 const DY: [usize; 4] = [3, 2 * 70, MAP[0], MAP[1]];
 
-/// Whole numbers in −3..=7, so that sums grow.
-fn values(count: usize, salt: u32) -> Vec<f32> {
+/// Multiples of `unit` from −3 to 7 of it, so that sums grow.
+fn values(count: usize, salt: u32, unit: f32) -> Vec<f32> {
     let value = |i: u32| {
         let mixed = (i ^ salt.wrapping_mul(0x9e37_79b9)).wrapping_mul(2_654_435_761);
         ((mixed ^ mixed >> 15).wrapping_mul(2_246_822_519) >> 16) % 11
     };
-    (0..count as u32).map(|i| value(i) as f32 - 3.0).collect()
+    (0..count as u32).map(|i| (value(i) as f32 - 3.0) * unit).collect()
 }
 
 impl GpuExecutor {
@@ -38,9 +38,9 @@ impl GpuExecutor {
     /// [`crate::Error::Device`] where the plain shaders fail too.
     pub(super) fn self_test(&mut self, variant: Variant, spoil: bool) -> Result<Option<String>> {
         self.gpu.use_variant(Variant::Workgroup);
-        let expected = self.products()?;
+        let expected = self.products(1.0)?;
         self.gpu.use_variant(variant);
-        let found = self.products();
+        let found = self.products(1.0);
         self.gpu.use_variant(Variant::Workgroup);
         let mut found = match found {
             Ok(found) => found,
@@ -61,8 +61,8 @@ impl GpuExecutor {
         Ok(None)
     }
 
-    /// A convolution and its gradients.
-    fn products(&mut self) -> Result<Vec<(&'static str, Vec<f32>)>> {
+    /// A convolution and its gradients, of multiples of `unit`.
+    pub(super) fn products(&mut self, unit: f32) -> Result<Vec<(&'static str, Vec<f32>)>> {
         let mut graph = Graph::new();
         let [x, weight, dy] = [("x", X), ("weight", WEIGHT), ("dy", DY)].map(|(name, dims)| graph.input(name, dims));
         let ops: [(&str, Op, [TensorId; 2]); 3] = [
@@ -77,15 +77,15 @@ impl GpuExecutor {
                 results.push((what, id));
             }
         }
-        let program = self.compile(&graph)?;
+        let program = self.compile_planned(&graph, &Plan::new(&graph))?;
         for (salt, id) in [x, weight, dy].into_iter().enumerate() {
             let count = graph.tensor(id).shape.elements();
-            self.write(program, id, &values(count, 1 + salt as u32))?;
+            self.write(program, id, &values(count, 1 + salt as u32, unit))?;
         }
         self.run(program)?;
         let read = |(what, id)| Ok((what, self.read(program, id)?));
         let results = results.into_iter().map(read).collect();
-        self.clear();
+        self.programs.pop();
         results
     }
 }

@@ -52,15 +52,22 @@ impl Kernel {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Source {
     pub(crate) name: &'static str,
+    /// The file in `shaders/` that it ends with, without its ending.
+    file: &'static str,
     parts: &'static [&'static str],
-    /// Whether each of its indices is inside its array and each of its loops ends, whatever the values in the buffers
-    /// are: wgpu then leaves its own checks out. The host gives sizes that fit the bindings.
-    pub(crate) proven: bool,
-    /// Whether it exchanges values within a subgroup, for devices that have `Features::SUBGROUP` only.
-    pub(crate) subgroups: bool,
+    /// What a device needs beyond what every browser offers.
+    pub(crate) needs: wgpu::Features,
 }
 
 impl Source {
+    /// Whether each of its indices is inside its array and each of its loops ends, whatever the values in the buffers
+    /// are: wgpu then leaves its own checks out. The host gives sizes that fit the bindings. So are the convolutions:
+    /// rows and columns are clamped to the last, pixels and places outside are replaced by the first element, and stores
+    /// are guarded.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.file.starts_with("conv2d")
+    }
+
     /// The pieces, one after the other.
     pub(crate) fn text(&self) -> Cow<'static, str> {
         match self.parts {
@@ -70,26 +77,31 @@ impl Source {
     }
 }
 
-/// The convolutions: rows and columns are clamped to the last, pixels and places outside are replaced by the first
-/// element, and stores are guarded.
-const fn is_proven(name: &str) -> bool {
-    matches!(name.as_bytes(), b"conv2d" | b"conv2d_grad_weight" | b"conv2d_subgroup" | b"conv2d_grad_weight_subgroup")
+const F16: wgpu::Features = wgpu::Features::SHADER_F16;
+const SUBGROUP: wgpu::Features = wgpu::Features::SUBGROUP;
+const COOPERATIVE: wgpu::Features = F16.union(SUBGROUP).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+
+/// The name of the file a shader ends with: its own, or that of another.
+macro_rules! file {
+    ($name:literal) => {
+        $name
+    };
+    ($name:literal $file:literal) => {
+        $file
+    };
 }
 
-const fn has_subgroups(name: &str) -> bool {
-    matches!(name.as_bytes(), b"conv2d_subgroup" | b"conv2d_grad_weight_subgroup")
-}
-
+/// `NAME [of FILE]: COMMON, …[, needs FEATURES];`
 macro_rules! sources {
-    ($($name:literal: $($common:literal),*;)*) => {
+    ($($name:literal $(of $file:literal)?: $($common:literal),* $(; needs $needs:ident)?;)*) => {
         &[$(Source {
             name: $name,
+            file: file!($name $($file)?),
             parts: &[
                 $(include_str!(concat!("../../../shaders/common/", $common, ".wgsl")),)*
-                include_str!(concat!("../../../shaders/", $name, ".wgsl")),
+                include_str!(concat!("../../../shaders/", file!($name $($file)?), ".wgsl")),
             ],
-            proven: is_proven($name),
-            subgroups: has_subgroups($name),
+            needs: wgpu::Features::empty()$(.union($needs))?,
         }),*]
     };
 }
@@ -105,10 +117,14 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_gate": "index";
     "channel_gate_grad": "reduce", "index";
     "concat": "index";
-    "conv2d": "index", "tile", "conv2d";
-    "conv2d_grad_weight": "tile", "conv2d_grad_weight";
-    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight";
-    "conv2d_subgroup": "index", "subgroup_tile", "conv2d";
+    "conv2d": "index", "held", "tile", "conv2d";
+    "conv2d_coop": "coop_tile", "index", "conv2d"; needs COOPERATIVE;
+    "conv2d_f16" of "conv2d": "held_f16", "index", "tile", "conv2d"; needs F16;
+    "conv2d_grad_weight": "held", "tile", "conv2d_grad_weight";
+    "conv2d_grad_weight_coop": "coop_tile", "conv2d_grad_weight"; needs COOPERATIVE;
+    "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "tile", "conv2d_grad_weight"; needs F16;
+    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight"; needs SUBGROUP;
+    "conv2d_subgroup": "index", "subgroup_tile", "conv2d"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
@@ -129,12 +145,14 @@ pub(crate) static SOURCES: &[Source] = sources! {
 /// A shader as the device gets it, and the layout that the host gives its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shader {
-    /// The file's name in `shaders/`, without its ending.
+    /// Its name.
     pub name: &'static str,
+    /// The file in `shaders/` whose entry points it has, without its ending.
+    pub file: &'static str,
     /// The WGSL text, with its shared pieces.
     pub text: Cow<'static, str>,
-    /// Whether it needs a device with subgroups, which browsers do not offer through wgpu.
-    pub subgroups: bool,
+    /// What a device needs for it beyond what every browser offers.
+    pub needs: wgpu::Features,
     /// The sets of override constants that it is compiled with for its tiles.
     pub constants: Vec<Vec<(&'static str, f64)>>,
     /// Names and byte offsets of the fields of its `Params`, as the host writes them.
@@ -148,8 +166,9 @@ pub fn shaders() -> Vec<Shader> {
         .iter()
         .map(|source| Shader {
             name: source.name,
+            file: source.file,
             text: source.text(),
-            subgroups: source.subgroups,
+            needs: source.needs,
             constants: super::tile::constants_of(source.name),
             params: super::PARAMS
                 .iter()

@@ -1,5 +1,7 @@
 //! The shapes of a convolution's tile, and which of them suit an adapter.
 
+use std::fmt;
+
 use super::shader::Kernel;
 
 /// Who computes a tile of outputs, and how many.
@@ -17,6 +19,8 @@ pub(crate) enum Tile {
     },
     /// A subgroup of 8 invocations, through registers: shaders/common/subgroup_tile.wgsl.
     Subgroup,
+    /// Four subgroups of 32 invocations, by cooperative matrices: shaders/common/coop_tile.wgsl.
+    Cooperative,
 }
 
 /// Invocations of a subgroup that [`Tile::Subgroup`] is written for.
@@ -37,7 +41,7 @@ impl Tile {
     const fn rows(self) -> usize {
         match self {
             Self::Workgroup { high, tall, .. } => high * if tall { 16 } else { 8 },
-            Self::Subgroup => 64,
+            Self::Subgroup | Self::Cooperative => 64,
         }
     }
 
@@ -45,6 +49,7 @@ impl Tile {
         match self {
             Self::Workgroup { wide, tall, .. } => wide * if tall { 8 } else { 16 },
             Self::Subgroup => 64,
+            Self::Cooperative => 128,
         }
     }
 
@@ -55,22 +60,50 @@ impl Tile {
             Self::Workgroup { high, wide, tall, step } => {
                 kernel.with("HIGH", high as u32).with("WIDE", wide as u32).with("TALL", tall).with("STEP", step as u32)
             }
-            Self::Subgroup => kernel,
+            Self::Subgroup | Self::Cooperative => kernel,
         }
+    }
+}
+
+/// Outputs and invocations, such as `128x64 by 64`.
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let invocations = match self {
+            Self::Workgroup { high, wide, .. } => high * wide,
+            Self::Subgroup => LANES as usize,
+            Self::Cooperative => 128,
+        };
+        write!(f, "{}x{} by {invocations}", self.rows(), self.columns())
     }
 }
 
 const WIDE: Tile = Tile::workgroup(8, 8, false, 16);
 const TALL: Tile = Tile::workgroup(8, 8, true, 16);
 const LARGE: Tile = Tile::workgroup(8, 16, true, 16);
+const BROAD: Tile = Tile::workgroup(16, 8, false, 16);
+const LITTLE: Tile = Tile::workgroup(4, 8, true, 16);
+/// The steps of 32 products fit the memory of a browser's workgroup for this tile only.
 const SMALL: Tile = Tile::workgroup(4, 8, true, 32);
+
+/// The tiles by steps of 16 products.
+const BY_16: [Tile; 5] = [WIDE, TALL, LARGE, BROAD, LITTLE];
+
+/// The tiles that a search may choose from in place of `tiles`: those that sum in the same order. A convolution sums
+/// over as many channels as there are products in a step before it goes on to the next place of the filter; a weight
+/// gradient sums over pixels one by one, in splits that depend on the first of `tiles` alone.
+pub(crate) fn candidates(tiles: &'static [Tile]) -> &'static [Tile] {
+    match tiles[0] {
+        Tile::Workgroup { step: 16, .. } => &BY_16,
+        _ => tiles,
+    }
+}
 
 /// The sets of constants that [`Tile::kernel`] gives a shader.
 pub(crate) fn constants_of(shader: &str) -> Vec<Vec<(&'static str, f64)>> {
-    if !matches!(shader, "conv2d" | "conv2d_grad_weight") {
+    if !matches!(shader, "conv2d" | "conv2d_f16" | "conv2d_grad_weight" | "conv2d_grad_weight_f16") {
         return Vec::new();
     }
-    [WIDE, TALL, LARGE, SMALL].into_iter().map(|tile| tile.kernel("conv2d").constants).collect()
+    BY_16.into_iter().chain([SMALL]).map(|tile| tile.kernel("conv2d").constants).collect()
 }
 
 /// The workgroups' tiles for an adapter, by preference. Those for adapters that compute on the processor were measured
@@ -106,5 +139,31 @@ impl Tiling {
 
     fn outputs(&self) -> usize {
         self.rows * self.tile.rows() * self.columns * self.tile.columns()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tiles_of_an_adapter_sum_in_one_order_and_have_names_of_their_own() {
+        for adapter in ["llvmpipe", "SwiftShader Device", "a GPU"] {
+            let tiles = by_workgroup(adapter);
+            let steps = |tiles: &[Tile]| -> Vec<usize> {
+                let step = |tile: &Tile| match tile {
+                    Tile::Workgroup { step, .. } => *step,
+                    Tile::Subgroup | Tile::Cooperative => 1,
+                };
+                tiles.iter().map(step).collect()
+            };
+            let all = candidates(tiles);
+            assert!(steps(tiles).iter().chain(&steps(all)).all(|step| *step == steps(tiles)[0]), "{adapter}");
+            assert!(tiles.iter().all(|tile| all.contains(tile)), "{adapter}");
+            let mut names: Vec<_> = all.iter().map(Tile::to_string).collect();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), all.len(), "{adapter}");
+        }
     }
 }

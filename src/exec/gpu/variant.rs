@@ -2,48 +2,107 @@
 
 use std::fmt;
 
-use super::tile::{LANES, Tile, by_workgroup};
+use super::{
+    shader::Kernel,
+    tile::{LANES, Tile, by_workgroup},
+};
 
 /// Shaders of their own for the same product. Each sums in an order of its own, which its tiles do not change.
+///
+/// Mixed precision rounds the operands to f16, with 11 significant bits, on their way into workgroup memory, and sums
+/// their products, which f32 holds exactly, in f32. Tensors stay f32, and so does what is not tiled: convolutions to at
+/// most 8 channels a group. Gradients are multiplied by 2¹³ before they are rounded and the sums divided by it, so that
+/// those from 2⁻²⁷ to 8 keep all 11 bits; what is beyond f16's range becomes its largest number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
     /// By workgroups, through their memory, in f32: what every adapter can do.
     Workgroup,
     /// By subgroups of 8 invocations, through registers, in f32.
     Subgroup,
+    /// By workgroups, through their memory, in mixed precision.
+    Half,
+    /// By cooperative matrices (tensor cores) of 16×16, in mixed precision.
+    Cooperative,
 }
 
+/// What gradients are multiplied by before they are rounded to f16.
+const GRADIENT_SCALE: f64 = 8192.0;
+
+/// Invocations of the subgroups that share the cooperative matrices.
+const COOPERATIVE_LANES: u32 = 32;
+
 impl Variant {
-    /// What an adapter offers besides [`Variant::Workgroup`], by preference. Only measured gains: see benches/README.md.
-    pub(crate) fn offered(device: &wgpu::Device) -> Vec<Self> {
-        let info = device.adapter_info();
-        let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP)
-            && (info.subgroup_min_size, info.subgroup_max_size) == (LANES, LANES);
-        if info.name.to_lowercase().contains("llvmpipe") && has_subgroups { vec![Self::Subgroup] } else { Vec::new() }
+    /// What an adapter offers besides [`Variant::Workgroup`], by preference. In f32 only what was measured to be faster:
+    /// see benches/README.md.
+    pub(crate) fn offered(device: &wgpu::Device, mixed: bool) -> Vec<Self> {
+        let (info, features) = (device.adapter_info(), device.features());
+        let lanes = |count| {
+            let has = (info.subgroup_min_size, info.subgroup_max_size) == (count, count);
+            has && features.contains(wgpu::Features::SUBGROUP)
+        };
+        let mut offered = Vec::new();
+        if !mixed && info.name.to_lowercase().contains("llvmpipe") && lanes(LANES) {
+            offered.push(Self::Subgroup);
+        }
+        let cooperative = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        if mixed && features.contains(cooperative) && lanes(COOPERATIVE_LANES) {
+            offered.push(Self::Cooperative);
+        }
+        if mixed && features.contains(wgpu::Features::SHADER_F16) {
+            offered.push(Self::Half);
+        }
+        offered
+    }
+
+    /// The features of an adapter that mixed precision can use.
+    pub(crate) fn mixed_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+        let fits = |matrix: &wgpu::CooperativeMatrixProperties| {
+            let types = (matrix.ab_type, matrix.cr_type);
+            (matrix.m_size, matrix.n_size, matrix.k_size) == (16, 16, 16)
+                && types == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32)
+        };
+        let mut wanted = wgpu::Features::SHADER_F16;
+        if adapter.cooperative_matrix_properties().iter().any(fits) {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        }
+        adapter.features() & wanted
     }
 
     /// The tiles for a device, by preference.
     pub(crate) fn tiles(self, device: &wgpu::Device) -> &'static [Tile] {
         match self {
-            Self::Workgroup => by_workgroup(&device.adapter_info().name),
+            Self::Workgroup | Self::Half => by_workgroup(&device.adapter_info().name),
             Self::Subgroup => &[Tile::Subgroup],
+            Self::Cooperative => &[Tile::Cooperative],
         }
     }
 
-    /// The shader of the convolution and of its input gradient.
-    pub(crate) fn convolution(self) -> &'static str {
-        match self {
+    /// The convolution's kernel, or its input gradient's, where the columns are gradients.
+    pub(crate) fn convolution(self, tile: Tile, transposed: bool) -> Kernel {
+        let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d",
             Self::Subgroup => "conv2d_subgroup",
-        }
+            Self::Half => "conv2d_f16",
+            Self::Cooperative => "conv2d_coop",
+        });
+        if self.is_mixed() && transposed { kernel.with("COLUMN_SCALE", GRADIENT_SCALE) } else { kernel }
     }
 
-    /// The shader of the weight gradient.
-    pub(crate) fn weight_gradient(self) -> &'static str {
-        match self {
+    /// The weight gradient's kernel, where the rows are gradients.
+    pub(crate) fn weight_gradient(self, tile: Tile) -> Kernel {
+        let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d_grad_weight",
             Self::Subgroup => "conv2d_grad_weight_subgroup",
-        }
+            Self::Half => "conv2d_grad_weight_f16",
+            Self::Cooperative => "conv2d_grad_weight_coop",
+        });
+        if self.is_mixed() { kernel.with("ROW_SCALE", GRADIENT_SCALE) } else { kernel }
+    }
+
+    /// Whether operands are rounded to f16.
+    #[must_use]
+    pub fn is_mixed(self) -> bool {
+        matches!(self, Self::Half | Self::Cooperative)
     }
 }
 
@@ -52,6 +111,8 @@ impl fmt::Display for Variant {
         f.write_str(match self {
             Self::Workgroup => "workgroups",
             Self::Subgroup => "subgroups of 8",
+            Self::Half => "workgroups in mixed precision",
+            Self::Cooperative => "cooperative matrices in mixed precision",
         })
     }
 }

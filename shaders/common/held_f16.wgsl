@@ -1,0 +1,27 @@
+// What the tile of a workgroup holds in its memory of the two matrices: values rounded to f16, those beyond its range to
+// its largest. Products of two are exact in f32, and sums stay f32. A matrix of gradients, which are too small for f16,
+// is multiplied by a power of 2 before it is rounded, and divided by it afterwards.
+enable f16;
+
+override ROW_SCALE: f32 = 1.0;
+override COLUMN_SCALE: f32 = 1.0;
+const LARGEST: f32 = 65504.0;
+
+alias Held = f16;
+alias HeldQuad = vec4<f16>;
+
+fn held_row(value: f32) -> Held {
+    return Held(clamp(value * ROW_SCALE, -LARGEST, LARGEST));
+}
+
+fn held_column(value: f32) -> Held {
+    return Held(clamp(value * COLUMN_SCALE, -LARGEST, LARGEST));
+}
+
+fn row_quad(held: HeldQuad) -> vec4<f32> {
+    return vec4<f32>(held) * (1.0 / ROW_SCALE);
+}
+
+fn column_quad(held: HeldQuad) -> vec4<f32> {
+    return vec4<f32>(held) * (1.0 / COLUMN_SCALE);
+}
