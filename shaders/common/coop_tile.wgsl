@@ -35,12 +35,17 @@ struct Sums {
     h: coop_mat16x16<f32, C>,
 }
 
+// Values beyond f16's range become its largest, what is not finite NaN.
+fn held(value: f32) -> f16 {
+    return f16(clamp(value, -LARGEST, LARGEST) + (value - value));
+}
+
 fn load_row(k: u32, row: u32, value: f32) {
-    left[k * ROWS + row] = f16(clamp(value * ROW_SCALE, -LARGEST, LARGEST));
+    left[k * ROWS + row] = held(value * ROW_SCALE);
 }
 
 fn load_column(k: u32, column: u32, value: f32) {
-    right[k * COLUMNS + column] = f16(clamp(value * COLUMN_SCALE, -LARGEST, LARGEST));
+    right[k * COLUMNS + column] = held(value * COLUMN_SCALE);
 }
 
 // Where a subgroup's outputs start in the tile.

@@ -1,5 +1,5 @@
 // What the tile of a workgroup holds in its memory of the two matrices: values rounded to f16, those beyond its range to
-// its largest. Products of two are exact in f32, and sums stay f32. A matrix of gradients, which are too small for f16,
+// its largest, and NaN for what is not finite. Products of two are exact in f32, and sums stay f32. A matrix of gradients, which are too small for f16,
 // is multiplied by a power of 2 before it is rounded, and divided by it afterwards.
 enable f16;
 
@@ -10,12 +10,16 @@ const LARGEST: f32 = 65504.0;
 alias Held = f16;
 alias HeldQuad = vec4<f16>;
 
+fn held(value: f32) -> Held {
+    return Held(clamp(value, -LARGEST, LARGEST) + (value - value));
+}
+
 fn held_row(value: f32) -> Held {
-    return Held(clamp(value * ROW_SCALE, -LARGEST, LARGEST));
+    return held(value * ROW_SCALE);
 }
 
 fn held_column(value: f32) -> Held {
-    return Held(clamp(value * COLUMN_SCALE, -LARGEST, LARGEST));
+    return held(value * COLUMN_SCALE);
 }
 
 fn row_quad(held: HeldQuad) -> vec4<f32> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libtest_mimic::Trial;
@@ -48,7 +48,11 @@ pub(crate) fn trials(found: &[AdapterReport]) -> Vec<Trial> {
 /// An adapter without variants has nothing to refuse; it says nothing.
 fn a_variant_with_a_wrong_result_is_refused_and_said(adapter: usize) -> Outcome {
     let selector = Selector::Index(adapter);
+    let begin = Instant::now();
+    pollster::block_on(GpuExecutor::open(&selector, None))?;
+    let plain = begin.elapsed();
     let good = GpuExecutor::new(&selector)?;
+    println!("opened in {plain:.1?}, with the self-test in {:.1?}", begin.elapsed() - plain);
     if !good.device().notes.is_empty() {
         return Err(format!("without a fault it says {:?}", good.device().notes).into());
     }

@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.add("mixed_sums_stay_f32", |executor, _| sums_stay_f32(executor));
     cases.add("mixed_gradients_too_small_for_f16_are_kept", |executor, _| small_gradients_are_kept(executor));
     cases.add("mixed_values_beyond_f16_become_its_largest", |executor, _| large_values_are_limited(executor));
+    cases.add("mixed_values_that_are_not_finite_stay_so", |executor, _| what_is_not_finite_stays_so(executor));
     cases.add("mixed_groups_of_8_outputs_stay_f32", |executor, _| few_outputs_stay_f32(executor));
     cases.list
 }
@@ -82,6 +83,18 @@ fn large_values_are_limited(executor: &mut dyn Executor) -> Result<(), String> {
     let (dy, weight) = ([1, 9, 2, 2], [9, 9, 1, 1]);
     let op = Conv2dGradInput { conv: Conv2d::default(), size: [2, 2] };
     expect(&run(executor, op, [(dy, -1e3), (weight, 1.0)])?, -9.0 * 65504.0 / 8192.0)
+}
+
+/// So that a training that fails is seen to.
+fn what_is_not_finite_stays_so(executor: &mut dyn Executor) -> Result<(), String> {
+    let (map, filters) = ([1, 2, 2, 2], [9, 2, 1, 1]);
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let found = run(executor, Conv2d::default(), [(map, value), (filters, 1.0)])?;
+        if let Some(finite) = found.iter().find(|value| value.is_finite()) {
+            return Err(format!("{value} became {finite}"));
+        }
+    }
+    Ok(())
 }
 
 fn few_outputs_stay_f32(executor: &mut dyn Executor) -> Result<(), String> {
