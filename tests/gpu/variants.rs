@@ -156,8 +156,8 @@ fn a_tile_search_is_remembered_and_changes_no_bit(adapter: usize) -> Outcome {
         }
         let (tiles, saves) = kept.0.lock().expect("no panic").clone();
         println!("{tiles:#?}");
-        // Two convolutions, the input gradient of one and both weight gradients; the first start finds all.
-        let expected = if executor.tiles() > 1 { (5, 1) } else { (0, 0) };
+        // Two convolutions, two input gradients, two weight gradients; the first start finds all.
+        let expected = if executor.tiles() > 1 { (6, 1) } else { (0, 0) };
         if (tiles.len(), saves) != expected {
             return Err(format!("start {start}: {saves} saves of {tiles:#?}").into());
         }
