@@ -35,9 +35,9 @@ struct Sums {
     h: coop_mat16x16<f32, C>,
 }
 
-// Values beyond f16's range become its largest, what is not finite NaN.
+// Values beyond f16's range become its largest; what is not finite stays so.
 fn held(value: f32) -> f16 {
-    return f16(clamp(value, -LARGEST, LARGEST) + (value - value));
+    return f16(select(clamp(value, -LARGEST, LARGEST), value, (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u));
 }
 
 fn load_row(k: u32, row: u32, value: f32) {

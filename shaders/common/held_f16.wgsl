@@ -1,5 +1,5 @@
 // What the tile of a workgroup holds in its memory of the two matrices: values rounded to f16, those beyond its range to
-// its largest, and NaN for what is not finite. Products of two are exact in f32, and sums stay f32. A matrix of gradients, which are too small for f16,
+// its largest; what is not finite stays so. Products of two are exact in f32, and sums stay f32. A matrix of gradients, which are too small for f16,
 // is multiplied by a power of 2 before it is rounded, and divided by it afterwards.
 enable f16;
 
@@ -11,7 +11,7 @@ alias Held = f16;
 alias HeldQuad = vec4<f16>;
 
 fn held(value: f32) -> Held {
-    return Held(clamp(value, -LARGEST, LARGEST) + (value - value));
+    return Held(select(clamp(value, -LARGEST, LARGEST), value, (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u));
 }
 
 fn held_row(value: f32) -> Held {
