@@ -43,6 +43,7 @@ fn settings(plan: Plan) -> Settings {
         early_stop: None,
         seed: 3,
         read_every: 2,
+        pool: None,
     }
 }
 

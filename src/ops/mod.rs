@@ -4,6 +4,7 @@
 //! Letters: N images, C channels, H, W, K filter size, G groups, L learners (branches, patches, layers).
 
 pub mod activation;
+pub mod augment;
 pub mod batch_norm;
 pub mod channel_attention;
 pub mod channel_gate;
@@ -22,6 +23,7 @@ pub mod weighted_sum;
 use crate::{Error, Result, shape::Shape};
 
 pub use activation::{Activation, ActivationGrad, Function};
+pub use augment::Augment;
 pub use batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
 pub use channel_attention::{ChannelAttention, ChannelAttentionGrad};
 pub use channel_gate::{ChannelGate, ChannelGateGrad};
@@ -179,6 +181,7 @@ macro_rules! ops {
 ops!(
     Activation,
     ActivationGrad,
+    Augment,
     BatchNorm,
     BatchNormEval,
     BatchNormGrad,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind, Targets,
+};
 use crate::exec::DeviceChoice;
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
@@ -153,6 +155,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Whether the training images stay on the device, which then makes the batches
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident: Option<Resident>,
     /// The folder of the run folders
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! The cases, one file an op.
 
 mod activation;
+mod augment;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -27,8 +28,9 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 16] = [
+    let ops: [(&'static str, Add); 17] = [
         ("activation", activation::cases),
+        ("augment", augment::cases),
         ("batch_norm", batch_norm::cases),
         ("channel_attention", channel_attention::cases),
         ("channel_gate", channel_gate::cases),

@@ -2,6 +2,7 @@
 //! one element at a time, sums in index order, no blocking, no reuse.
 
 mod activation;
+mod augment;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -30,6 +31,7 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
     match op {
         Op::Activation(op) => activation::forward(op, inputs),
         Op::ActivationGrad(op) => activation::grad(op, inputs),
+        Op::Augment(op) => augment::forward(op, inputs),
         Op::BatchNorm(op) => batch_norm::train(op, inputs, updates),
         Op::BatchNormEval(op) => batch_norm::eval(op, inputs),
         Op::BatchNormGrad(op) => batch_norm::grad(op, inputs),

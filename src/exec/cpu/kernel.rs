@@ -108,12 +108,13 @@ pub(super) fn nchw(shape: &Shape) -> [usize; 4] {
 /// Prepares an op for its shapes.
 pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     use super::{
-        activation, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy, determinant,
+        activation, augment, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy, determinant,
         global_pool, multiply, pool2d, sgd, similarity, spatial_gate, weighted_sum,
     };
     match op {
         Op::Activation(op) => Box::new(activation::Forward(op.function)),
         Op::ActivationGrad(op) => Box::new(activation::Gradient(op.function)),
+        Op::Augment(op) => Box::new(augment::Forward(*op)),
         Op::BatchNorm(op) => Box::new(batch_norm::Forward { op: *op, dims: nchw(inputs[0]) }),
         Op::BatchNormEval(op) => Box::new(batch_norm::Evaluation { op: *op, dims: nchw(inputs[0]) }),
         Op::BatchNormGrad(op) => Box::new(batch_norm::Gradient { op: *op, dims: nchw(inputs[1]) }),

@@ -5,6 +5,7 @@
 
 mod activation;
 mod adapter;
+mod augment;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -130,6 +131,10 @@ impl Executor for GpuExecutor {
         self.variables = Variables::default();
     }
 
+    fn largest_tensor(&self) -> usize {
+        (self.gpu.max_binding.min(self.gpu.max_buffer) / 4) as usize
+    }
+
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
         let compiled = self.program(program)?;
         let declared = compiled.graph.tensor(tensor);
@@ -204,6 +209,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::Augment(op) => augment::forward(cx, node, op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
         Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
@@ -242,6 +248,7 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<augment::AugmentParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
     layout::<channel_attention::ChannelAttentionParams>(),
