@@ -94,6 +94,9 @@ pub trait Emit {
     fn shape(&self, tensor: TensorId) -> &Shape;
     /// The value of a constant tensor.
     fn constant_value(&self, tensor: TensorId) -> Option<f64>;
+    /// The tensor and the number whose product this one is, where it is such a product; else itself and 1. A rule that
+    /// is linear in a gradient takes the number along, which saves the op that would multiply.
+    fn unscaled(&self, tensor: TensorId) -> (TensorId, f64);
     /// A tensor filled with one value.
     fn constant(&mut self, shape: Shape, value: f64) -> TensorId;
     /// The same elements under another shape.

@@ -100,4 +100,112 @@ pub(super) fn cases(cases: &mut Cases) {
         record.range = i % 6;
     }
     cases.op("a_pool_of_six_tensors", op(16), batch("six", 6, &mut records));
+    #[cfg(feature = "cli")]
+    loaded::cases(cases);
+}
+
+/// The device's batches beside the host's, from the same random numbers.
+#[cfg(feature = "cli")]
+mod loaded {
+    use std::sync::Arc;
+
+    use moue::{
+        data::{Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalise, Pool, Sample, Transform},
+        exec::Executor,
+        graph::Graph,
+        rng::Rng,
+        train::resident::augmented,
+    };
+
+    use crate::support::case::{Cases, text};
+
+    /// How far a pixel in 0..1 may be from the host's: a 32nd of a byte's step. Positions are the same sums, rounded
+    /// in another order, and an error of a position moves a value by no more.
+    const APART: f64 = 1.0 / 255.0 / 32.0;
+
+    /// Noise, grey and in colour, of odd sizes, one of them 64 pixels or more each way.
+    fn samples() -> Vec<Sample> {
+        let sample = |i: usize| {
+            let mut rng = Rng::named("noise", &[i as u64]);
+            let (width, height, channels) = (29 + 11 * (i % 4), 67 - 7 * (i % 5), [1, 3][i % 2]);
+            let pixels = (0..width * height * channels).map(|_| rng.below(256) as u8).collect();
+            let image = Arc::new(Image { width, height, channels, pixels });
+            Sample { id: i.to_string(), image, label: i % 3, votes: None }
+        };
+        (0..13).map(sample).collect()
+    }
+
+    fn batches(samples: &[Sample], options: LoaderOptions) -> Result<Vec<Batch>, String> {
+        Loader::new(samples, 3, options).map_err(text)?.map(|batch| batch.map_err(text)).collect()
+    }
+
+    /// The largest difference of a pixel in 0..1.
+    fn apart(executor: &mut dyn Executor, options: LoaderOptions) -> Result<f64, String> {
+        let samples = samples();
+        // Four tensors.
+        let pool = Arc::new(Pool::new(&samples, 6000)?);
+        if pool.lengths().len() != 4 {
+            return Err(format!("a pool of {:?}", pool.lengths()));
+        }
+        let LoaderOptions { batch: n, size, normalise, order, .. } = options;
+        let mut graph = Graph::new();
+        let transform = Transform { size, normalise, order };
+        let (images, records, tensors) = augmented(&mut graph, n, &pool, &transform).map_err(text)?;
+        graph.output(images);
+        executor.clear();
+        let program = executor.compile(&graph).map_err(text)?;
+        for (range, &id) in tensors.iter().enumerate() {
+            executor.write(program, id, &pool.tensor(range)).map_err(text)?;
+        }
+        let std = normalise.map_or([1.0; 3], |normalise| normalise.std);
+        let recorded = batches(&samples, LoaderOptions { pool: Some(pool), ..options.clone() })?;
+        let mut most = 0.0_f64;
+        for (host, device) in batches(&samples, options)?.iter().zip(&recorded) {
+            if !device.images.is_empty() || (&host.targets, &host.labels) != (&device.targets, &device.labels) {
+                return Err(format!("batch {} is another", host.number));
+            }
+            executor.write(program, records, &device.records).map_err(text)?;
+            executor.run(program).map_err(text)?;
+            let found = executor.read(program, images).map_err(text)?;
+            for (i, (found, expected)) in found.iter().zip(&host.images).enumerate() {
+                let plane = i / (size * size) % 3;
+                let std = std[if order == ColourOrder::Bgr { 2 - plane } else { plane }];
+                let difference = f64::from((found - expected).abs() * std);
+                // NaN stays.
+                most = if difference <= most { most } else { difference };
+            }
+        }
+        Ok(most)
+    }
+
+    pub(super) fn cases(cases: &mut Cases) {
+        let options = LoaderOptions { batch: 5, size: 48, seed: 7, shuffle: true, ..LoaderOptions::default() };
+        let preset = |name: &str| name.parse::<Augment>().expect("a preset");
+        let normalise = Some(Normalise::imagenet());
+        let all = Augment { saturation: 0.8, erase: 1.0, crop: 0.2, ..Augment::affectnet() };
+        let of = |claim: &str, options: LoaderOptions| (format!("batches_{claim}_are_the_loaders"), options);
+        let list = [
+            of("without_augmentation", options.clone()),
+            of("of_the_preset_light", LoaderOptions { augment: preset("light"), ..options.clone() }),
+            of("of_the_preset_affectnet", LoaderOptions { augment: preset("affectnet"), ..options.clone() }),
+            of("of_the_preset_rafdb", LoaderOptions { augment: preset("rafdb"), normalise, ..options.clone() }),
+            of("with_all_at_once", LoaderOptions { augment: all, normalise, size: 37, ..options.clone() }),
+            of(
+                "as_blue_green_red",
+                LoaderOptions { augment: all, order: ColourOrder::Bgr, normalise, ..options.clone() },
+            ),
+            of("mixed", LoaderOptions { augment: all, mixup: 0.8, normalise, ..options.clone() }),
+            of("averaged_over_blocks_first", LoaderOptions { augment: all, size: 13, ..options.clone() }),
+            of("twice_as_large", LoaderOptions { augment: preset("affectnet"), size: 96, ..options }),
+        ];
+        for (claim, options) in list {
+            cases.add(&claim, move |executor, unit| {
+                let most = apart(executor, options.clone())?;
+                // The processor computes in float32 what the loader computes, in its order.
+                let exact = executor.device().kind == "cpu" && unit > 1e-10;
+                let allowed = if exact { 0.0 } else { APART };
+                if most <= allowed { Ok(()) } else { Err(format!("a pixel is {most} apart, {allowed} are allowed")) }
+            });
+        }
+    }
 }

@@ -200,7 +200,7 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
         Op::SimilarityGrad(op) => {
             let (images, learners) = (inputs[1].dims[0] as f64, op.similarity.learners as f64);
             let off_diagonal = off_diagonal_max(&inputs[3], op.similarity.learners);
-            let scale = 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
+            let scale = op.scale.abs() * 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
             vec![Tolerance::new(u * (8.0 + 4.0 * learners.sqrt()) * scale, 8.0 * u)]
         }
         other => panic!("{} has no tolerance: choose one in tests/support/compare.rs", other.name()),

@@ -142,7 +142,10 @@ pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape])
         Op::Pool2dGrad(op) => Box::new(pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0]))),
         Op::Sgd(op) => Box::new(sgd::Forward(op.clone())),
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
-        Op::SimilarityGrad(op) => Box::new(similarity::Gradient(similarity::Forward::new(op.similarity, inputs[1]))),
+        Op::SimilarityGrad(op) => {
+            let forward = similarity::Forward::new(op.similarity, inputs[1]);
+            Box::new(similarity::Gradient { forward, scale: op.scale })
+        }
         Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
         Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
         Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient::new(op.groups, &inputs[1..])),

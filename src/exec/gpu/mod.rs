@@ -231,7 +231,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
