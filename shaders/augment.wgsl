@@ -47,26 +47,26 @@ fn element(range: u32, i: u32) -> u32 {
 }
 
 // The mean of a block of stored pixels, in [0, 1].
-fn averaged(from: Source, x: u32, row: u32) -> vec3<f32> {
+fn averaged(source: Source, x: u32, row: u32) -> vec3<f32> {
     var sums = vec3<u32>();
-    for (var dy = 0u; dy < from.block; dy += 1u) {
-        for (var dx = 0u; dx < from.block; dx += 1u) {
-            let pixel = (row * from.block + dy) * from.stride + x * from.block + dx;
-            if from.channels == 3u {
-                let bytes = element(from.range, from.start + pixel);
+    for (var dy = 0u; dy < source.block; dy += 1u) {
+        for (var dx = 0u; dx < source.block; dx += 1u) {
+            let pixel = (row * source.block + dy) * source.stride + x * source.block + dx;
+            if source.channels == 3u {
+                let bytes = element(source.range, source.start + pixel);
                 sums += (vec3<u32>(bytes) >> vec3<u32>(0u, 8u, 16u)) & vec3<u32>(255u);
             } else {
-                let bytes = element(from.range, from.start + pixel / 3u);
+                let bytes = element(source.range, source.start + pixel / 3u);
                 sums += vec3<u32>((bytes >> (8u * (pixel % 3u))) & 255u);
             }
         }
     }
-    return vec3<f32>(sums) * (1.0 / (255.0 * f32(from.block * from.block)));
+    return vec3<f32>(sums) * (1.0 / (255.0 * f32(source.block * source.block)));
 }
 
 // A pixel after the three changes of colour of record i.
-fn coloured(i: u32, from: Source, x: u32, row: u32) -> vec3<f32> {
-    var pixel = averaged(from, x, row);
+fn coloured(i: u32, source: Source, x: u32, row: u32) -> vec3<f32> {
+    var pixel = averaged(source, x, row);
     for (var part = 0u; part < 9u; part += 3u) {
         let grey = dot(pixel, vec3<f32>(0.2989, 0.587, 0.114));
         let rest = records[i].colours[part + 1u] * grey + records[i].colours[part + 2u];
@@ -94,7 +94,7 @@ fn image(i: u32, x: u32, row: u32) -> vec3<f32> {
         return vec3<f32>();
     }
     let block = u32(records[i].block);
-    let from =
+    let source =
         Source(u32(records[i].range), 64u * u32(records[i].start), width, u32(records[i].channels), block);
     let sides = vec2<f32>(f32(width / block), f32(u32(records[i].height) / block));
     let size = f32(params.size);
@@ -108,8 +108,8 @@ fn image(i: u32, x: u32, row: u32) -> vec3<f32> {
         let low = vec2<u32>(at);
         let high = min(low + 1u, vec2<u32>(sides) - 1u);
         let weight = at - vec2<f32>(low);
-        let above = between(coloured(i, from, low.x, low.y), coloured(i, from, high.x, low.y), weight.x);
-        let below = between(coloured(i, from, low.x, high.y), coloured(i, from, high.x, high.y), weight.x);
+        let above = between(coloured(i, source, low.x, low.y), coloured(i, source, high.x, low.y), weight.x);
+        let below = between(coloured(i, source, low.x, high.y), coloured(i, source, high.x, high.y), weight.x);
         value = cover * between(above, below, weight.y);
     }
     let mean = vec3<f32>(params.mean_red, params.mean_green, params.mean_blue);
