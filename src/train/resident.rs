@@ -6,7 +6,7 @@ use super::choices::Resident;
 use crate::{
     Error, Result,
     data::{ColourOrder, Pool, Sample, Transform},
-    exec::Executor,
+    exec::{DeviceInfo, Executor},
     graph::Graph,
     ops::{Augment, TensorId, augment::RECORD},
 };
@@ -27,11 +27,14 @@ impl Residency {
     /// Follows the user, or decides: a GPU takes the images where they fit.
     ///
     /// # Errors
-    /// [`Error::Memory`] where they are asked for and do not fit.
+    /// [`Error::Usage`] where they are asked for and do not fit.
     pub fn choose(asked: Resident, executor: &dyn Executor, samples: &[Sample]) -> Result<Self> {
+        Self::decide(asked, executor.device(), executor.largest_tensor(), samples)
+    }
+
+    fn decide(asked: Resident, device: &DeviceInfo, most: usize, samples: &[Sample]) -> Result<Self> {
         let host =
             |reason: &str| Ok(Self { pool: None, reason: format!("each batch comes from the host, because {reason}") });
-        let device = executor.device();
         match asked {
             Resident::Off => return host("asked for with --resident off"),
             Resident::Auto if device.kind == "cpu" => return host("the device is the processor itself"),
@@ -44,7 +47,7 @@ impl Residency {
             Resident::On => "asked for with --resident on",
             _ => "they fit",
         };
-        match Pool::new(samples, executor.largest_tensor()) {
+        match Pool::new(samples, most) {
             Ok(pool) if asked == Resident::Auto && pool.bytes() > AUTO_MOST => {
                 host(&format!("{} would take {} MiB there; --resident on insists", device.name, pool.bytes() >> 20))
             }
@@ -82,4 +85,42 @@ pub fn augmented(
     graph.set_scope("images");
     let images = graph.augment(records, &tensors, op)?;
     Ok((images, records, tensors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Image;
+
+    fn device(kind: &'static str, software: bool) -> DeviceInfo {
+        DeviceInfo { kind, name: "a device".into(), detail: String::new(), software }
+    }
+
+    /// 96 elements each.
+    fn samples(count: usize) -> Vec<Sample> {
+        let image = Arc::new(Image { width: 48, height: 2, channels: 3, pixels: vec![7; 288] });
+        (0..count).map(|i| Sample { id: i.to_string(), image: Arc::clone(&image), label: 0, votes: None }).collect()
+    }
+
+    #[test]
+    fn a_gpu_of_its_own_takes_the_images_where_they_fit_and_all_else_is_explained() {
+        let gpu = device("gpu", false);
+        let chosen = |asked, device: &DeviceInfo, most| Residency::decide(asked, device, most, &samples(7));
+        let says = |residency: Result<Residency>, on: bool, why: &str| {
+            let residency = residency.expect("a decision");
+            assert_eq!(residency.pool.is_some(), on, "{}", residency.reason);
+            assert!(residency.reason.contains(why), "{}", residency.reason);
+        };
+        says(chosen(Resident::Auto, &gpu, 960), true, "the 7 images stay on the device (0.0 MiB), because they fit");
+        says(chosen(Resident::Auto, &gpu, 96), false, "6 tensors at most");
+        says(chosen(Resident::Auto, &gpu, 95), false, "image 0 takes");
+        says(chosen(Resident::Off, &gpu, 960), false, "--resident off");
+        says(chosen(Resident::On, &gpu, 960), true, "--resident on");
+        says(chosen(Resident::Auto, &device("cpu", false), 960), false, "processor itself");
+        says(chosen(Resident::Auto, &device("gpu", true), 960), false, "computes on the processor");
+        says(chosen(Resident::On, &device("cpu", false), 960), true, "--resident on");
+        let error = chosen(Resident::On, &gpu, 96).expect_err("too little room");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("6 tensors at most"), "{error}");
+    }
 }
