@@ -1,7 +1,7 @@
 // Training images out of a pool: y = λ·image(record) + (1 − λ)·image(its partner), an invocation a pixel.
 // records [N], pool0 … pool5 [elements] with three bytes in each, y [images, 3, size, size] from image `first` on.
 struct Params {
-    first: u32, images: u32, size: u32, y_at: u32, bgr: u32,
+    first: u32, size: u32, y_at: u32, bgr: u32,
     mean_red: f32, mean_green: f32, mean_blue: f32, std_red: f32, std_green: f32, std_blue: f32,
 }
 
@@ -32,18 +32,53 @@ struct Record {
 @group(0) @binding(7) var<storage, read> pool5: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 
-// What a record says of its image, as whole numbers.
-struct Source { range: u32, start: u32, stride: u32, channels: u32, block: u32 }
+// Tensors of the pool, 1 to 6; the bindings behind them show the first again.
+override RANGES: u32 = 6u;
+
+// Where an image lies, and what its colours become.
+struct Source {
+    range: u32,
+    start: u32,
+    stride: u32,
+    colour: bool,
+    block: u32,
+    changes: array<vec3<f32>, 3>,
+}
+
+fn source_of(i: u32) -> Source {
+    var changes: array<vec3<f32>, 3>;
+    for (var part = 0u; part < 3u; part += 1u) {
+        let first = 3u * part;
+        changes[part] =
+            vec3<f32>(records[i].colours[first], records[i].colours[first + 1u], records[i].colours[first + 2u]);
+    }
+    return Source(
+        u32(records[i].range),
+        64u * u32(records[i].start),
+        u32(records[i].width),
+        records[i].channels == 3.0,
+        u32(records[i].block),
+        changes,
+    );
+}
 
 fn element(range: u32, i: u32) -> u32 {
-    switch range {
-        case 0u: { return u32(pool0[i]); }
-        case 1u: { return u32(pool1[i]); }
-        case 2u: { return u32(pool2[i]); }
-        case 3u: { return u32(pool3[i]); }
-        case 4u: { return u32(pool4[i]); }
-        default: { return u32(pool5[i]); }
+    if RANGES > 1u && range == 1u {
+        return u32(pool1[i]);
     }
+    if RANGES > 2u && range == 2u {
+        return u32(pool2[i]);
+    }
+    if RANGES > 3u && range == 3u {
+        return u32(pool3[i]);
+    }
+    if RANGES > 4u && range == 4u {
+        return u32(pool4[i]);
+    }
+    if RANGES > 5u && range == 5u {
+        return u32(pool5[i]);
+    }
+    return u32(pool0[i]);
 }
 
 // The mean of a block of stored pixels, in [0, 1].
@@ -52,25 +87,21 @@ fn averaged(source: Source, x: u32, row: u32) -> vec3<f32> {
     for (var dy = 0u; dy < source.block; dy += 1u) {
         for (var dx = 0u; dx < source.block; dx += 1u) {
             let pixel = (row * source.block + dy) * source.stride + x * source.block + dx;
-            if source.channels == 3u {
-                let bytes = element(source.range, source.start + pixel);
-                sums += (vec3<u32>(bytes) >> vec3<u32>(0u, 8u, 16u)) & vec3<u32>(255u);
-            } else {
-                let bytes = element(source.range, source.start + pixel / 3u);
-                sums += vec3<u32>((bytes >> (8u * (pixel % 3u))) & 255u);
-            }
+            let bytes = element(source.range, source.start + select(pixel / 3u, pixel, source.colour));
+            let shifts = select(vec3<u32>(8u * (pixel % 3u)), vec3<u32>(0u, 8u, 16u), source.colour);
+            sums += (vec3<u32>(bytes) >> shifts) & vec3<u32>(255u);
         }
     }
     return vec3<f32>(sums) * (1.0 / (255.0 * f32(source.block * source.block)));
 }
 
-// A pixel after the three changes of colour of record i.
-fn coloured(i: u32, source: Source, x: u32, row: u32) -> vec3<f32> {
+// A pixel after the three changes of colour.
+fn coloured(source: Source, x: u32, row: u32) -> vec3<f32> {
     var pixel = averaged(source, x, row);
-    for (var part = 0u; part < 9u; part += 3u) {
-        let grey = dot(pixel, vec3<f32>(0.2989, 0.587, 0.114));
-        let rest = records[i].colours[part + 1u] * grey + records[i].colours[part + 2u];
-        pixel = clamp(pixel * records[i].colours[part] + rest, vec3<f32>(0.0), vec3<f32>(1.0));
+    for (var part = 0u; part < 3u; part += 1u) {
+        let change = source.changes[part];
+        let rest = change.y * dot(pixel, vec3<f32>(0.2989, 0.587, 0.114)) + change.z;
+        pixel = clamp(pixel * change.x + rest, vec3<f32>(0.0), vec3<f32>(1.0));
     }
     return pixel;
 }
@@ -93,10 +124,8 @@ fn image(i: u32, x: u32, row: u32) -> vec3<f32> {
     if width == 0u || inside {
         return vec3<f32>();
     }
-    let block = u32(records[i].block);
-    let source =
-        Source(u32(records[i].range), 64u * u32(records[i].start), width, u32(records[i].channels), block);
-    let sides = vec2<f32>(f32(width / block), f32(u32(records[i].height) / block));
+    let source = source_of(i);
+    let sides = vec2<f32>(f32(width / source.block), f32(u32(records[i].height) / source.block));
     let size = f32(params.size);
     let centre = vec2<f32>(f32(x), f32(row)) + 0.5;
     let u = records[i].warp[0] * centre.x + records[i].warp[1] * centre.y + records[i].warp[2];
@@ -108,8 +137,8 @@ fn image(i: u32, x: u32, row: u32) -> vec3<f32> {
         let low = vec2<u32>(at);
         let high = min(low + 1u, vec2<u32>(sides) - 1u);
         let weight = at - vec2<f32>(low);
-        let above = between(coloured(i, source, low.x, low.y), coloured(i, source, high.x, low.y), weight.x);
-        let below = between(coloured(i, source, low.x, high.y), coloured(i, source, high.x, high.y), weight.x);
+        let above = between(coloured(source, low.x, low.y), coloured(source, high.x, low.y), weight.x);
+        let below = between(coloured(source, low.x, high.y), coloured(source, high.x, high.y), weight.x);
         value = cover * between(above, below, weight.y);
     }
     let mean = vec3<f32>(params.mean_red, params.mean_green, params.mean_blue);
@@ -117,19 +146,14 @@ fn image(i: u32, x: u32, row: u32) -> vec3<f32> {
 }
 
 @compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) counts: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = flat_index(group, counts, lane);
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let area = params.size * params.size;
-    if index >= params.images * area {
+    let pixel = group.x * 256u + lane;
+    if pixel >= area {
         return;
     }
-    let here = index / area;
-    let pixel = index % area;
-    let i = params.first + here;
+    // A workgroup has one image, so that all of it goes the same way.
+    let i = params.first + group.y;
     let x = pixel % params.size;
     let row = pixel / params.size;
     let share = records[i].share;
@@ -140,7 +164,7 @@ fn main(
     if params.bgr != 0u {
         value = value.zyx;
     }
-    let to = params.y_at + 3u * here * area + pixel;
+    let to = params.y_at + 3u * group.y * area + pixel;
     y[to] = value.x;
     y[to + area] = value.y;
     y[to + 2u * area] = value.z;

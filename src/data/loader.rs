@@ -127,6 +127,14 @@ impl Loader {
     /// [`Error::Io`] if no thread could be started.
     pub fn new(samples: &[Sample], classes: usize, options: LoaderOptions) -> Result<Self> {
         options.check()?;
+        if let Some(pool) = options.pool.as_ref().filter(|pool| pool.images() != samples.len()) {
+            return Err(Error::Data {
+                what: "the images on the device".into(),
+                expected: format!("the {} of the split", samples.len()),
+                found: pool.images().to_string(),
+                hint: "make the pool of the samples that are loaded".into(),
+            });
+        }
         let order = order(samples, classes, &options);
         let full = order.len() / options.batch;
         let len = if options.drop_last { full } else { order.len().div_ceil(options.batch) };

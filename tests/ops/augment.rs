@@ -119,9 +119,9 @@ mod loaded {
 
     use crate::support::case::{Cases, text};
 
-    /// How far a pixel in 0..1 may be from the host's: a 32nd of a byte's step. Positions are the same sums, rounded
+    /// How far a pixel in 0..1 may be from the host's: a 64th of a byte's step. Positions are the same sums, rounded
     /// in another order, and an error of a position moves a value by no more.
-    const APART: f64 = 1.0 / 255.0 / 32.0;
+    const APART: f64 = 1.0 / 255.0 / 64.0;
 
     /// Noise, grey and in colour, of odd sizes, one of them 64 pixels or more each way.
     fn samples() -> Vec<Sample> {
@@ -142,9 +142,9 @@ mod loaded {
     /// The largest difference of a pixel in 0..1.
     fn apart(executor: &mut dyn Executor, options: LoaderOptions) -> Result<f64, String> {
         let samples = samples();
-        // Four tensors.
+        // Five tensors.
         let pool = Arc::new(Pool::new(&samples, 6000)?);
-        if pool.lengths().len() != 4 {
+        if pool.lengths().len() != 5 {
             return Err(format!("a pool of {:?}", pool.lengths()));
         }
         let LoaderOptions { batch: n, size, normalise, order, .. } = options;

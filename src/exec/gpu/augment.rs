@@ -2,7 +2,7 @@
 
 use super::{
     lower::Lower,
-    shader::{Kernel, one_each, params},
+    shader::{Kernel, params},
 };
 use crate::{
     Result,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 params!(AugmentParams for "augment" {
-    first: u32, images: u32, size: u32, y_at: u32, bgr: u32,
+    first: u32, size: u32, y_at: u32, bgr: u32,
     mean_red: f32, mean_green: f32, mean_blue: f32, std_red: f32, std_green: f32, std_blue: f32,
 });
 
@@ -23,7 +23,6 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: &Augment) -> Result<(
         let (to, y_at) = cx.write_images(y, n, &range);
         let params = AugmentParams {
             first: range.start as u32,
-            images: range.len() as u32,
             size: op.size as u32,
             y_at,
             bgr: op.bgr.into(),
@@ -38,8 +37,9 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: &Augment) -> Result<(
         // A pool of fewer tensors fills the bindings with its first.
         operands.extend((0..MAX_RANGES).map(|i| cx.read(*pool.get(i).unwrap_or(&pool[0]))));
         operands.push(to);
-        let pixels = range.len() * op.size * op.size;
-        cx.dispatch(Kernel::new("augment", "main"), params, operands, one_each(pixels))?;
+        let kernel = Kernel::new("augment", "main").with("RANGES", pool.len() as u32);
+        let groups = [(op.size * op.size).div_ceil(256) as u32, range.len() as u32, 1];
+        cx.dispatch(kernel, params, operands, groups)?;
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
-    "augment": "index";
+    "augment": ;
     "batch_norm": "reduce", "plane", "describe", "normalise";
     "batch_norm_grad": "reduce", "plane", "normalise";
     "channel_attention": "reduce";
