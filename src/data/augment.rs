@@ -251,7 +251,7 @@ pub(super) enum Colour {
 impl Colour {
     /// Changes a picture.
     pub(super) fn apply(self, pixels: &mut Pixels) {
-        let [factor, _, rest] = self.numbers(pixels);
+        let [factor, _, rest] = self.numbers(pixels.grey, || mean_grey(pixels.grey, pixels.values.iter().copied()));
         match self {
             Self::Same => {}
             Self::Brightness(_) => values(pixels).for_each(|value| *value = (*value * factor).min(1.0)),
@@ -262,15 +262,22 @@ impl Colour {
         }
     }
 
-    /// The same as (a, b, c) of `p ← clamp(a·p + (b·grey(p) + c), 0, 1)`, before it is applied to `pixels`.
-    pub(super) fn numbers(self, pixels: &Pixels) -> [f32; 3] {
+    /// The same as (a, b, c) of [`changed`]; `mean` is the mean grey of the picture before.
+    pub(super) fn numbers(self, grey: bool, mean: impl FnOnce() -> f32) -> [f32; 3] {
         match self {
             Self::Brightness(factor) => [factor, 0.0, 0.0],
-            Self::Contrast(factor) => [factor, 0.0, (1.0 - factor) * mean_grey(pixels)],
-            Self::Saturation(factor) if !pixels.grey => [factor, 1.0 - factor, 0.0],
+            Self::Contrast(factor) => [factor, 0.0, (1.0 - factor) * mean()],
+            Self::Saturation(factor) if !grey => [factor, 1.0 - factor, 0.0],
             Self::Same | Self::Saturation(_) => [1.0, 0.0, 0.0],
         }
     }
+}
+
+/// `p ← clamp(a·p + (b·grey(p) + c), 0, 1)`, to the bits of [`Colour::apply`].
+pub(super) fn changed(pixel: [f32; 4], [a, b, c]: [f32; 3]) -> [f32; 4] {
+    let [red, green, blue, _] = pixel;
+    let rest = if b == 0.0 { c } else { b * (GREY[0] * red + GREY[1] * green + GREY[2] * blue) + c };
+    pixel.map(|value| (value * a + rest).clamp(0.0, 1.0))
 }
 
 /// ITU-R 601 weights, as torchvision's `rgb_to_grayscale`.
@@ -280,13 +287,14 @@ fn values(pixels: &mut Pixels) -> impl Iterator<Item = &mut f32> {
     pixels.values.as_flattened_mut().iter_mut()
 }
 
-fn mean_grey(pixels: &Pixels) -> f32 {
+pub(super) fn mean_grey(grey: bool, pixels: impl ExactSizeIterator<Item = [f32; 4]>) -> f32 {
+    let count = pixels.len() as f32;
     let mut sums = [0.0; 4];
-    for pixel in &pixels.values {
+    for pixel in pixels {
         sums = std::array::from_fn(|lane| sums[lane] + pixel[lane]);
     }
-    let [red, green, blue, _] = sums.map(|sum| sum / pixels.values.len() as f32);
-    if pixels.grey { red } else { GREY[0] * red + GREY[1] * green + GREY[2] * blue }
+    let [red, green, blue, _] = sums.map(|sum| sum / count);
+    if grey { red } else { GREY[0] * red + GREY[1] * green + GREY[2] * blue }
 }
 
 fn saturate(pixels: &mut Pixels, factor: f32) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Image, Sample,
-    augment::{Colour, Draw},
+    augment::{Draw, changed, mean_grey},
     transform::{Pixels, block},
 };
 use crate::ops::augment::{ALIGNMENT, MAX_RANGES, Record, packed};
@@ -88,19 +88,10 @@ impl Pool {
     /// the pixels' arithmetic stays on the host, where it has the bits that the loader gives it.
     pub(super) fn record(&self, index: usize, draw: &Draw, size: usize, place: usize) -> Record {
         let (image, (range, start)) = (&self.images[index], self.places[index]);
-        let mut colours = draw.colours.into_iter();
-        let mut pixels = Pixels { width: 0, height: 0, grey: image.channels == 1, values: Vec::new() };
-        if draw.colours.iter().any(|colour| matches!(colour, Colour::Contrast(_))) {
-            pixels = Pixels::of(image, size);
+        let mut colours = [[1.0, 0.0, 0.0]; 3];
+        for (i, colour) in draw.colours.into_iter().enumerate() {
+            colours[i] = colour.numbers(image.channels == 1, || mean_after(&colours[..i], image, size));
         }
-        let colours = std::array::from_fn(|_| {
-            let colour = colours.next().unwrap_or(Colour::Same);
-            let numbers = colour.numbers(&pixels);
-            if colours.clone().any(|later| matches!(later, Colour::Contrast(_))) {
-                colour.apply(&mut pixels);
-            }
-            numbers
-        });
         Record {
             range,
             start: start / ALIGNMENT,
@@ -112,6 +103,20 @@ impl Pool {
             erased: draw.erased,
             partner: place,
             share: 1.0,
+        }
+    }
+}
+
+/// The mean grey of an image after some changes of colour, as the loader sums it, without the picture in between.
+fn mean_after(changes: &[[f32; 3]], image: &Image, size: usize) -> f32 {
+    let change = |pixel| changes.iter().fold(pixel, |pixel, &numbers| changed(pixel, numbers));
+    let scale = 1.0 / 255.0;
+    match (block(image, size), image.channels) {
+        (1, 1) => mean_grey(true, image.pixels.iter().map(|&value| change(Pixels::grey(value, scale)))),
+        (1, _) => mean_grey(false, image.pixels.chunks_exact(3).map(|pixel| change(Pixels::colour(pixel, scale)))),
+        _ => {
+            let pixels = Pixels::of(image, size);
+            mean_grey(pixels.grey, pixels.values.iter().copied().map(change))
         }
     }
 }

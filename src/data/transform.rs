@@ -196,14 +196,19 @@ impl Pixels {
         let scale = 1.0 / (255.0 * (factor * factor) as f32);
         let grey = channels == 1;
         let values = match (factor, grey) {
-            (1, true) => image.pixels.iter().map(|&value| [f32::from(value) * scale; 4]).collect(),
-            (1, false) => {
-                let pixels = image.pixels.chunks_exact(3);
-                pixels.map(|pixel| std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)).collect()
-            }
+            (1, true) => image.pixels.iter().map(|&value| Self::grey(value, scale)).collect(),
+            (1, false) => image.pixels.chunks_exact(3).map(|pixel| Self::colour(pixel, scale)).collect(),
             _ => averaged(image, factor, scale),
         };
         Self { width: width / factor, height: height / factor, grey, values }
+    }
+
+    pub(super) fn grey(value: u8, scale: f32) -> [f32; 4] {
+        [f32::from(value) * scale; 4]
+    }
+
+    pub(super) fn colour(pixel: &[u8], scale: f32) -> [f32; 4] {
+        std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)
     }
 }
 
