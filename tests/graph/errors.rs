@@ -4,10 +4,10 @@ use moue::{
     Error,
     graph::{Graph, Init},
     ops::{
-        ActivationGrad, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad, ChannelGateGrad, Concat, Conv2d,
-        Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function, GlobalPoolGrad, Objective, Op, Patches, PatchesJoin, Pool2d,
-        Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval,
-        SpatialGateGrad, TensorId, WeightedSum,
+        ActivationGrad, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad,
+        ChannelGateGrad, Concat, Conv2d, Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function,
+        GlobalPoolGrad, Objective, Op, Patches, PatchesJoin, Pool2d, Pool2dGrad, PoolKind, Pooling, Sgd, Similarity,
+        SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval, SpatialGateGrad, TensorId, WeightedSum,
     },
 };
 

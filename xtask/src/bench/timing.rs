@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{engine::Engine, options::{Case, Network}};
+use super::{
+    engine::Engine,
+    options::{Case, Network},
+};
 use crate::{Result, command::Output};
 
 /// One program's runs of one case, over all rounds.
