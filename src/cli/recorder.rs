@@ -19,6 +19,7 @@ use crate::{
     models::EsrSpec,
     train::{
         EpochRecord, RunFolder, RunStart, TrainConfig,
+        choices::Colour,
         schedule::Stage,
         session::TermReport,
         trainer::{self, Observer, Save, Snapshot, StepRecord},
@@ -63,7 +64,7 @@ impl<'a> Recorder<'a> {
             "model": "esr", "branches": esr.branches, "width": esr.width, "size": esr.size, "attention": esr.attention,
         });
         let mut meta = ModelMeta::new(architecture, self.begin.classes.clone(), esr.size);
-        meta.colour = ColourOrder::Rgb;
+        meta.colour = if self.config.colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb };
         meta.data = Some(self.begin.data.clone());
         meta.diversity = (!self.gammas.is_empty()).then(|| DiversityMeta {
             similarity: self.config.similarity.to_string(),

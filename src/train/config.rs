@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+};
 use super::options::TrainOptions;
 use crate::{Error, Result, exec::DeviceChoice};
 
@@ -41,6 +43,13 @@ pub struct TrainConfig {
     pub size: usize,
     /// Whether the branches have CBAM attention.
     pub attention: bool,
+    /// The weights to start from, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used.
+    pub init_part: InitPart,
+    /// The order of the input's channels; `auto` until the weights to start from are known.
+    pub colour: Colour,
     /// Whether channel attention is diversified.
     pub channel_diversity: bool,
     /// Whether spatial attention is diversified.
@@ -115,6 +124,9 @@ impl Default for TrainConfig {
             width: 0.25,
             size: 64,
             attention: true,
+            init: None,
+            init_part: InitPart::Full,
+            colour: Colour::Auto,
             channel_diversity: true,
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,
