@@ -8,7 +8,7 @@ use std::path::Path;
 
 use moue::{
     Error, Result,
-    checkpoint::{Family, Fit, MSCELEB_CLASSES, Network, Want, Weights, fit, gather},
+    checkpoint::{Family, Fit, MSCELEB_CLASSES, StateDict, Want, Weights, fit, gather},
     models::EsrSpec,
     nn::variables::Tensors,
     train::trainer::fresh,
@@ -230,7 +230,7 @@ fn the_authors_files_of_base_and_branches_become_one_network_in_any_order() {
     refused(gather(vec![base(), base()]), &["each tensor once", "again in Net-Base-Shared"]);
 }
 
-fn network(tensors: Tensors) -> Network {
+fn network(tensors: Tensors) -> StateDict {
     gather(vec![weights("weights.pt", tensors)]).unwrap()
 }
 
@@ -242,16 +242,14 @@ fn the_architecture_is_seen_by_names_and_shapes() {
     let mut base = fresh(&spec(1, false, 8), 0).unwrap();
     base.retain(|name, _| name.starts_with("base."));
     assert_eq!(Family::of(&network(part(&base, "base."))).unwrap(), family(0, false, None));
-    let heads = |rows: usize| {
-        let names = ["module.conv1.weight", "module.layer3_1_p1.0.conv1.weight", "module.fc_1.weight"];
-        names.into_iter().map(|name| (name.to_owned(), (vec![rows, 1], vec![0.5; rows]))).collect()
-    };
-    let manet = Family::MaNet { classes: Some(MSCELEB_CLASSES) };
-    assert_eq!(Family::of(&network(heads(MSCELEB_CLASSES))).unwrap(), manet);
+    let rows = [("conv1.weight", 128), ("layer3_1_p1.0.conv1.weight", 512), ("fc_1.weight", MSCELEB_CLASSES)];
+    let tensors = rows.map(|(name, rows)| (format!("module.{name}"), (vec![rows, 1], vec![0.5; rows])));
+    let manet = Family::Manet { width: 2.0, classes: Some(MSCELEB_CLASSES) };
+    assert_eq!(Family::of(&network(tensors.into())).unwrap(), manet);
     refused(Family::of(&network(Tensors::from([("x".into(), (vec![1], vec![0.0]))]))), &["an ESR", "a MA-Net", "`x`"]);
 }
 
-fn whole(network: &Network, spec: &EsrSpec) -> Result<(Tensors, Fit)> {
+fn whole(network: &StateDict, spec: &EsrSpec) -> Result<(Tensors, Fit)> {
     fit(network, fresh(spec, 1).unwrap(), Want::Whole, true)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{names::Network, recognise};
+use super::{names::StateDict, recognise};
 use crate::nn::variables::Tensors;
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ pub struct Fit {
 /// # Errors
 /// [`Error::Data`] that lists, all at once, what does not fit: tensors of another shape or of a type that is no floating
 /// point; for [`Want::Whole`] also those that are missing and those that are too many.
-pub fn fit(network: &Network, mut fresh: Tensors, want: Want, same_classes: bool) -> Result<(Tensors, Fit)> {
+pub fn fit(network: &StateDict, mut fresh: Tensors, want: Want, same_classes: bool) -> Result<(Tensors, Fit)> {
     let (mut fit, mut wrong) = (Fit::default(), Vec::new());
     let expected = fresh.len();
     for (name, (shape, values)) in &mut fresh {

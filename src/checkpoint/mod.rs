@@ -35,7 +35,7 @@ pub use model::{Model, TrainingState, half_bytes, model_bytes, state_bytes, torc
 #[cfg(feature = "cli")]
 pub use model::{load_model, load_state, save_model, save_state};
 #[cfg(feature = "cli")]
-pub use names::{Network, gather};
+pub use names::{StateDict, gather};
 #[cfg(feature = "cli")]
 pub use onnx::{Named, onnx_bytes};
 #[cfg(feature = "cli")]

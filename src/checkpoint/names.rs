@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// The tensors of one network under the published names.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Network {
+pub struct StateDict {
     /// The files they come from.
     pub files: Vec<PathBuf>,
     /// What moue's own file said about the model.
@@ -30,8 +30,8 @@ pub struct Network {
 ///
 /// # Errors
 /// [`Error::Data`] where two files bring the same tensor or branches are missing between others.
-pub fn gather(files: Vec<Weights>) -> Result<Network> {
-    let mut network = Network::default();
+pub fn gather(files: Vec<Weights>) -> Result<StateDict> {
+    let mut network = StateDict::default();
     let places = places(&files)?;
     for (file, place) in files.into_iter().zip(places) {
         for (name, tensor) in file.tensors {

@@ -1,6 +1,6 @@
 //! Which network some tensors belong to, by their names and shapes.
 
-use super::names::Network;
+use super::names::StateDict;
 use crate::models::EsrSpec;
 use crate::{Error, Result};
 
@@ -22,7 +22,9 @@ pub enum Family {
         classes: Option<usize>,
     },
     /// MA-Net.
-    MaNet {
+    Manet {
+        /// The multiplier of all widths.
+        width: f64,
         /// The rows of the heads.
         classes: Option<usize>,
     },
@@ -33,12 +35,13 @@ impl Family {
     ///
     /// # Errors
     /// [`Error::Data`] for tensors of no network that moue knows.
-    pub fn of(network: &Network) -> Result<Self> {
+    pub fn of(network: &StateDict) -> Result<Self> {
         let tensors = &network.tensors;
         let rows = |name: &str| tensors.get(name).and_then(|(shape, _)| shape.first().copied());
         let any = |part: &str| tensors.keys().any(|name| name.contains(part));
         if any("layer3_1_p1.") || any("layer3_2.") {
-            return Ok(Self::MaNet { classes: rows("fc_1.weight").or(rows("fc_2.weight")) });
+            let width = rows("conv1.weight").unwrap_or(64) as f64 / 64.0;
+            return Ok(Self::Manet { width, classes: rows("fc_1.weight").or(rows("fc_2.weight")) });
         }
         if let Some(channels) = rows("base.conv1.weight") {
             let number = |name: &String| name.strip_prefix("branches.")?.split('.').next()?.parse::<usize>().ok();
@@ -66,7 +69,7 @@ impl Family {
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         match self {
-            Self::Esr { classes, .. } | Self::MaNet { classes } => *classes,
+            Self::Esr { classes, .. } | Self::Manet { classes, .. } => *classes,
         }
     }
 
@@ -75,7 +78,7 @@ impl Family {
     pub fn size(&self) -> usize {
         match self {
             Self::Esr { .. } => 96,
-            Self::MaNet { .. } => 224,
+            Self::Manet { .. } => 224,
         }
     }
 
@@ -86,7 +89,7 @@ impl Family {
             Self::Esr { branches, width, attention, .. } => {
                 Some(EsrSpec { branches: branches.max(1), width, size, classes, attention })
             }
-            Self::MaNet { .. } => None,
+            Self::Manet { .. } => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::{
     Error, Result,
     checkpoint::{
-        ColourOrder, Family, Fit, MSCELEB_CLASSES, ModelMeta, Network, Normalisation, Want, Weights, fit, gather,
+        ColourOrder, Family, Fit, MSCELEB_CLASSES, ModelMeta, Normalisation, StateDict, Want, Weights, fit, gather,
         is_base, save_model,
     },
     data::EXPRESSIONS,
@@ -107,7 +107,7 @@ fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(se
             });
             Ok((architecture, tensors))
         }
-        Family::MaNet { .. } => Err(Error::Usage {
+        Family::Manet { .. } => Err(Error::Usage {
             setting: "files".into(),
             expected: "an ESR".into(),
             found: "a MA-Net".into(),
@@ -117,7 +117,7 @@ fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(se
 }
 
 /// Says what was imported.
-fn report(args: &Args, network: &Network, meta: &ModelMeta, fit: &Fit) -> serde_json::Value {
+fn report(args: &Args, network: &StateDict, meta: &ModelMeta, fit: &Fit) -> serde_json::Value {
     for line in fit.lines() {
         eprintln!("{line}");
     }

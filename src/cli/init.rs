@@ -48,6 +48,6 @@ pub(super) fn load(config: &TrainConfig, fresh: Tensors, classes: &[String]) -> 
     if let Some(meta) = network.meta.as_ref().filter(|meta| meta.normalisation != Default::default()) {
         eprintln!("init: these weights were trained with {:?}, this training has none", meta.normalisation);
     }
-    let report = json!({ "file": path, "part": config.init_part, "fit": fit });
+    let report = json!({ "file": path, "part": config.init_part, "fit": fit.lines() });
     Ok(Some(Init { tensors, report, colour }))
 }

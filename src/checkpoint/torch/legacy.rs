@@ -10,8 +10,14 @@ use super::{
 };
 use crate::Result;
 
-/// Protocol 2 and the opcode of a ten-byte integer, which is the magic number.
-pub(super) const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+/// The magic number, a ten-byte integer.
+const MAGIC: &[u8] = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+/// Whether a file begins with a pickle of the magic number, whatever its protocol.
+pub(super) fn recognises(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(32)];
+    head.first() == Some(&0x80) && head.windows(MAGIC.len()).any(|window| window == MAGIC)
+}
 
 /// The version that all such files have.
 const VERSION: i64 = 1001;

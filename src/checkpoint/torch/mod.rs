@@ -38,7 +38,7 @@ const MAX_NESTING: usize = 4;
 
 /// Whether a file begins as one of the two formats does.
 pub(super) fn recognises(bytes: &[u8]) -> bool {
-    bytes.starts_with(archive::MAGIC) || bytes.starts_with(legacy::MAGIC)
+    bytes.starts_with(archive::MAGIC) || legacy::recognises(bytes)
 }
 
 /// Reads a checkpoint of either format.
