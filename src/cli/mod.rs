@@ -5,6 +5,9 @@ mod data;
 pub mod device;
 mod doctor;
 mod eval;
+mod export;
+mod import;
+mod init;
 mod predict;
 mod progress;
 mod recorder;
@@ -41,6 +44,10 @@ enum Command {
     Verify(verify::Args),
     /// Times training steps or inference.
     Bench(bench::Args),
+    /// Makes a model file from weights of other programs.
+    Import(import::Args),
+    /// Writes a model for other programs: ONNX, PyTorch, or with 16-bit weights.
+    Export(export::Args),
     /// Counts and checks a data set.
     #[command(subcommand)]
     Data(data::Command),
@@ -85,6 +92,8 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Predict(args) => predict::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
         Command::Data(command) => data::run(command, cli.json),
         Command::Doctor => doctor::run(),
     }

@@ -10,7 +10,12 @@ use std::{
 
 use serde_json::json;
 
-use super::{Outcome, device, progress::Progress, recorder::Recorder};
+use super::{
+    Outcome, device,
+    init::{self, Init},
+    progress::Progress,
+    recorder::Recorder,
+};
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
@@ -22,7 +27,7 @@ use crate::{
     ops::Objective,
     train::{
         Evaluation, RunFolder, RunStart, Status, Summary, TrainConfig, TrainOptions,
-        choices::{self, ObjectiveKind, Protocol, Schedule, SimilarityKind},
+        choices::{self, Colour, ObjectiveKind, Protocol, Schedule, SimilarityKind},
         evaluate::{Inputs, evaluate},
         schedule::{LrSchedule, Plan},
         session::{Evaluator, SessionSpec},
@@ -42,7 +47,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let resumed = args.options.resume.as_deref().map(RunFolder::locate).transpose()?;
-    let config = match &resumed {
+    let mut config = match &resumed {
         Some(folder) => TrainConfig::resumed(&folder.join("config.toml"), &args.options)?,
         None => {
             let file = args.config.as_deref().map(TrainOptions::load).transpose()?.unwrap_or_default();
@@ -50,7 +55,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         }
     };
     let (data, validation) = load(&config)?;
-    let settings = settings(&config, data.classes.len())?;
+    let mut settings = settings(&config, data.classes.len())?;
+    // A resumed run has the weights and the colours that it began with.
+    let init = if resumed.is_none() { start_weights(&config, &settings, &data.classes)? } else { None };
+    if let Some(init) = &init {
+        config.colour = init.colour;
+        settings.inputs.order = order(config.colour);
+    }
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, Precision::F32, threads)?;
     eprintln!("device: {}, because {}", opened.name(), opened.reason);
@@ -63,10 +74,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         classes: data.classes.clone(),
         parameters: parameters(&fresh(&settings.session.network, 0)?),
         command: std::env::args().collect(),
+        init: init.as_ref().map_or(serde_json::Value::Null, |init| init.report.clone()),
     };
     let (folder, start) = match &resumed {
         Some(folder) => resume(folder, &config, &begin)?,
-        None => (RunFolder::create(&config, &begin)?, Start::default()),
+        None => {
+            let tensors = init.map(|init| init.tensors).unwrap_or_default();
+            (RunFolder::create(&config, &begin)?, Start { tensors, ..Start::default() })
+        }
     };
     eprintln!("run folder: {}", folder.path().display());
     let mut recorder = Recorder::new(folder, Progress::new(), &config, &begin, interrupt());
@@ -151,7 +166,7 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
     let session =
         SessionSpec { network, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
     Ok(Settings {
-        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: ColourOrder::Rgb },
+        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: order(config.colour) },
         session,
         gamma: match config.gamma {
             choices::Gamma::Auto => Gamma::Auto,
@@ -187,6 +202,20 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
     })
 }
 
+/// What `--init` brings for the network of the first stage.
+fn start_weights(config: &TrainConfig, settings: &Settings, classes: &[String]) -> Result<Option<Init>> {
+    if config.init.is_none() {
+        return Ok(None);
+    }
+    let branches = if settings.plan == Plan::Progressive { 1 } else { config.branches };
+    let first = settings.session.network.with_branches(branches);
+    init::load(config, fresh(&first, config.seed)?, classes)
+}
+
+fn order(colour: Colour) -> ColourOrder {
+    if colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb }
+}
+
 fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> Result<(RunFolder, Start)> {
     let (folder, saved) = RunFolder::resume(folder, config, begin)?;
     let state = serde_json::from_value(saved.state).map_err(|error| Error::File {
@@ -203,12 +232,20 @@ fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> R
 /// The network that a model file describes.
 ///
 /// # Errors
-/// [`Error::File`] where this version knows no such network.
+/// [`Error::File`] where this version knows no such network, or it is a base alone.
 pub(super) fn network_of(
     architecture: &serde_json::Value,
     classes: usize,
     path: &std::path::Path,
 ) -> Result<NetworkSpec> {
+    if architecture["model"] == "esr" && architecture["branches"] == 0 {
+        return Err(Error::File {
+            path: path.to_owned(),
+            expected: "an ESR with branches".into(),
+            found: "its base alone".into(),
+            hint: "train branches on it with `moue train --init FILE`".into(),
+        });
+    }
     NetworkSpec::from_architecture(architecture, classes).ok_or_else(|| Error::File {
         path: path.to_owned(),
         expected: "the architecture of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),

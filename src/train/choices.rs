@@ -103,6 +103,28 @@ words! {
     }
 }
 
+words! {
+    /// The order of the input's three channels.
+    Colour {
+        /// As the weights to start from expect; red, green, blue where there are none.
+        Auto = "auto",
+        /// Red, green, blue.
+        Rgb = "rgb",
+        /// Blue, green, red, as the paper's released code reads AffectNet and FER+.
+        Bgr = "bgr",
+    }
+}
+
+words! {
+    /// How much of the weights to start from is used.
+    InitPart {
+        /// Everything that fits.
+        Full = "full",
+        /// What all members share: ESR's base, MA-Net's stem and first two layers.
+        Base = "base",
+    }
+}
+
 /// γ of Eq. 1: a number, or `auto` for one scaled to the first batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Gamma {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+};
 use super::options::TrainOptions;
 use crate::{
     Error, Result,
@@ -47,6 +49,13 @@ pub struct TrainConfig {
     pub attention: bool,
     /// Whether the two branches of a MA-Net are diversified.
     pub branch_diversity: bool,
+    /// The weights to start from, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used.
+    pub init_part: InitPart,
+    /// The order of the input's channels; `auto` until the weights to start from are known.
+    pub colour: Colour,
     /// Whether channel attention, or the channel means of a MA-Net's patches, are diversified.
     pub channel_diversity: bool,
     /// Whether spatial attention, or the spatial means of a MA-Net's patches, are diversified.
@@ -122,6 +131,9 @@ impl Default for TrainConfig {
             size: 64,
             attention: true,
             branch_diversity: true,
+            init: None,
+            init_part: InitPart::Full,
+            colour: Colour::Auto,
             channel_diversity: true,
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,

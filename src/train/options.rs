@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+};
 use crate::exec::DeviceChoice;
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
@@ -62,6 +64,18 @@ pub struct TrainOptions {
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<bool>,
+    /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_part: Option<InitPart>,
+    /// The order of the colours; auto: as the weights to start from expect, else rgb
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
 
     /// Diversifies the pooled features of the two branches (manet)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]

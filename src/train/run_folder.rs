@@ -34,6 +34,8 @@ pub struct RunStart {
     pub parameters: usize,
     /// The command line.
     pub command: Vec<String>,
+    /// What the weights to start from brought; null where there are none.
+    pub init: Value,
 }
 
 /// How a run stands.
@@ -398,6 +400,7 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "moue": env!("CARGO_PKG_VERSION"),
         "git": git_revision(),
         "command": start.command,
+        "init": start.init,
         "started": now_utc(),
         "finished": null,
         "seed": config.seed,

@@ -49,6 +49,7 @@ pub(crate) fn start() -> RunStart {
         classes: classes(),
         parameters: 123_456,
         command: vec!["moue".into(), "train".into()],
+        init: Value::Null,
     }
 }
 

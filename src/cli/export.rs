@@ -1,0 +1,79 @@
+//! `moue export`: a model for other programs.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Outcome, train::network_of};
+use crate::{
+    Result,
+    checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic},
+    graph::Graph,
+    models::NetworkSpec,
+    nn::Mode,
+    ops::{Emit, TensorId},
+    shape::Shape,
+};
+
+/// Arguments of `moue export`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file.
+    model: PathBuf,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What to write.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Format {
+    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares.
+    #[arg(long)]
+    onnx: bool,
+    /// Safetensors for PyTorch, with the published names: `load_state_dict(safetensors.torch.load_file(FILE))`.
+    #[arg(long)]
+    torch: bool,
+    /// A model file for moue with weights in 16-bit floating point, half as long.
+    #[arg(long)]
+    f16: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let model = load_model(&args.model)?;
+    let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
+    let (format, bytes) = if args.format.onnx {
+        let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
+        ("onnx", onnx_bytes(out, meta, tensors, |images| evaluation_graph(&network, images))?)
+    } else if args.format.torch {
+        ("torch", torch_bytes(out, meta, tensors)?)
+    } else {
+        ("f16", half_bytes(out, meta, tensors)?)
+    };
+    write_atomic(out, "writing the exported model", |writer| writer.write_all(&bytes))?;
+    println!("{}: {format}, {} bytes", out.display(), bytes.len());
+    Ok(Outcome::passed(json!({"out": out, "format": format, "bytes": bytes.len()})))
+}
+
+/// A network in evaluation mode; heads and learners have a dimension of their own in every result.
+fn evaluation_graph(network: &NetworkSpec, images: usize) -> Result<Named> {
+    let mut graph = Graph::new();
+    let x = graph.input("images", [images, 3, network.size(), network.size()]);
+    let built = network.build(&mut graph, x, Mode::Eval)?;
+    let mut outputs = vec![("logits", by_learner(&mut graph, built.logits, network.heads())?)];
+    for maps in built.maps {
+        outputs.push((maps.kind, by_learner(&mut graph, maps.map, maps.learners)?));
+    }
+    Ok((graph, outputs))
+}
+
+/// [N, L·F] as [N, L, F]; what has more dimensions keeps them.
+fn by_learner(graph: &mut Graph, id: TensorId, learners: usize) -> Result<TensorId> {
+    match *graph.shape(id).dims() {
+        [n, features] => graph.reshape(id, Shape::new(&[n, learners, features / learners])),
+        _ => Ok(id),
+    }
+}
