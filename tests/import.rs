@@ -9,7 +9,7 @@ use std::path::Path;
 use moue::{
     Error, Result,
     checkpoint::{Family, Fit, MSCELEB_CLASSES, StateDict, Want, Weights, fit, gather},
-    models::EsrSpec,
+    models::{EsrSpec, NetworkSpec},
     nn::variables::Tensors,
     train::trainer::fresh,
 };
@@ -198,8 +198,8 @@ fn files_of_other_kinds_are_named_as_such() {
 }
 
 /// A tiny ESR: every width 1/64 of the paper's.
-fn spec(branches: usize, attention: bool, classes: usize) -> EsrSpec {
-    EsrSpec { branches, width: 1.0 / 64.0, size: 54, classes, attention }
+fn spec(branches: usize, attention: bool, classes: usize) -> NetworkSpec {
+    NetworkSpec::Esr(EsrSpec { branches, width: 1.0 / 64.0, size: 54, classes, attention })
 }
 
 fn weights(name: &str, tensors: Tensors) -> Weights {
@@ -249,7 +249,7 @@ fn the_architecture_is_seen_by_names_and_shapes() {
     refused(Family::of(&network(Tensors::from([("x".into(), (vec![1], vec![0.0]))]))), &["an ESR", "a MA-Net", "`x`"]);
 }
 
-fn whole(network: &StateDict, spec: &EsrSpec) -> Result<(Tensors, Fit)> {
+fn whole(network: &StateDict, spec: &NetworkSpec) -> Result<(Tensors, Fit)> {
     fit(network, fresh(spec, 1).unwrap(), Want::Whole, true)
 }
 
