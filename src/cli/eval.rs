@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// A model file.
     #[arg(long)]
     model: PathBuf,
-    /// ferplus:DIR, folder:DIR or synthetic.
+    /// ferplus:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
     #[arg(long)]
     data: Spec,
     /// The split: train, valid or test.
