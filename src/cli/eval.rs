@@ -12,6 +12,7 @@ use crate::{
     exec::{DeviceChoice, Precision},
     train::{
         Evaluation,
+        ablation::exits,
         evaluate::{Inputs, evaluate},
         session::Evaluator,
     },
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// The split: train, valid or test.
     #[arg(long, default_value = "test")]
     split: String,
+    /// The accuracy of every early exit too: of the first branch, the first two, and so on.
+    #[arg(long)]
+    exits: bool,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -93,10 +97,21 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
     let branches = predictions.branch_accuracy();
     println!("branches: {}", branches.iter().map(|a| format!("{a:.4}")).collect::<Vec<_>>().join("  "));
+    let exits = exits(&predictions);
+    if args.exits {
+        for exit in &exits {
+            println!(
+                "first {:>2} branches: {:.4} by vote, {:.4} by mean probability",
+                exit.branches, exit.vote, exit.mean
+            );
+        }
+    }
+    let calibration_error = predictions.calibration_error();
+    println!("expected calibration error of the mean probability {calibration_error:.4}");
     Ok(Outcome::passed(json!({
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
         "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split,
-        "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
+        "exits": exits, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
     })))
 }
