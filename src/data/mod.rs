@@ -3,13 +3,17 @@
 //! [`Spec`] says where the images come from, [`Spec::load`] reads them all into memory, [`Loader`] turns them
 //! into augmented batches on all cores, ahead of the device.
 
+mod affectnet;
 mod augment;
 mod check;
 mod decode;
 mod ferplus;
+mod files;
 mod folder;
 mod loader;
 mod options;
+mod prepared;
+mod rafdb;
 mod spec;
 pub mod synthetic;
 mod transform;
@@ -26,6 +30,8 @@ pub use augment::Augment;
 pub use check::{Report, SplitReport};
 pub use decode::Image;
 pub use loader::{Batch, Loader, LoaderOptions, Targets};
+pub use prepared::{PER_SHARD, Prepared, prepare_affectnet};
+pub use rafdb::Faces;
 pub use spec::Spec;
 pub use synthetic::SyntheticSpec;
 pub use transform::{ColourOrder, Normalise, Transform};

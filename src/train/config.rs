@@ -272,6 +272,18 @@ impl TrainConfig {
         Self::resolve(&saved, flags)
     }
 
+    /// The first setting that changes a trained network and is not the same in `other`, in words; the run's name and
+    /// place do not count.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (table_of(self).ok()?, table_of(other).ok()?);
+        let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
+        let free = |key: &&String| FREE_ON_RESUME.contains(&key.as_str()) || *key == "name";
+        let key = keys.filter(|key| !free(key)).find(|key| ours.get(*key) != theirs.get(*key))?;
+        let text = |table: &toml::Table| table.get(key).map_or_else(|| "unset".into(), toml::Value::to_string);
+        Some(format!("`{key}` {} instead of {}", text(&ours), text(&theirs)))
+    }
+
     fn try_from_table(table: toml::Table) -> std::result::Result<Self, String> {
         toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| one_line(error.message()))
     }

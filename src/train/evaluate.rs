@@ -97,6 +97,42 @@ impl Predictions {
     }
 }
 
+impl Predictions {
+    /// The probabilities [K] that an image's answer rests on: the mean over the heads that vote, or the last head's.
+    fn answering(&self, image: usize) -> Vec<f32> {
+        let stride = self.branches * self.classes;
+        let heads = self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes);
+        let mut heads = heads.skip(if self.decision == Decision::Last { self.branches - 1 } else { 0 });
+        let mut sum = heads.next().expect("invariant: a network has a head").to_vec();
+        let mut count = 1.0;
+        for head in heads {
+            sum.iter_mut().zip(head).for_each(|(sum, p)| *sum += p);
+            count += 1.0;
+        }
+        sum.iter_mut().for_each(|sum| *sum /= count);
+        sum
+    }
+
+    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last head's):
+    /// over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo et al.,
+    /// "On calibration of modern neural networks", 2017). 0 to 1.
+    #[must_use]
+    pub fn calibration_error(&self) -> f64 {
+        const BINS: usize = 15;
+        let mut bins = [[0.0_f64; 2]; BINS];
+        for (image, &label) in self.labels.iter().enumerate() {
+            let probabilities = self.answering(image);
+            let class = arg_max(&probabilities);
+            let confidence = f64::from(probabilities[class]);
+            let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+            bins[bin][0] += f64::from(u8::from(class == label));
+            bins[bin][1] += confidence;
+        }
+        let gap: f64 = bins.iter().map(|[hits, confidence]| (hits - confidence).abs()).sum();
+        gap / self.labels.len().max(1) as f64
+    }
+}
+
 /// Softmax of a row of logits.
 #[must_use]
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
@@ -171,6 +207,18 @@ mod tests {
     #[test]
     fn each_branch_is_counted_alone() {
         assert_eq!(predictions().branch_accuracy(), [1.0, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn calibration_is_the_gap_between_confidence_and_accuracy() {
+        let of = |classes: [usize; 2]| {
+            let one = |class: usize| (0..2).map(move |k| if k == class { 0.75 } else { 0.25 });
+            let probabilities = [0, 1].into_iter().flat_map(one).collect();
+            Predictions { classes: 2, branches: 1, labels: classes.to_vec(), probabilities, ..Predictions::default() }
+        };
+        assert!((of([0, 1]).calibration_error() - 0.25).abs() < 1e-9, "always right at 0.75");
+        assert!((of([1, 0]).calibration_error() - 0.75).abs() < 1e-9, "never right at 0.75");
+        assert!((of([0, 0]).calibration_error() - 0.25).abs() < 1e-9, "right every other time");
     }
 
     #[test]

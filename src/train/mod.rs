@@ -1,5 +1,6 @@
 //! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
+pub mod ablation;
 pub mod bench;
 pub mod choices;
 mod config;

@@ -15,7 +15,7 @@ use crate::exec::DeviceChoice;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[group(skip)]
 pub struct TrainOptions {
-    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `folder:DIR`, …
+    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `affectnet:DIR`, `folder:DIR`, …
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
