@@ -29,6 +29,7 @@ use crate::{
         Evaluation, RunFolder, RunStart, Status, Summary, TrainConfig, TrainOptions,
         choices::{self, Colour, ObjectiveKind, Protocol, Schedule, SimilarityKind},
         evaluate::{Inputs, evaluate},
+        resident::Residency,
         schedule::{LrSchedule, Plan},
         session::{Evaluator, SessionSpec},
         trainer::{Gamma, Settings, Start, fresh, train},
@@ -93,11 +94,15 @@ pub(super) fn train_run(
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, Precision::F32, threads)?;
     eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    let residency = Residency::choose(config.resident, opened.executor.as_ref(), &data.split("train")?.samples)?;
+    eprintln!("images: {}", residency.reason);
+    settings.pool = residency.pool;
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
     let begin = RunStart {
         device: opened.name(),
         adapter: json!({"kind": opened.executor.device().kind, "reason": opened.reason}),
+        images: residency.reason,
         data: TrainingData { source: config.data_name().to_owned(), hash: data.hash.clone(), counts },
         classes: data.classes.clone(),
         parameters: parameters(&fresh(&settings.session.network, 0)?),
@@ -217,6 +222,7 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
         early_stop: (config.early_stop > 0).then_some(config.early_stop),
         seed: config.seed,
         read_every: config.read_every,
+        pool: None,
     })
 }
 

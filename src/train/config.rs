@@ -6,7 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
 };
 use super::options::TrainOptions;
 use crate::{
@@ -100,6 +101,8 @@ pub struct TrainConfig {
     pub device: DeviceChoice,
     /// Threads of the processor; 0: all.
     pub threads: usize,
+    /// Whether the training images stay on the device.
+    pub resident: Resident,
     /// The folder of the run folders.
     pub out: PathBuf,
     /// The run's name; made from model and data if none is given.
@@ -156,6 +159,7 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceChoice::Auto,
             threads: 0,
+            resident: Resident::Auto,
             out: "runs".into(),
             name: None,
             resume: None,

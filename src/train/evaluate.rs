@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Result,
-    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
+    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample, Transform},
     models::{Decision, NetworkSpec},
 };
 
@@ -21,6 +21,14 @@ pub struct Inputs {
     pub normalise: Option<Normalise>,
     /// The order of the colour planes.
     pub order: ColourOrder,
+}
+
+impl Inputs {
+    /// How an image becomes an input.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        Transform { size: self.size, normalise: self.normalise, order: self.order }
+    }
 }
 
 /// The probabilities of every head for every image, with the labels.

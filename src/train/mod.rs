@@ -11,6 +11,7 @@ mod metrics;
 mod model_card;
 mod options;
 mod report;
+pub mod resident;
 mod run_folder;
 pub mod schedule;
 pub mod session;

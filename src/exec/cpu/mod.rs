@@ -4,6 +4,7 @@
 //! fixed order, so that the same program gives the same bits every run, with any number of threads.
 
 mod activation;
+mod augment;
 mod axis_sum;
 mod batch_norm;
 mod channel_attention;

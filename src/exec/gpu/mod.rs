@@ -5,6 +5,7 @@
 
 mod activation;
 mod adapter;
+mod augment;
 mod axis_sum;
 mod batch_norm;
 mod channel_attention;
@@ -132,6 +133,10 @@ impl Executor for GpuExecutor {
         self.variables = Variables::default();
     }
 
+    fn largest_tensor(&self) -> usize {
+        (self.gpu.max_binding.min(self.gpu.max_buffer) / 4) as usize
+    }
+
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
         let compiled = self.program(program)?;
         let declared = compiled.graph.tensor(tensor);
@@ -206,6 +211,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::Augment(op) => augment::forward(cx, node, op),
         Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
         Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
@@ -231,7 +237,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
@@ -248,6 +254,7 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<augment::AugmentParams>(),
     layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
