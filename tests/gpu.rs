@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial, run};
 use moue::{
     Error,
-    diversity::{Diversity, esr_loss},
+    diversity::{Diversity, diversified_loss},
     exec::{
         Executor, Program,
         gpu::{GpuExecutor, Selector, adapters},
@@ -215,7 +215,7 @@ fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
         let targets = graph.input("targets", [32, 8]);
         let weights = graph.input("branch_weights", [branches]);
         let esr = spec.build(&mut graph, images, Mode::Train)?;
-        let loss = esr_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
+        let loss = diversified_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
         graph.sgd(loss.total, 0.9, false)?;
         graph.output(loss.total);
         let mut executor = open(adapter, None)?;

@@ -1,7 +1,7 @@
 //! Which network some tensors belong to, by their names and shapes.
 
 use super::names::StateDict;
-use crate::models::EsrSpec;
+use crate::models::{EsrSpec, ManetSpec, NetworkSpec};
 use crate::{Error, Result};
 
 /// The classes of MS-Celeb-1M, on which MA-Net's published weights were trained: people, not expressions.
@@ -82,14 +82,20 @@ impl Family {
         }
     }
 
-    /// The ESR of this family for images of `size` pixels and `classes`; one branch stands for none.
+    /// Whether there is an ESR's base alone.
     #[must_use]
-    pub fn esr(&self, size: usize, classes: usize) -> Option<EsrSpec> {
+    pub fn is_base(&self) -> bool {
+        matches!(self, Self::Esr { branches: 0, .. })
+    }
+
+    /// The network of this family for images of `size` pixels and `classes`; one with one branch for a base alone.
+    #[must_use]
+    pub fn network(&self, size: usize, classes: usize) -> NetworkSpec {
         match *self {
             Self::Esr { branches, width, attention, .. } => {
-                Some(EsrSpec { branches: branches.max(1), width, size, classes, attention })
+                NetworkSpec::Esr(EsrSpec { branches: branches.max(1), width, size, classes, attention })
             }
-            Self::Manet { .. } => None,
+            Self::Manet { width, .. } => NetworkSpec::Manet(ManetSpec { width, size, classes }),
         }
     }
 }

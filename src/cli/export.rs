@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, train::esr_of};
+use super::{Outcome, train::network_of};
 use crate::{
     Result,
     checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic},
     graph::Graph,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::Mode,
     ops::Emit,
     shape::Shape,
@@ -31,7 +31,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Format {
-    /// ONNX, for any number of images: logits [N, branches, classes] and the attention maps.
+    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares. A MA-Net's heads
+    /// are local, global and combined.
     #[arg(long)]
     onnx: bool,
     /// Safetensors for PyTorch, with the published names: `load_state_dict(safetensors.torch.load_file(FILE))`.
@@ -46,8 +47,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
-        let esr = esr_of(&meta.architecture, meta.classes.len(), &args.model)?;
-        ("onnx", onnx_bytes(out, meta, tensors, |images| esr_graph(&esr, images))?)
+        let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
+        ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
     } else if args.format.torch {
         ("torch", torch_bytes(out, meta, tensors)?)
     } else {
@@ -58,19 +59,20 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     Ok(Outcome::passed(json!({"out": out, "format": format, "bytes": bytes.len()})))
 }
 
-/// An ESR in evaluation mode; the branches have a dimension of their own in every result.
-fn esr_graph(esr: &EsrSpec, images: usize) -> Result<Named> {
+/// A network in evaluation mode; its heads and learners have a dimension of their own in every result.
+fn graph_of(network: &NetworkSpec, images: usize) -> Result<Named> {
     let mut graph = Graph::new();
-    let x = graph.input("images", [images, 3, esr.size, esr.size]);
-    let built = esr.build(&mut graph, x, Mode::Eval)?;
-    let by_branch = |graph: &mut Graph, id| {
-        let features = graph.shape(id).elements() / (images * esr.branches);
-        graph.reshape(id, Shape::new(&[images, esr.branches, features]))
-    };
-    let mut outputs = vec![("logits", by_branch(&mut graph, built.logits)?)];
-    outputs.extend(built.spatial.map(|id| ("spatial", id)));
-    if let Some(channel) = built.channel {
-        outputs.push(("channel", by_branch(&mut graph, channel)?));
+    let x = graph.input("images", [images, 3, network.size(), network.size()]);
+    let built = network.build(&mut graph, x, Mode::Eval)?;
+    let logits = graph.reshape(built.logits, Shape::new(&[images, network.heads(), network.classes()]))?;
+    let mut outputs = vec![("logits", logits)];
+    for maps in built.maps {
+        let dims = graph.shape(maps.map).dims().to_vec();
+        let map = match dims[..] {
+            [n, features] => graph.reshape(maps.map, Shape::new(&[n, maps.learners, features / maps.learners]))?,
+            _ => maps.map,
+        };
+        outputs.push((maps.kind, map));
     }
     Ok((graph, outputs))
 }

@@ -95,25 +95,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 
 /// The architecture as it stands in a model file, and the network's tensors before training.
 fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(serde_json::Value, Tensors)> {
-    match family {
-        Family::Esr { branches, width, attention, .. } => {
-            let esr = family.esr(size, classes.len().max(2)).expect("invariant: this is an ESR");
-            let mut tensors = fresh(&esr, 0)?;
-            if *branches == 0 {
-                tensors.retain(|name, _| is_base(name));
-            }
-            let architecture = json!({
-                "model": "esr", "branches": branches, "width": width, "size": size, "attention": attention,
-            });
-            Ok((architecture, tensors))
-        }
-        Family::Manet { .. } => Err(Error::Usage {
-            setting: "files".into(),
-            expected: "an ESR".into(),
-            found: "a MA-Net".into(),
-            hint: "this version has no MA-Net yet".into(),
-        }),
+    let network = family.network(size, classes.len().max(2));
+    network.validate()?;
+    let (mut architecture, mut tensors) = (network.architecture(), fresh(&network, 0)?);
+    if family.is_base() {
+        architecture["branches"] = 0.into();
+        tensors.retain(|name, _| is_base(name));
     }
+    Ok((architecture, tensors))
 }
 
 /// Says what was imported.

@@ -22,7 +22,7 @@ use crate::{
     data::{Augment, ColourOrder, Dataset, Spec},
     diversity::{Diversity, LOGDET_EPS},
     exec::Precision,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::variables::Tensors,
     ops::Objective,
     train::{
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         adapter: json!({"kind": opened.executor.device().kind, "reason": opened.reason}),
         data: TrainingData { source: config.data_name().to_owned(), hash: data.hash.clone(), counts },
         classes: data.classes.clone(),
-        parameters: parameters(&fresh(&settings.session.esr, 0)?),
+        parameters: parameters(&fresh(&settings.session.network, 0)?),
         command: std::env::args().collect(),
         init: init.as_ref().map_or(serde_json::Value::Null, |init| init.report.clone()),
     };
@@ -104,12 +104,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (best_accuracy, best_epoch) = state.best.unwrap_or((0.0, 0));
     let mut folder = recorder.into_folder();
     let best = load_model(&folder.best())?;
-    let esr = esr_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
+    let network = network_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
     let inputs = Inputs { batch: settings.session.batch, ..settings.inputs.clone() };
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, inputs.batch, &best.tensors)?;
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
     let samples = &data.split(validation)?.samples;
-    let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;
-    let votes = predictions.vote(predictions.branches);
+    let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
     let summary = Summary {
         best_val_accuracy: best_accuracy,
         best_epoch,
@@ -119,7 +118,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         device: begin.device.clone(),
         parameters: parameters(&best.tensors),
         split: validation.to_owned(),
-        evaluation: Some(Evaluation::from_predictions(&predictions.labels, &votes, &data.classes)?),
+        evaluation: Some(Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &data.classes)?),
         branch_accuracy: predictions.branch_accuracy(),
         ..Summary::default()
     };
@@ -151,17 +150,12 @@ fn load(config: &TrainConfig) -> Result<(Dataset, &'static str)> {
 }
 
 fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
-    let esr = EsrSpec {
-        branches: config.branches,
-        width: config.width,
-        size: config.size,
-        classes,
-        attention: config.attention,
-    };
-    esr.validate()?;
+    let network = config.network(classes);
+    network.validate()?;
     let diversity = Diversity {
-        spatial: config.attention && config.spatial_diversity,
-        channel: config.attention && config.channel_diversity,
+        branch: config.branch_diversity,
+        spatial: config.spatial_diversity,
+        channel: config.channel_diversity,
         released: config.similarity == SimilarityKind::Released,
         objective: match config.objective {
             ObjectiveKind::Det => Objective::Det,
@@ -170,7 +164,7 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
         },
     };
     let session =
-        SessionSpec { esr, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
+        SessionSpec { network, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
     Ok(Settings {
         inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: order(config.colour) },
         session,
@@ -214,7 +208,7 @@ fn start_weights(config: &TrainConfig, settings: &Settings, classes: &[String]) 
         return Ok(None);
     }
     let branches = if settings.plan == Plan::Progressive { 1 } else { config.branches };
-    let first = EsrSpec { branches, ..settings.session.esr.clone() };
+    let first = settings.session.network.with_branches(branches);
     init::load(config, fresh(&first, config.seed)?, classes)
 }
 
@@ -238,8 +232,12 @@ fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> R
 /// The network that a model file describes.
 ///
 /// # Errors
-/// [`Error::File`] where the description is not of an ESR.
-pub(super) fn esr_of(architecture: &serde_json::Value, classes: usize, path: &std::path::Path) -> Result<EsrSpec> {
+/// [`Error::File`] where this version knows no such network.
+pub(super) fn network_of(
+    architecture: &serde_json::Value,
+    classes: usize,
+    path: &std::path::Path,
+) -> Result<NetworkSpec> {
     if architecture["model"] == "esr" && architecture["branches"] == 0 {
         return Err(Error::File {
             path: path.to_owned(),
@@ -248,13 +246,9 @@ pub(super) fn esr_of(architecture: &serde_json::Value, classes: usize, path: &st
             hint: "train branches on it with `moue train --init FILE`".into(),
         });
     }
-    let mut value = architecture.clone();
-    let model = value.as_object_mut().and_then(|object| object.remove("model"));
-    value["classes"] = classes.into();
-    let esr = serde_json::from_value::<EsrSpec>(value).ok().filter(|_| model.as_ref().is_some_and(|m| m == "esr"));
-    esr.ok_or_else(|| Error::File {
+    NetworkSpec::from_architecture(architecture, classes).ok_or_else(|| Error::File {
         path: path.to_owned(),
-        expected: "the architecture of an `esr` with branches, width, size, attention".into(),
+        expected: "the architecture of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
         found: architecture.to_string(),
         hint: "use a model file written by this version".into(),
     })

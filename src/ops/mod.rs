@@ -4,6 +4,7 @@
 //! Letters: N images, C channels, H, W, K filter size, G groups, L learners (branches, patches, layers).
 
 pub mod activation;
+pub mod axis_sum;
 pub mod batch_norm;
 pub mod channel_attention;
 pub mod channel_gate;
@@ -13,6 +14,7 @@ pub mod cross_entropy;
 pub mod determinant;
 pub mod global_pool;
 pub mod multiply;
+pub mod patches;
 pub mod pool2d;
 pub mod sgd;
 pub mod similarity;
@@ -22,6 +24,7 @@ pub mod weighted_sum;
 use crate::{Error, Result, shape::Shape};
 
 pub use activation::{Activation, ActivationGrad, Function};
+pub use axis_sum::{AxisRepeat, AxisSum};
 pub use batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
 pub use channel_attention::{ChannelAttention, ChannelAttentionGrad};
 pub use channel_gate::{ChannelGate, ChannelGateGrad};
@@ -31,6 +34,7 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use determinant::{Determinant, Objective};
 pub use global_pool::{GlobalPool, GlobalPoolGrad, Pooling};
 pub use multiply::Multiply;
+pub use patches::{Patches, PatchesJoin};
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
@@ -179,6 +183,8 @@ macro_rules! ops {
 ops!(
     Activation,
     ActivationGrad,
+    AxisRepeat,
+    AxisSum,
     BatchNorm,
     BatchNormEval,
     BatchNormGrad,
@@ -196,6 +202,8 @@ ops!(
     GlobalPool,
     GlobalPoolGrad,
     Multiply,
+    Patches,
+    PatchesJoin,
     Pool2d,
     Pool2dGrad,
     Sgd,

@@ -30,6 +30,8 @@ words! {
     ModelKind {
         /// ESR: a shared base and branches.
         Esr = "esr",
+        /// MA-Net: a local branch over four quadrants and a global one.
+        Manet = "manet",
     }
 }
 

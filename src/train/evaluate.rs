@@ -1,4 +1,4 @@
-//! Answers over a whole split: votes, mean probabilities, each branch.
+//! Answers over a whole split: the network's, votes, mean probabilities, each head.
 
 use super::{
     metrics::{arg_max, majority_vote},
@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Result,
     data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
+    models::{Decision, NetworkSpec},
 };
 
 /// How images become inputs of an evaluation.
@@ -22,18 +23,20 @@ pub struct Inputs {
     pub order: ColourOrder,
 }
 
-/// The probabilities of every branch for every image, with the labels.
+/// The probabilities of every head for every image, with the labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Predictions {
     /// The number of classes K.
     pub classes: usize,
-    /// The number of branches B.
+    /// The number of heads B: an ESR's branches.
     pub branches: usize,
+    /// How the heads become one answer.
+    pub decision: Decision,
     /// The true class of each image.
     pub labels: Vec<usize>,
-    /// Softmax of each branch's logits [images, B, K].
+    /// Softmax of each head's logits [images, B, K].
     pub probabilities: Vec<f32>,
-    /// Mean over images of the sum over branches of the cross-entropies.
+    /// Mean over images of the weighted sum over heads of the cross-entropies.
     pub loss: f64,
 }
 
@@ -42,6 +45,15 @@ impl Predictions {
     fn branch_classes(&self, image: usize) -> impl Iterator<Item = usize> {
         let stride = self.branches * self.classes;
         self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes).map(arg_max)
+    }
+
+    /// The class of each image that the network answers with.
+    #[must_use]
+    pub fn answers(&self) -> Vec<usize> {
+        match self.decision {
+            Decision::Vote => self.vote(self.branches),
+            Decision::Last => (0..self.labels.len()).filter_map(|image| self.branch_classes(image).last()).collect(),
+        }
     }
 
     /// The class of each image by majority vote of the first `branches` branches; ties go to the lowest class.
@@ -100,7 +112,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
 /// [`crate::Error::Device`] where the device fails, [`crate::Error::Data`] where there are no samples.
 pub fn evaluate(
     samples: &[Sample],
-    classes: usize,
+    network: &NetworkSpec,
     inputs: &Inputs,
     mut answer: impl FnMut(&[f32]) -> Result<Answers>,
 ) -> Result<Predictions> {
@@ -111,17 +123,16 @@ pub fn evaluate(
         order: inputs.order,
         ..LoaderOptions::default()
     };
+    let (classes, branches, weights) = (network.classes(), network.heads(), network.head_weights());
     let mut loader = Loader::new(samples, classes, options)?;
-    let mut predictions = Predictions { classes, ..Predictions::default() };
+    let mut predictions = Predictions { classes, branches, decision: network.decision(), ..Predictions::default() };
     while let Some(batch) = loader.next() {
         let batch = batch?;
         let answers = answer(&batch.images)?;
-        let stride = answers.logits.len() / inputs.batch;
-        predictions.branches = stride / classes;
-        for (image, &label) in answers.logits.chunks(stride).zip(&batch.labels) {
-            for logits in image.chunks(classes) {
+        for (image, &label) in answers.logits.chunks(branches * classes).zip(&batch.labels) {
+            for (logits, weight) in image.chunks(classes).zip(&weights) {
                 let probabilities = softmax(logits);
-                predictions.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
+                predictions.loss -= weight * f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
                 predictions.probabilities.extend(probabilities);
             }
         }
@@ -140,7 +151,8 @@ mod tests {
         // Two images, three branches, three classes.
         let one = |class: usize| (0..3).map(move |k| if k == class { 0.5 } else { 0.25 });
         let probabilities = [2, 2, 0, 1, 2, 0].into_iter().flat_map(one).collect();
-        Predictions { classes: 3, branches: 3, labels: vec![2, 1], probabilities, loss: 0.0 }
+        let decision = Decision::Vote;
+        Predictions { classes: 3, branches: 3, decision, labels: vec![2, 1], probabilities, loss: 0.0 }
     }
 
     #[test]
@@ -148,6 +160,12 @@ mod tests {
         assert_eq!(predictions().vote(3), [2, 0]);
         assert_eq!(predictions().vote(1), [2, 1]);
         assert_eq!(predictions().accuracy(&predictions().vote(3)), 0.5);
+    }
+
+    #[test]
+    fn a_network_answers_by_vote_or_by_its_last_head() {
+        assert_eq!(predictions().answers(), [2, 0]);
+        assert_eq!(Predictions { decision: Decision::Last, ..predictions() }.answers(), [0, 0]);
     }
 
     #[test]

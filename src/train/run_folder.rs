@@ -277,10 +277,13 @@ impl RunFolder {
             ("accuracy/validation", Some(record.val_accuracy)),
             ("learning_rate", Some(record.lr)),
             ("images_per_s", Some(record.images_per_s)),
+            ("similarity/branch", off_diagonal(&record.similarity_branch)),
             ("similarity/spatial", off_diagonal(&record.similarity_spatial)),
             ("similarity/channel", off_diagonal(&record.similarity_channel)),
+            ("diversity/branch", record.diversity_branch),
             ("diversity/spatial", record.diversity_spatial),
             ("diversity/channel", record.diversity_channel),
+            ("diversity_gradient/branch", record.gradient_branch),
             ("diversity_gradient/spatial", record.gradient_spatial),
             ("diversity_gradient/channel", record.gradient_channel),
         ];

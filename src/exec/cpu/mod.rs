@@ -4,6 +4,7 @@
 //! fixed order, so that the same program gives the same bits every run, with any number of threads.
 
 mod activation;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -16,6 +17,7 @@ mod determinant;
 mod global_pool;
 mod kernel;
 mod multiply;
+mod patches;
 mod pool2d;
 mod program;
 mod scalar;

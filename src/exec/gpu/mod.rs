@@ -5,6 +5,7 @@
 
 mod activation;
 mod adapter;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -19,6 +20,7 @@ mod lower;
 mod memory;
 mod multiply;
 mod partial_sums;
+mod patches;
 mod pool2d;
 mod program;
 mod readback;
@@ -204,6 +206,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
+        Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
         Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
@@ -221,6 +225,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
         Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
         Op::Multiply(_) => multiply::forward(cx, node),
+        Op::Patches(op) => patches::forward(cx, node, *op),
+        Op::PatchesJoin(op) => patches::join(cx, node, op.patches),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
@@ -242,6 +248,7 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
     layout::<channel_attention::ChannelAttentionParams>(),
@@ -258,6 +265,7 @@ static PARAMS: &[Layout] = &[
     layout::<global_pool::GlobalPoolGradParams>(),
     layout::<multiply::MultiplyParams>(),
     layout::<partial_sums::PartialSumsParams>(),
+    layout::<patches::PatchesParams>(),
     layout::<pool2d::Pool2dParams>(),
     layout::<pool2d::Pool2dGradParams>(),
     layout::<sgd::SgdParams>(),
