@@ -9,7 +9,7 @@ use std::path::Path;
 use moue::{
     Error, Result,
     checkpoint::{Family, Fit, MSCELEB_CLASSES, StateDict, Want, Weights, fit, gather},
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec},
     nn::variables::Tensors,
     train::trainer::fresh,
 };
@@ -291,6 +291,21 @@ fn heads_for_other_classes_start_afresh_and_are_named() {
     let (_, fit_) = fit(&old, fresh(&eight, 1).unwrap(), Want::Start, false).unwrap();
     assert_eq!(fit_.replaced, heads);
     assert!(fit_.lines().iter().any(|line| line.contains("other classes: 4 tensors (branches.*.fc 4)")), "{fit_:?}");
+}
+
+#[test]
+fn manets_pretraining_on_people_gets_heads_for_expressions() {
+    let spec = |classes| NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 16, classes });
+    // The published file has `module.` in front of everything.
+    let people = fresh(&spec(MSCELEB_CLASSES), 7).unwrap();
+    let named = people.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();
+    let old = network(named);
+    assert_eq!(Family::of(&old).unwrap().network(16, 8), spec(8));
+    let (tensors, fit_) = whole(&old, &spec(8)).unwrap();
+    assert_eq!(fit_.replaced, ["fc_1.bias", "fc_1.weight", "fc_2.bias", "fc_2.weight"]);
+    assert_eq!(tensors["fc_1.weight"].0, [8, 32]);
+    assert_eq!(fit_.taken.len() + 4, people.len());
+    assert!(fit_.taken.iter().all(|name| tensors[name] == people[name]));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -25,16 +26,36 @@ const BAR: f32 = 1e-4;
 /// Images of the batch.
 const IMAGES: usize = 5;
 
+/// Before every script: the networks, built and asked as moue does.
+const HEAD: &str = "
+import sys, torch
+from safetensors.torch import load_file, save_file
+sys.path.insert(0, sys.argv[1])
+import diversified_fer_torch as peer
+
+def network():
+    return peer.MANet(8) if sys.argv[2] == 'manet' else peer.ESR(int(sys.argv[2]), sys.argv[3] == 'True', 8)
+
+def logits(model):
+    model.eval()
+    with torch.inference_mode():
+        out = model(load_file('images.safetensors')['images'])
+    heads = (out[0], out[1], 0.6 * out[0] + 0.4 * out[1]) if sys.argv[2] == 'manet' else out[0]
+    return {'logits': torch.stack(tuple(heads), 1).contiguous()}
+";
+
+/// Runs a script on the PyTorch network like `network`.
 fn python(folder: &Path, script: &str, network: &NetworkSpec) {
     let python = std::env::var_os("MOUE_TEST_PYTHON").expect("MOUE_TEST_PYTHON");
     let shared = std::env::var_os("MOUE_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
-    let shared = std::path::absolute(shared.join("peer")).expect("a path");
-    let head = "import sys, torch\nfrom safetensors.torch import load_file, save_file\n\
-                sys.path.insert(0, sys.argv[1])\nimport diversified_fer_torch as peer\n";
+    let (name, attention) = match network {
+        NetworkSpec::Esr(esr) => (esr.branches.to_string(), esr.attention),
+        NetworkSpec::Manet(_) => ("manet".to_owned(), true),
+    };
     let output = Command::new(python)
-        .args(["-B", "-c", &format!("{head}{NETWORK}{script}")])
-        .arg(shared)
-        .args(arguments(network))
+        .args(["-B", "-c", &format!("{HEAD}{script}")])
+        .arg(std::path::absolute(shared.join("peer")).expect("a path"))
+        .args([name.as_str(), if attention { "True" } else { "False" }])
         .current_dir(folder)
         .output()
         .expect("Python starts");
@@ -66,20 +87,17 @@ fn images(folder: &Path, size: usize) -> Vec<f32> {
     pixels
 }
 
-/// moue's logits [N, B, K] and maps by their names, computed in batches of `batch`.
-fn answers(model: &Path, network: &NetworkSpec, pixels: &[f32], batch: usize) -> Vec<(&'static str, Vec<f32>)> {
+/// moue's logits [N, B, K], computed in batches of `batch`, and its maps, by their names.
+fn answers(model: &Path, network: &NetworkSpec, pixels: &[f32], batch: usize) -> BTreeMap<&'static str, Vec<f32>> {
     let model = load_model(model).expect("a model");
     let mut executor = CpuExecutor::<f32>::new(None).expect("the processor");
     let mut evaluator = Evaluator::new(&mut executor, network, batch, &model.tensors).expect("the network fits");
-    let mut all: Vec<(&'static str, Vec<f32>)> = vec![("logits", vec![])];
+    let mut all = BTreeMap::<_, Vec<f32>>::new();
     for images in pixels.chunks_exact(batch * 3 * network.size() * network.size()) {
         let answers = evaluator.answer(images).expect("logits");
-        all[0].1.extend(answers.logits);
+        all.entry("logits").or_default().extend(answers.logits);
         for (kind, map) in answers.maps {
-            match all.iter_mut().find(|(name, _)| *name == kind) {
-                Some((_, values)) => values.extend(map),
-                None => all.push((kind, map)),
-            }
+            all.entry(kind).or_default().extend(map);
         }
     }
     all
@@ -93,7 +111,7 @@ fn same(file: &Path, name: &str, ours: &[f32]) {
     let (first, rest) = theirs.split_at(theirs.len() / IMAGES);
     let spread = first.iter().zip(rest).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     println!("{}: {name} differ by {spread} between images, by {largest:e} from moue's", file.display());
-    assert!(spread > 0.1, "{name} says nothing of the images: {spread}");
+    assert!(spread > 1e-2, "{name} says nothing of the images: {spread}");
     assert!(largest <= BAR, "{name}: {largest}");
 }
 
@@ -105,126 +123,95 @@ fn manet() -> NetworkSpec {
     NetworkSpec::Manet(ManetSpec { width: 1.0, size: 224, classes: 8 })
 }
 
-/// The network in the script's terms: `esr 9 True` or `manet`.
-fn arguments(network: &NetworkSpec) -> Vec<String> {
-    match network {
-        NetworkSpec::Esr(esr) => {
-            vec!["esr".into(), esr.branches.to_string(), if esr.attention { "True" } else { "False" }.into()]
-        }
-        NetworkSpec::Manet(_) => vec!["manet".into()],
-    }
-}
-
-/// Builds the network; `logits` are those of its heads [N, B, K].
-const NETWORK: &str = "
-if sys.argv[2] == 'esr':
-    build = lambda: peer.ESR(int(sys.argv[3]), sys.argv[4] == 'True', 8)
-    logits_of = lambda model, x: torch.stack(model(x)[0], 1)
-else:
-    build = lambda: peer.MANet(8)
-    def logits_of(model, x):
-        local, glob = model(x)[:2]
-        return torch.stack([local, glob, 0.6 * local + 0.4 * glob], 1)
-";
-
+/// Weights of a network in every form that there is, and its logits.
 const SAVE: &str = "
-model = build()
+model = network()
 peer.fill(model, 'interop')
-images = load_file('images.safetensors')['images']
 # Running statistics of these images, so that what they show reaches the logits.
 for module in model.modules():
     if isinstance(module, torch.nn.BatchNorm2d):
         module.momentum = None
 model.train()
 with torch.no_grad():
-    model(images)
-model.eval()
-with torch.inference_mode():
-    logits = logits_of(model, images)
-save_file({'logits': logits.contiguous()}, 'logits.safetensors')
+    model(load_file('images.safetensors')['images'])
+save_file(logits(model), 'logits.safetensors')
 state = model.state_dict()
 torch.save(state, 'zip.pt')
-torch.save({'epoch': 1, 'state_dict': {'module.' + k: v for k, v in state.items()}}, 'legacy.pt', _use_new_zipfile_serialization=False)
-if sys.argv[2] == 'esr':
+nested = {'epoch': 1, 'state_dict': {'module.' + name: tensor for name, tensor in state.items()}}
+torch.save(nested, 'legacy.pt', _use_new_zipfile_serialization=False)
+save_file(state, 'plain.safetensors')
+if hasattr(model, 'branches'):
     torch.save(model.base.state_dict(), 'Net-Base-Shared_Representations.pt')
     for b, branch in enumerate(model.branches, 1):
         torch.save(branch.state_dict(), f'Net-Branch_{b}.pt')
-save_file(state, 'plain.safetensors')
 ";
+
+/// Each of the lists of files is imported and answers as PyTorch does.
+fn imports_equal(network: &NetworkSpec, imports: &[&[&str]], words: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let pixels = images(folder, network.size());
+    python(folder, SAVE, network);
+    for files in imports {
+        let output = moue(folder, &[&["import", "--out", "m.safetensors"], *files].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(words) && text.contains("colours bgr"), "{text}");
+        let ours = answers(&folder.join("m.safetensors"), network, &pixels, IMAGES);
+        same(&folder.join("logits.safetensors"), "logits", &ours["logits"]);
+    }
+}
 
 #[test]
 #[ignore = "needs PyTorch and its networks: set MOUE_TEST_PYTHON and MOUE_SHARED"]
-fn what_pytorch_saves_answers_here_as_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let pixels = images(folder, 96);
-    python(folder, SAVE, &esr(9, true));
+fn an_esr_of_pytorch_answers_here_as_there() {
     let branches: Vec<_> = (1..10).map(|b| format!("Net-Branch_{b}.pt")).collect();
     let mut pairs = vec!["Net-Base-Shared_Representations.pt"];
     pairs.extend(branches.iter().map(String::as_str));
-    for files in [&["zip.pt"][..], &["legacy.pt"], &pairs, &["plain.safetensors"]] {
-        let output = moue(folder, &[&["import", "--out", "m.safetensors"], files].concat());
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("\"branches\":9") && text.contains("colours bgr"), "{text}");
-        let answers = answers(&folder.join("m.safetensors"), &esr(9, true), &pixels, IMAGES);
-        same(&folder.join("logits.safetensors"), "logits", &answers[0].1);
-    }
+    let imports = [&["zip.pt"][..], &["legacy.pt"], &pairs, &["plain.safetensors"]];
+    imports_equal(&esr(9, true), &imports, "\"branches\":9");
 }
 
 #[test]
 #[ignore = "needs PyTorch and its networks: set MOUE_TEST_PYTHON and MOUE_SHARED"]
-fn what_pytorch_saves_of_a_manet_answers_here_as_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let pixels = images(folder, 224);
-    python(folder, SAVE, &manet());
-    for file in ["zip.pt", "legacy.pt"] {
-        let output = moue(folder, &["import", "--out", "m.safetensors", file]);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("\"manet\"") && text.contains("colours bgr"), "{text}");
-        let answers = answers(&folder.join("m.safetensors"), &manet(), &pixels, IMAGES);
-        same(&folder.join("logits.safetensors"), "logits", &answers[0].1);
-    }
+fn a_manet_of_pytorch_answers_here_as_there() {
+    imports_equal(&manet(), &[&["zip.pt"], &["legacy.pt"]], "\"model\":\"manet\"");
 }
 
-fn exports_load_strictly(network: &NetworkSpec) {
+const LOAD: &str = "
+model = network()
+model.load_state_dict(load_file('t.safetensors'), strict=True)
+save_file(logits(model), 'back.safetensors')
+";
+
+/// The export for PyTorch loads there strictly, answers the same, and comes back here.
+fn exports_load(network: &NetworkSpec) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let pixels = images(folder, network.size());
     python(folder, SAVE, network);
     moue(folder, &["import", "zip.pt", "--out", "m.safetensors"]);
     moue(folder, &["export", "m.safetensors", "--torch", "--out", "t.safetensors"]);
-    let load = "
-model = build()
-model.load_state_dict(load_file('t.safetensors'), strict=True)
-model.eval()
-with torch.inference_mode():
-    logits = logits_of(model, load_file('images.safetensors')['images'])
-save_file({'logits': logits.contiguous()}, 'back.safetensors')
-";
-    python(folder, load, network);
-    let answers = answers(&folder.join("m.safetensors"), network, &pixels, IMAGES);
-    same(&folder.join("back.safetensors"), "logits", &answers[0].1);
-    // And it comes back here.
+    python(folder, LOAD, network);
+    let ours = answers(&folder.join("m.safetensors"), network, &pixels, IMAGES);
+    same(&folder.join("back.safetensors"), "logits", &ours["logits"]);
     moue(folder, &["import", "t.safetensors", "--out", "again.safetensors"]);
     let tensors = |name: &str| load_model(&folder.join(name)).expect("a model").tensors;
-    assert_eq!(tensors("again.safetensors"), tensors("m.safetensors"));
-    assert_eq!(tensors("t.safetensors"), tensors("m.safetensors"));
+    assert!(tensors("again.safetensors") == tensors("m.safetensors"), "not what was exported");
+    assert!(tensors("t.safetensors") == tensors("m.safetensors"), "not what was exported");
 }
 
 #[test]
 #[ignore = "needs PyTorch and its networks: set MOUE_TEST_PYTHON and MOUE_SHARED"]
 fn what_moue_exports_loads_strictly_in_pytorch_and_answers_the_same() {
-    exports_load_strictly(&esr(9, true));
-    exports_load_strictly(&manet());
+    exports_load(&esr(9, true));
+    exports_load(&manet());
 }
 
 const RUN_ONNX: &str = "
 import json, onnx, onnxruntime
 onnx.checker.check_model('m.onnx', full_check=True)
 model = onnx.load('m.onnx')
-named = set(build().state_dict())
-named = {name for name in named if not name.endswith('num_batches_tracked')}
+named = {name for name in network().state_dict() if not name.endswith('num_batches_tracked')}
 assert named <= {t.name for t in model.graph.initializer}, 'published names'
 props = {p.key: p.value for p in model.metadata_props}
 assert len(json.loads(props['classes'])) == 8 and json.loads(props['moue'])['colour'] == 'bgr'
@@ -237,6 +224,7 @@ for batch in (1, 5):
     save_file(out, f'onnx{batch}.safetensors')
 ";
 
+/// Every result in ONNX Runtime, for one image and for all at once.
 fn onnx_equals(network: &NetworkSpec) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -254,9 +242,8 @@ fn onnx_equals(network: &NetworkSpec) {
 
 #[test]
 #[ignore = "needs PyTorch, its networks and ONNX Runtime: set MOUE_TEST_PYTHON and MOUE_SHARED"]
-fn onnx_runtime_answers_as_moue_for_one_image_and_for_five() {
+fn onnx_runtime_answers_as_moue_with_an_esr() {
     onnx_equals(&esr(9, true));
-    onnx_equals(&manet());
 }
 
 #[test]
@@ -264,6 +251,12 @@ fn onnx_runtime_answers_as_moue_for_one_image_and_for_five() {
 fn onnx_runtime_answers_as_moue_without_attention_and_with_one_branch() {
     onnx_equals(&esr(2, false));
     onnx_equals(&esr(1, true));
+}
+
+#[test]
+#[ignore = "needs PyTorch, its networks and ONNX Runtime: set MOUE_TEST_PYTHON and MOUE_SHARED"]
+fn onnx_runtime_answers_as_moue_with_a_manet() {
+    onnx_equals(&manet());
 }
 
 #[test]

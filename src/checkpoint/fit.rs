@@ -119,7 +119,7 @@ fn layers(names: &[String]) -> String {
             2
         };
         // The last part is the tensor itself, such as `weight`.
-        let layer = parts[..depth.min(parts.len() - 1).max(1)].join(".");
+        let layer = parts[..depth.min(parts.len() - 1).max(1)].join(".").escape_debug().to_string();
         *counts.entry(layer).or_default() += 1;
     }
     counts.into_iter().map(|(layer, count)| format!("{layer} {count}")).collect::<Vec<_>>().join(", ")

@@ -82,7 +82,13 @@ impl Family {
         }
     }
 
-    /// The network of this family for images of `size` pixels and `classes`; one branch stands for none.
+    /// Whether there is an ESR's base alone.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        matches!(self, Self::Esr { branches: 0, .. })
+    }
+
+    /// The network of this family for images of `size` pixels and `classes`; one with one branch for a base alone.
     #[must_use]
     pub fn network(&self, size: usize, classes: usize) -> NetworkSpec {
         match *self {

@@ -11,7 +11,7 @@ use crate::{
     graph::Graph,
     models::NetworkSpec,
     nn::Mode,
-    ops::{Emit, TensorId},
+    ops::Emit,
     shape::Shape,
 };
 
@@ -31,7 +31,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Format {
-    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares.
+    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares. A MA-Net's heads
+    /// are local, global and combined.
     #[arg(long)]
     onnx: bool,
     /// Safetensors for PyTorch, with the published names: `load_state_dict(safetensors.torch.load_file(FILE))`.
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
         let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
-        ("onnx", onnx_bytes(out, meta, tensors, |images| evaluation_graph(&network, images))?)
+        ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
     } else if args.format.torch {
         ("torch", torch_bytes(out, meta, tensors)?)
     } else {
@@ -58,22 +59,20 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     Ok(Outcome::passed(json!({"out": out, "format": format, "bytes": bytes.len()})))
 }
 
-/// A network in evaluation mode; heads and learners have a dimension of their own in every result.
-fn evaluation_graph(network: &NetworkSpec, images: usize) -> Result<Named> {
+/// A network in evaluation mode; its heads and learners have a dimension of their own in every result.
+fn graph_of(network: &NetworkSpec, images: usize) -> Result<Named> {
     let mut graph = Graph::new();
     let x = graph.input("images", [images, 3, network.size(), network.size()]);
     let built = network.build(&mut graph, x, Mode::Eval)?;
-    let mut outputs = vec![("logits", by_learner(&mut graph, built.logits, network.heads())?)];
+    let logits = graph.reshape(built.logits, Shape::new(&[images, network.heads(), network.classes()]))?;
+    let mut outputs = vec![("logits", logits)];
     for maps in built.maps {
-        outputs.push((maps.kind, by_learner(&mut graph, maps.map, maps.learners)?));
+        let dims = graph.shape(maps.map).dims().to_vec();
+        let map = match dims[..] {
+            [n, features] => graph.reshape(maps.map, Shape::new(&[n, maps.learners, features / maps.learners]))?,
+            _ => maps.map,
+        };
+        outputs.push((maps.kind, map));
     }
     Ok((graph, outputs))
-}
-
-/// [N, L·F] as [N, L, F]; what has more dimensions keeps them.
-fn by_learner(graph: &mut Graph, id: TensorId, learners: usize) -> Result<TensorId> {
-    match *graph.shape(id).dims() {
-        [n, features] => graph.reshape(id, Shape::new(&[n, learners, features / learners])),
-        _ => Ok(id),
-    }
 }

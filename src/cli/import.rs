@@ -98,7 +98,7 @@ fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(se
     let network = family.network(size, classes.len().max(2));
     network.validate()?;
     let (mut architecture, mut tensors) = (network.architecture(), fresh(&network, 0)?);
-    if matches!(family, Family::Esr { branches: 0, .. }) {
+    if family.is_base() {
         architecture["branches"] = 0.into();
         tensors.retain(|name, _| is_base(name));
     }

@@ -48,8 +48,6 @@ pub struct TrainConfig {
     pub size: usize,
     /// Whether the branches have CBAM attention; of an ESR, a MA-Net always has it.
     pub attention: bool,
-    /// Whether the two branches of a MA-Net are diversified.
-    pub branch_diversity: bool,
     /// The weights to start from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
@@ -57,6 +55,8 @@ pub struct TrainConfig {
     pub init_part: InitPart,
     /// The order of the input's channels; `auto` until the weights to start from are known.
     pub colour: Colour,
+    /// Whether the two branches of a MA-Net are diversified.
+    pub branch_diversity: bool,
     /// Whether channel attention, or the channel means of a MA-Net's patches, are diversified.
     pub channel_diversity: bool,
     /// Whether spatial attention, or the spatial means of a MA-Net's patches, are diversified.
@@ -133,10 +133,10 @@ impl Default for TrainConfig {
             width: 0.25,
             size: 64,
             attention: true,
-            branch_diversity: true,
             init: None,
             init_part: InitPart::Full,
             colour: Colour::Auto,
+            branch_diversity: true,
             channel_diversity: true,
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,

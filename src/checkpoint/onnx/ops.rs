@@ -7,8 +7,8 @@ use super::writer::Writer;
 use crate::Result;
 use crate::graph::Node;
 use crate::ops::{
-    AxisRepeat, AxisSum, BatchNormEval, ChannelAttention, ChannelGate, Conv2d, Function, Op, Patches, Pool2d, PoolKind,
-    Pooling, Slice, SpatialGateEval, TensorId, WeightedSum, shape_error,
+    AxisSum, BatchNormEval, ChannelAttention, ChannelGate, Conv2d, Function, Op, Patches, Pool2d, PoolKind, Pooling,
+    Slice, SpatialGateEval, TensorId, WeightedSum, shape_error,
 };
 
 /// Writes one op; outputs that are not `needed` are left out.
@@ -19,7 +19,6 @@ pub(super) fn write(w: &mut Writer<'_>, node: &Node, needed: &BTreeSet<TensorId>
             let x = w.value(node.inputs[0])?;
             w.result(function(op.function), vec![x], node.outputs[0], vec![]);
         }
-        Op::AxisRepeat(op) => axis_repeat(w, node, *op)?,
         Op::AxisSum(op) => axis_sum(w, node, *op)?,
         Op::BatchNormEval(op) => batch_norm(w, node, op, is_needed(1))?,
         Op::ChannelAttention(op) if !is_needed(1) => channel_attention(w, node, *op)?,
@@ -219,6 +218,25 @@ fn pool(w: &mut Writer<'_>, x: String, op: Pool2d, id: TensorId) {
     w.result(name, vec![x], id, pool_attributes(op));
 }
 
+fn axis_sum(w: &mut Writer<'_>, node: &Node, op: AxisSum) -> Result<()> {
+    let (x, axes, scale) = (w.value(node.inputs[0])?, w.shape(&[op.axis as i64]), w.number(op.scale));
+    let sum = w.step(node, "ReduceSum", vec![x, axes], vec![Attribute::int("keepdims", 0)]);
+    w.result("Mul", vec![sum, scale], node.outputs[0], vec![]);
+    Ok(())
+}
+
+/// Rows and columns of patches become dimensions of their own, and those come before the channels.
+fn patches(w: &mut Writer<'_>, node: &Node, op: Patches) -> Result<()> {
+    let x = w.value(node.inputs[0])?;
+    let [_, c, height, width] = w.nchw(node.inputs[0]).map(|size| size as i64);
+    let (rows, columns) = (op.rows as i64, op.columns as i64);
+    let x = w.reshape(node, x, &[-1, c, rows, height / rows, columns, width / columns]);
+    let x = w.step(node, "Transpose", vec![x], vec![Attribute::ints("perm", &[0, 2, 4, 1, 3, 5])]);
+    let shape = w.shape(&[-1, rows * columns * c, height / rows, width / columns]);
+    w.result("Reshape", vec![x, shape], node.outputs[0], vec![]);
+    Ok(())
+}
+
 fn slice(w: &mut Writer<'_>, node: &Node, op: Slice) -> Result<()> {
     let x = w.value(node.inputs[0])?;
     if w.dims(node.inputs[0])[op.axis] == -1 {
@@ -243,33 +261,5 @@ fn weighted_sum(w: &mut Writer<'_>, node: &Node, op: &WeightedSum) -> Result<()>
     let mut steps = vec![("Sum", vec![])];
     steps.extend(op.activation.map(|activation| (function(activation), vec![])));
     chain(w, node, terms, steps, node.outputs[0]);
-    Ok(())
-}
-
-fn axis_sum(w: &mut Writer<'_>, node: &Node, op: AxisSum) -> Result<()> {
-    let (x, axes, scale) = (w.value(node.inputs[0])?, w.shape(&[op.axis as i64]), w.number(op.scale));
-    let sum = w.step(node, "ReduceSum", vec![x, axes], vec![Attribute::int("keepdims", 0)]);
-    w.result("Mul", vec![sum, scale], node.outputs[0], vec![]);
-    Ok(())
-}
-
-fn axis_repeat(w: &mut Writer<'_>, node: &Node, op: AxisRepeat) -> Result<()> {
-    let (x, scale) = (w.value(node.inputs[0])?, w.number(op.scale));
-    let x = w.step(node, "Mul", vec![x, scale], vec![]);
-    let axes = w.shape(&[op.axis as i64]);
-    let x = w.step(node, "Unsqueeze", vec![x, axes], vec![]);
-    w.result("Concat", vec![x; op.length], node.outputs[0], vec![Attribute::int("axis", op.axis)]);
-    Ok(())
-}
-
-/// [N, C, H, W] as [N, C, rows, h, columns, w], the axes of the patches moved before the channels.
-fn patches(w: &mut Writer<'_>, node: &Node, op: Patches) -> Result<()> {
-    let [_, c, height, width] = w.nchw(node.inputs[0]).map(|size| size as i64);
-    let (rows, columns) = (op.rows as i64, op.columns as i64);
-    let x = w.value(node.inputs[0])?;
-    let x = w.reshape(node, x, &[-1, c, rows, height / rows, columns, width / columns]);
-    let x = w.step(node, "Transpose", vec![x], vec![Attribute::ints("perm", &[0, 2, 4, 1, 3, 5])]);
-    let shape = w.shape(&[-1, rows * columns * c, height / rows, width / columns]);
-    w.result("Reshape", vec![x, shape], node.outputs[0], vec![]);
     Ok(())
 }

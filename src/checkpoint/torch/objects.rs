@@ -13,7 +13,7 @@ impl Machine<'_> {
         let global = Global::allowed(module, name).ok_or_else(|| Error::File {
             path: self.path.into(),
             expected: "a checkpoint of tensors alone".into(),
-            found: format!("a pickle that asks for `{}`", format!("{module}.{name}").escape_debug()),
+            found: format!("a pickle that asks for `{module}.{name}`"),
             hint: "nothing of it was run; in Python, save the model's state_dict() alone with torch.save".into(),
         })?;
         self.push(Value::Global(global));
