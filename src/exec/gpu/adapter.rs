@@ -48,6 +48,7 @@ fn instance() -> wgpu::Instance {
 }
 
 /// All adapters, in an order that stays the same on one machine.
+#[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn adapters() -> Vec<AdapterReport> {
     pollster::block_on(list()).iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
@@ -83,7 +84,8 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
             ("min_storage_buffer_offset_alignment", limits.min_storage_buffer_offset_alignment.into()),
         ],
         unusable: unusable(adapter),
-        name: info.name,
+        // Browsers may keep it to themselves.
+        name: if info.name.is_empty() { "unnamed GPU".to_owned() } else { info.name },
     }
 }
 
