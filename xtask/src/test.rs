@@ -26,7 +26,7 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     report.step("rules of the tree", check::tally()?, begin.elapsed().as_secs_f64());
     lint::run(&mut report)?;
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
-    let all = ["test", "--release", "--no-fail-fast", "--package", "moue"];
+    let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
     matrix::run(&mut report, &variables, full)?;
     print!("{}", report.text());
