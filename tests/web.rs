@@ -365,3 +365,62 @@ fn only_the_known_detector_is_taken() {
         engine.detect(&picture(side, side), [side, side]).expect("no fault");
     }
 }
+
+/// Runs the engine as WebAssembly under Node on a picture; what it prints.
+fn under_node(dist: &str, model: &[u8], rgba: &[u8], [width, height]: [usize; 2]) -> serde_json::Value {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (model_path, rgba_path) = (folder.join("web.safetensors"), folder.join("web.rgba"));
+    std::fs::write(&model_path, model).expect("a place for files");
+    std::fs::write(&rgba_path, rgba).expect("a place for files");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/web_node/answer.mjs");
+    let mut command = std::process::Command::new("node");
+    command.arg(script).arg(dist).args([model_path, rgba_path]).args([width.to_string(), height.to_string()]);
+    let output = command.output().expect("node");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(text.lines().last().unwrap_or_default()).expect("a last line of JSON")
+}
+
+fn assert_near(what: &str, found: &serde_json::Value, expected: &[f32]) {
+    let found: Vec<f64> = serde_json::from_value(found.clone()).expect(what);
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!((a - f64::from(*b)).abs() < 1e-3, "{what}[{at}]: {a} in WebAssembly, {b} natively");
+    }
+}
+
+#[test]
+#[ignore = "needs the built page and Node: set MOUE_WEB_DIST to web/dist"]
+fn webassembly_answers_as_the_processor_does_and_refuses_the_same() {
+    let dist = std::env::var("MOUE_WEB_DIST").expect("MOUE_WEB_DIST");
+    let (bytes, rgba) = (streamed(&spec()), picture(60, 50));
+    let found = under_node(&dist, &bytes, &rgba, [60, 50]);
+    let mut engine = loaded(&bytes);
+    for (index, found) in found["answers"].as_array().expect("answers").iter().enumerate() {
+        let expected = predict(&mut engine, &rgba, [60, 50], index + 1).expect("an answer");
+        assert_eq!(found["class"], expected.class);
+        assert_near("probabilities", &found["probabilities"], &expected.probabilities);
+        for (found, expected) in found["branches"].as_array().expect("branches").iter().zip(&expected.branches) {
+            assert_near("a branch", &found["probabilities"], &expected.probabilities);
+            assert_near("attention", &found["attention"], &expected.attention.as_ref().expect("a map").values);
+        }
+        for (kind, expected) in ["spatial", "channel"].into_iter().zip(&expected.kinships) {
+            match expected {
+                Some(expected) => {
+                    assert_near(kind, &found[kind]["similarity"], &expected.similarity);
+                    assert_near(kind, &serde_json::json!([found[kind]["determinant"]]), &[expected.determinant]);
+                }
+                None => assert!(found[kind].is_null()),
+            }
+        }
+    }
+    assert_eq!(found["answers"].as_array().map(Vec::len), Some(3));
+    assert_eq!(found["info"], engine.info().expect("what is known"));
+    assert_eq!((&found["device"]["kind"], &found["faces"]), (&"cpu".into(), &0.into()));
+    let codes = serde_json::json!({
+        "empty": "no-model", "foreign": "model-foreign", "truncated": "model-truncated", "image": "bad-image",
+        "box": "bad-image", "huge": "too-large", "detector": "detector-foreign", "undetected": "no-detector",
+        "webgpu": "no-adapter", "freed": "none",
+    });
+    assert_eq!(found["codes"], codes);
+}
