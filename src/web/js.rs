@@ -182,7 +182,7 @@ async fn open(backend: &str, allow_software: bool) -> Result<Box<dyn Executor>, 
         "cpu" => Ok(Box::new(CpuExecutor::<f32>::new(None)?)),
         "webgpu" => {
             let gpu = GpuExecutor::open(&Selector::Auto, None).await.map_err(|error| match error {
-                Error::Device { .. } => Fault::new("no-adapter", error.to_string()),
+                Error::Device { problem, .. } => Fault::new("no-adapter", format!("{problem}; use the processor")),
                 error => error.into(),
             })?;
             if gpu.device().software && !allow_software {

@@ -88,7 +88,7 @@ impl Gpu {
         let limits = device.limits();
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Self {
-            tiles: tiles_for(&device),
+            tiles: tiles_for(&device, &info.name),
             device,
             queue,
             max_binding: max_binding.map_or(binding, |asked| asked.min(binding)) / 256 * 256,

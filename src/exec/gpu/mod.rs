@@ -6,6 +6,8 @@
 mod activation;
 mod adapter;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
