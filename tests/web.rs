@@ -14,7 +14,7 @@ use moue::{
     web::{Crop, Engine, Fault},
 };
 
-const SIZE: usize = 48;
+const SIZE: usize = 56;
 
 fn spec() -> EsrSpec {
     EsrSpec { branches: 3, width: 0.125, size: SIZE, classes: 8, attention: true }
