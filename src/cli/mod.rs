@@ -49,7 +49,7 @@ enum Command {
     Bench(bench::Args),
     /// Makes a model file from weights of other programs.
     Import(import::Args),
-    /// Writes a model for other programs: ONNX, PyTorch, or with 16-bit weights.
+    /// Writes a model for other programs (ONNX, PyTorch), for the web page, or with 16-bit weights.
     Export(export::Args),
     /// Counts and checks a data set.
     #[command(subcommand)]

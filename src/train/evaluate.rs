@@ -1,13 +1,11 @@
 //! Answers over a whole split: the network's, votes, mean probabilities, each head.
 
-use super::{
-    metrics::{arg_max, majority_vote},
-    session::Answers,
-};
+use super::session::Answers;
 use crate::{
     Result,
     data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample, Transform},
     models::{Decision, NetworkSpec},
+    predict::{arg_max, majority_vote, softmax},
 };
 
 /// How images become inputs of an evaluation.
@@ -141,15 +139,6 @@ impl Predictions {
     }
 }
 
-/// Softmax of a row of logits.
-#[must_use]
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|z| (z - max).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|e| e / sum).collect()
-}
-
 /// Runs a network over samples, in order.
 ///
 /// # Errors
@@ -227,11 +216,5 @@ mod tests {
         assert!((of([0, 1]).calibration_error() - 0.25).abs() < 1e-9, "always right at 0.75");
         assert!((of([1, 0]).calibration_error() - 0.75).abs() < 1e-9, "never right at 0.75");
         assert!((of([0, 0]).calibration_error() - 0.25).abs() < 1e-9, "right every other time");
-    }
-
-    #[test]
-    fn softmax_survives_large_logits() {
-        let probabilities = softmax(&[1000.0, 999.0]);
-        assert!((probabilities[0] - 0.731).abs() < 1e-3 && (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 }

@@ -8,6 +8,8 @@ mod adapter;
 mod augment;
 mod axis_sum;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
@@ -32,7 +34,9 @@ mod spatial_gate;
 mod tile;
 mod weighted_sum;
 
-pub use adapter::{AdapterReport, Selector, adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterReport, Selector};
 pub use shader::{Shader, shaders};
 
 use self::{
@@ -43,7 +47,7 @@ use self::{
     readback::Readback,
     shader::Params,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
 use crate::{
     Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -63,6 +67,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where none fits or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_binding_limit(selector, None)
     }
@@ -72,6 +77,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
         pollster::block_on(Self::open(selector, max_binding))
     }
@@ -161,6 +167,11 @@ impl Executor for GpuExecutor {
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
         let view = self.tensor(program, tensor)?;
         self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let views = tensors.iter().map(|id| self.tensor(program, *id)).collect::<Result<Vec<_>>>()?;
+        readback::read_later(&mut self.gpu, &views)
     }
 
     fn synchronize(&mut self) -> Result<()> {
