@@ -18,6 +18,7 @@ export const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; st
 /** What stands in a page of the sources: everything but what only developers need.
  * @param {string} root @returns {string[]} */
 function shipped(root) {
+  /** @type {string[]} */
   const out = [];
   const walk = (/** @type {string} */ dir) => {
     for (const name of readdirSync(dir).sort()) {
@@ -44,11 +45,12 @@ export async function serve({ root, files = {} }) {
   const requests = [];
   /** @type {Map<string, Handler>} */
   const handlers = new Map();
-  /** @param {string} path */
+  /** @param {string} path @returns {Buffer} */
   const bodyOf = (path) => {
     const added = files[path];
     if (added !== undefined) return Buffer.from(added);
     if (path === 'files.json' && !shippedHas(root, path)) {
+      /** @type {Record<string, string>} */
       const listed = Object.fromEntries([...new Set([...shipped(root), ...Object.keys(files)])].sort()
         .map((name) => [name, sha256(bodyOf(name))]));
       return Buffer.from(JSON.stringify({ version: sha256(JSON.stringify(listed)), files: listed }));
