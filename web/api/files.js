@@ -11,9 +11,10 @@ const KEY = 'moue-version';
 /** A file on its way: where from, how long, its pieces.
  * @typedef {{ source: Source, total: number | null, pieces: ReadableStream<Uint8Array> }} Incoming */
 
-/** @returns {Promise<Cache | null>} null where the page may not keep anything: not served over https, or private */
-async function openCache() {
+/** @param {boolean} [make] @returns {Promise<Cache | null>} null where nothing is kept or may be: not served over https, or private */
+async function openCache(make = false) {
   try {
+    if (!make && !await globalThis.caches?.has(CACHE)) return null;
     return await globalThis.caches?.open(CACHE) ?? null;
   } catch {
     return null;
@@ -99,7 +100,7 @@ async function newest(cache, url) {
  * @param {Uint8Array[]} pieces
  */
 export async function keep(url, version, pieces) {
-  const cache = await openCache();
+  const cache = await openCache(true);
   if (!cache) throw new MoueError('download-failed', 'this browser keeps no files for this page');
   const blob = new Blob(/** @type {BlobPart[]} */ (pieces));
   const headers = { 'content-length': String(blob.size), 'content-type': 'application/octet-stream', [VERSION]: encodeURIComponent(version) };

@@ -3,9 +3,9 @@
 import { MoueError } from './error.js';
 import { cachedFiles, deleteCachedFiles } from './files.js';
 import { MAX_EDGE, MAX_PIXELS } from './limits.js';
-import { pixelsOf } from './pixels.js';
+import { pixelsOf, readImage } from './pixels.js';
 
-export { MoueError, cachedFiles, deleteCachedFiles, MAX_EDGE, MAX_PIXELS };
+export { MoueError, cachedFiles, deleteCachedFiles, readImage, MAX_EDGE, MAX_PIXELS };
 
 /** @typedef {import('./types.d.ts').Options} Options */
 /** @typedef {import('./types.d.ts').Info} Info */

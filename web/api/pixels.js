@@ -97,9 +97,19 @@ export async function pixelsOf(source) {
     throw new MoueError('bad-image', 'expected an image (ImageBitmap, ImageData, VideoFrame, an image, video or canvas ' +
       `element, or a Blob), found ${source === null ? 'null' : typeof source}`);
   }
+  return { bitmap: await decoded(/** @type {ImageBitmapSource} */ (source)) };
+}
+
+/** @type {typeof import('./types.d.ts').readImage} */
+export async function readImage(file) {
+  await checkBlob(file);
+  return decoded(file);
+}
+
+/** @param {ImageBitmapSource} source */
+async function decoded(source) {
   try {
-    const bitmap = await createImageBitmap(/** @type {ImageBitmapSource} */ (source), AS_THEY_ARE);
-    return { bitmap };
+    return await createImageBitmap(source, AS_THEY_ARE);
   } catch (thrown) {
     const { message } = asMoueError(thrown);
     throw new MoueError('bad-image', `the image could not be decoded: ${message}`, { cause: thrown });

@@ -219,6 +219,9 @@ export interface Moue {
 /** Starts a worker, the engine and the model. Resolves as soon as the base and one branch answer. */
 export declare function createMoue(options: Options): Promise<Moue>;
 
+/** A file's pixels, to show and to ask about: measured before they are decoded. Rejects with `bad-image` or `too-large`. */
+export declare function readImage(file: Blob): Promise<ImageBitmap>;
+
 /** The files that {@link createMoue} keeps in this browser. */
 export declare function cachedFiles(): Promise<{ url: string; version: string; bytes: number }[]>;
 

@@ -231,6 +231,8 @@ async function answer({ id, pixels, options }) {
     send({ id, prediction }, transfer);
   } catch (thrown) {
     send({ id, failure: failureOf(thrown) });
+  } finally {
+    cancelled.delete(id);
   }
 }
 

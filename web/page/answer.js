@@ -83,7 +83,12 @@ export function showBranches(face, classes, paintFace, chosen, choose) {
     button.type = 'button';
     const canvas = make('canvas');
     canvas.width = canvas.height = 96;
-    button.append(canvas, make('span', 'number', String(index + 1)), make('span', 'vote'), make('span', 'share'));
+    button.setAttribute('aria-describedby', 'rows-hint');
+    const number = make('span', 'number');
+    number.append(make('span', 'hidden-text', 'Branch '), String(index + 1), ' ');
+    const vote = make('span');
+    vote.append(make('span', 'vote'), ' ', make('span', 'differs', 'differs'), ' ');
+    button.append(canvas, number, vote, make('span', 'share'));
     button.addEventListener('click', () => choose(index));
     const item = make('li');
     item.append(button);
@@ -96,10 +101,8 @@ export function showBranches(face, classes, paintFace, chosen, choose) {
     if (!item || !button || !canvas) return;
     const vote = classes[branch.class] ?? '';
     const share = percent(branch.probabilities[branch.class] ?? 0);
-    item.classList.toggle('dissent', branch.class !== face.class);
+    item.querySelector('.differs')?.toggleAttribute('hidden', branch.class === face.class);
     button.setAttribute('aria-pressed', String(chosen === i));
-    const differs = branch.class !== face.class ? ', differs from the ensemble' : '';
-    button.setAttribute('aria-label', `Branch ${i + 1}: ${vote}, ${share}${differs}. Lay its attention over the picture`);
     for (const [part, text] of [['.vote', vote], ['.share', share]]) {
       const span = button.querySelector(String(part));
       if (span && text !== undefined) span.textContent = text;

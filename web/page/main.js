@@ -1,6 +1,6 @@
 /** The page: one picture at a time, asked about again whenever something changes. */
 
-import { MoueError } from '../api/index.js';
+import { MoueError, readImage } from '../api/index.js';
 import { showBranches, showCost, showEnsemble, showNothing, showScale, showSimilarity, showTimings } from './answer.js';
 import { Film, askBeforeCamera, cameraProblem } from './camera.js';
 import { element, make, milliseconds, percent, write } from './elements.js';
@@ -227,23 +227,9 @@ async function open(file) {
   if (file.name.endsWith('.safetensors')) return begin(file);
   if (file.type.startsWith('video/')) return film(() => new Film(file, () => undefined), `Video: ${file.name}`);
   try {
-    take(await readable(file), file.name);
+    take(await readImage(file), file.name);
   } catch (thrown) {
     refused(thrown);
-  }
-}
-
-/** The API refuses a bad file before it is decoded; what it accepts can be decoded here too.
- * @param {Blob} file */
-async function readable(file) {
-  const image = new Image();
-  const url = URL.createObjectURL(file);
-  try {
-    image.src = url;
-    await image.decode().catch(() => undefined);
-    return await createImageBitmap(image, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
-  } finally {
-    URL.revokeObjectURL(url);
   }
 }
 
@@ -268,7 +254,7 @@ for (const { file, title, caption, whole } of SAMPLES) {
   button.addEventListener('click', async () => {
     pressSample(button);
     try {
-      take(await createImageBitmap(await blob, { colorSpaceConversion: 'none' }), caption, whole);
+      take(await readImage(await blob), caption, whole);
     } catch {
       problem(`The sample “${title}” could not be loaded.`);
     }

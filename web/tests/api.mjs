@@ -1,6 +1,6 @@
 // The API's promises, on the double.
 import assert from 'node:assert/strict';
-import { deflateSync } from 'node:zlib';
+import { largePng } from './png.mjs';
 import { blank, doubleSite, test } from './registry.mjs';
 import { doubleModel } from './server.mjs';
 
@@ -219,11 +219,11 @@ test('boxes_of_a_large_picture_are_in_its_own_pixels', async (context) => {
 test('options_out_of_range_reject_with_bad_option', async (context) => {
   const page = await blank(context, await doubleSite(context));
   const got = await page.evaluate(async () => {
-    const { start, picture, codeOf, createMoue } = await import('/tests/inpage.js');
+    const { start, picture, codeOf } = await import('/tests/inpage.js');
     const moue = await start();
     const p = picture();
     return Promise.all([
-      codeOf(start({ backend: 'tpu' })), codeOf(createMoue({ model: 3 })), codeOf(createMoue({})),
+      codeOf(start({ backend: 'tpu' })), codeOf(start({ model: 3 })), codeOf(start({ model: undefined })),
       codeOf(moue.predict(p, { branches: -1 })), codeOf(moue.predict(p, { branches: 1.5 })), codeOf(moue.predict(p, { face: 'all' })),
       codeOf(moue.predict(p, { face: { x: 0, y: 0, width: 0, height: 5 } })), codeOf(moue.predict(p, { face: { x: NaN, y: 0, width: 1, height: 5 } })),
       codeOf(moue.predict(p, { maxFaces: 0 })), codeOf(moue.predict(p, { branches: 99 })),
@@ -231,35 +231,6 @@ test('options_out_of_range_reject_with_bad_option', async (context) => {
   });
   assert.deepEqual(got, [...Array(9).fill('bad-option'), 'resolved']);
 });
-
-/** A black PNG of so many pixels, small as a file.
- * @param {number} width @param {number} height */
-export function largePng(width, height) {
-  const chunk = (/** @type {string} */ type, /** @type {Buffer} */ data) => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const out = Buffer.alloc(body.length + 8);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc(body), body.length + 4);
-    return out;
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(width, 0);
-  head.writeUInt32BE(height, 4);
-  head.set([1, 0, 0, 0, 0], 8);
-  const rows = deflateSync(Buffer.alloc((Math.ceil(width / 8) + 1) * height));
-  return Buffer.concat([Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]), chunk('IHDR', head), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
-}
-
-/** @param {Buffer} bytes */
-function crc(bytes) {
-  let value = ~0;
-  for (const byte of bytes) {
-    value ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
-  }
-  return ~value >>> 0;
-}
 
 /** Bad pictures, each with its code, on any site: afterwards the same worker answers for a good one.
  * @param {import('./registry.mjs').Context} context

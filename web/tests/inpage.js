@@ -3,7 +3,8 @@ import { MoueError, createMoue } from '/api/index.js';
 
 export * from '/api/index.js';
 
-/** The code with which a promise rejects; `resolved`, or the whole error if it is of no known kind. */
+/** The code with which a promise rejects; `resolved`, or the whole error if it is of no known kind.
+ * @param {Promise<unknown>} promise */
 export async function codeOf(promise) {
   try {
     await promise;
@@ -27,7 +28,10 @@ export function even(width = 64, height = 48) {
 }
 
 export const model = '/models/esr.safetensors';
+/** Untyped, since tests also give what types forbid.
+ * @param {Record<string, any>} options @returns {Promise<any>} */
 export const start = (options = {}) => createMoue({ model, ...options });
-export const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
-/** A prediction as plain numbers, which leave the page. */
-export const plain = (value) => JSON.parse(JSON.stringify(value, (_, each) => ArrayBuffer.isView(each) ? [...each] : each));
+export const wait = (/** @type {number} */ ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+/** A prediction as plain numbers, which leave the page.
+ * @param {unknown} value @returns {any} */
+export const plain = (value) => JSON.parse(JSON.stringify(value, (_, each) => ArrayBuffer.isView(each) ? [.../** @type {Float32Array} */ (each)] : each));

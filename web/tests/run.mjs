@@ -21,8 +21,8 @@ const { values: options } = parseArgs({
     only: { type: 'string' }, list: { type: 'boolean', default: false },
   },
 });
-const name = options.browser;
-if (name !== 'chromium' && name !== 'firefox') {
+const name = /** @type {import('./browser.mjs').Name} */ (options.browser);
+if (!['chromium', 'firefox'].includes(name)) {
   console.error(`--browser: expected chromium or firefox, found ${name}`);
   process.exit(2);
 }

@@ -123,11 +123,11 @@ export function doubleModel(head = {}) {
 }
 
 /** The sources with the double as their engine.
- * @param {string} [behaviour] as double/moue.js documents it */
+ * @param {string} [behaviour] as double/moue.js documents it
+ * @returns {Record<string, Buffer | string>} */
 export function doubleFiles(behaviour = '') {
-  const source = `/tests/double/moue.js${behaviour ? `?${behaviour}` : ''}`;
   return {
-    'moue.js': `export { default, Engine } from '${source}';\n`,
+    'moue.js': readFileSync(join(WEB, 'tests/double/moue.js'), 'utf8').replace('BEHAVIOUR', behaviour),
     'moue_bg.wasm': Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]),
     'face_detector.bin': Buffer.alloc(300_000, 3),
     'models/esr.safetensors': doubleModel(),

@@ -1,12 +1,12 @@
 // A stand-in for the engine: the same contract with made-up numbers, and devices and failures that this machine does
-// not have. Its address says how it behaves:
+// not have. The server that hands it out writes in how it behaves:
 //   adapter=real|software|none (default none)   what WebGPU offers
 //   lose=N      the device is lost at the Nth prediction; again=1: the device made anew is lost as well
 //   slow=MS     what a prediction takes
 //   trap=1      predictions end as a wasm trap does
 // Its model file: `moue-double`, a line of JSON { classes, branches, branch_bytes, … }, then that many bytes each.
 
-const behaviour = new URL(import.meta.url).searchParams;
+const behaviour = new URLSearchParams('BEHAVIOUR');
 const number = (/** @type {string} */ name) => Number(behaviour.get(name) ?? 0);
 const HEAD = 'moue-double\n';
 let loseIn = number('lose');
