@@ -8,6 +8,7 @@ use moue::{
     Error, Result,
     data::Augment,
     exec::cpu::CpuExecutor,
+    models::{ManetSpec, NetworkSpec},
     train::{
         schedule::{LrSchedule, Plan},
         trainer::{Settings, Start, State},
@@ -54,6 +55,21 @@ fn the_loss_falls_on_a_batch_that_is_seen_again_and_again() {
     run(&settings, Start::default(), &mut memory).expect("training");
     let (first, last) = (memory.losses[0], memory.losses[memory.losses.len() - 1]);
     assert!(last < 0.8 * first, "{first} → {last}");
+}
+
+#[test]
+fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
+    let mut settings = Settings { epochs: 30, augment: Augment::none(), ..settings(Plan::Joint) };
+    settings.session.network = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 32, classes: 8 });
+    settings.session.batch = 48;
+    settings.inputs.size = 32;
+    settings.read_every = 1;
+    let mut memory = Memory::default();
+    run(&settings, Start::default(), &mut memory).expect("training");
+    let (first, last) = (memory.losses[0], memory.losses[memory.losses.len() - 1]);
+    // Before training each cross-entropy is near ln 8, and the weights sum to 1; three diversity terms are in [0, 1].
+    assert!(first < 8f64.ln() + 0.5 && first > 8f64.ln() - 3.5, "{first}");
+    assert!(last < first - 0.5, "{first} → {last}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod augment;
+pub mod axis_sum;
 pub mod batch_norm;
 pub mod channel_attention;
 pub mod channel_gate;
@@ -14,6 +15,7 @@ pub mod cross_entropy;
 pub mod determinant;
 pub mod global_pool;
 pub mod multiply;
+pub mod patches;
 pub mod pool2d;
 pub mod sgd;
 pub mod similarity;
@@ -24,6 +26,7 @@ use crate::{Error, Result, shape::Shape};
 
 pub use activation::{Activation, ActivationGrad, Function};
 pub use augment::Augment;
+pub use axis_sum::{AxisRepeat, AxisSum};
 pub use batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
 pub use channel_attention::{ChannelAttention, ChannelAttentionGrad};
 pub use channel_gate::{ChannelGate, ChannelGateGrad};
@@ -33,6 +36,7 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use determinant::{Determinant, Objective};
 pub use global_pool::{GlobalPool, GlobalPoolGrad, Pooling};
 pub use multiply::Multiply;
+pub use patches::{Patches, PatchesJoin};
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
@@ -185,6 +189,8 @@ ops!(
     Activation,
     ActivationGrad,
     Augment,
+    AxisRepeat,
+    AxisSum,
     BatchNorm,
     BatchNormEval,
     BatchNormGrad,
@@ -202,6 +208,8 @@ ops!(
     GlobalPool,
     GlobalPoolGrad,
     Multiply,
+    Patches,
+    PatchesJoin,
     Pool2d,
     Pool2dGrad,
     Sgd,

@@ -30,6 +30,8 @@ words! {
     ModelKind {
         /// ESR: a shared base and branches.
         Esr = "esr",
+        /// MA-Net: a local branch over four quadrants and a global one.
+        Manet = "manet",
     }
 }
 
@@ -110,6 +112,28 @@ words! {
         Clean = "clean",
         /// The split that is reported, as the released code does: optimistic.
         Released = "released",
+    }
+}
+
+words! {
+    /// The order of the input's three channels.
+    Colour {
+        /// As the weights to start from expect; red, green, blue where there are none.
+        Auto = "auto",
+        /// Red, green, blue.
+        Rgb = "rgb",
+        /// Blue, green, red, as the paper's released code reads AffectNet and FER+.
+        Bgr = "bgr",
+    }
+}
+
+words! {
+    /// How much of the weights to start from is used.
+    InitPart {
+        /// Everything that fits.
+        Full = "full",
+        /// What all members share: ESR's base, MA-Net's stem and first two layers.
+        Base = "base",
     }
 }
 

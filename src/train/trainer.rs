@@ -14,7 +14,7 @@ use crate::{
     data::{Augment, Batch, Loader, LoaderOptions, Pool, Sample, Targets},
     exec::{Executor, Stats},
     graph::Graph,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::{
         Mode,
         variables::{Tensors, initial},
@@ -113,7 +113,7 @@ pub struct Sums {
     pub steps: usize,
     /// Of the loss.
     pub loss: f64,
-    /// Of the hits of the vote.
+    /// Of the hits of the network's answer.
     pub hits: f64,
     /// Images in those steps.
     pub images: usize,
@@ -141,11 +141,11 @@ pub struct EpochRecord<'a> {
     pub lr: f64,
     /// The mean training loss.
     pub train_loss: f64,
-    /// The share of hits of the vote on augmented training images.
+    /// The share of hits of the answer on augmented training images.
     pub train_accuracy: f64,
     /// The validation split's predictions.
     pub validation: &'a Predictions,
-    /// The validation accuracy by vote.
+    /// The validation accuracy of the answers.
     pub accuracy: f64,
     /// The diversity terms at the last reported step.
     pub terms: &'a [TermReport],
@@ -171,7 +171,7 @@ pub struct Snapshot<'a> {
     /// Where training stands.
     pub state: &'a State,
     /// The network, with the branches it has now.
-    pub esr: &'a EsrSpec,
+    pub network: &'a NetworkSpec,
     /// All variables.
     pub tensors: &'a Tensors,
     /// All momenta; only for [`Save::Last`].
@@ -232,7 +232,7 @@ pub fn train(
 ) -> Result<State> {
     let all = stages(
         settings.plan,
-        settings.session.esr.branches,
+        settings.session.network.heads(),
         settings.epochs,
         settings.stage_epochs,
         settings.lr,
@@ -270,8 +270,8 @@ impl<'e, 's> StageRun<'e, 's> {
     ) -> Result<Self> {
         let Start { mut state, mut tensors, momenta, stage_best } = start;
         let mut spec = settings.session.clone();
-        spec.esr.branches = stage.branches;
-        for (name, tensor) in fresh(&spec.esr, settings.seed)? {
+        spec.network = spec.network.with_branches(stage.branches);
+        for (name, tensor) in fresh(&spec.network, settings.seed)? {
             tensors.entry(name).or_insert(tensor);
         }
         if state.epoch == 0 && state.step == 0 {
@@ -356,7 +356,7 @@ impl<'e, 's> StageRun<'e, 's> {
         drop(loader);
         self.state.seconds += seconds;
         let validation = self.validate()?;
-        let accuracy = validation.accuracy(&validation.vote(validation.branches));
+        let accuracy = validation.accuracy(&validation.answers());
         let sums = std::mem::take(&mut self.state.sums);
         let improved = self.state.stage_best.is_none_or(|best| accuracy > best);
         let best = self.state.best.is_none_or(|(best, _)| accuracy > best);
@@ -392,16 +392,16 @@ impl<'e, 's> StageRun<'e, 's> {
     }
 
     fn validate(&mut self) -> Result<Predictions> {
-        let classes = self.session.spec().esr.classes;
-        let inputs = Inputs { batch: self.session.spec().batch, ..self.settings.inputs.clone() };
-        evaluate(self.validation, classes, &inputs, |images| self.session.answer(images))
+        let SessionSpec { network, batch, .. } = self.session.spec().clone();
+        let inputs = Inputs { batch, ..self.settings.inputs.clone() };
+        evaluate(self.validation, &network, &inputs, |images| self.session.answer(images))
     }
 
     fn save(&mut self, what: Save, observer: &mut dyn Observer) -> Result<()> {
         let tensors = self.session.tensors()?;
         let momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
-        let esr = self.session.spec().esr.clone();
-        let snapshot = Snapshot { state: &self.state, esr: &esr, tensors: &tensors, momenta: momenta.as_ref() };
+        let network = self.session.spec().network.clone();
+        let snapshot = Snapshot { state: &self.state, network: &network, tensors: &tensors, momenta: momenta.as_ref() };
         observer.save(what, &snapshot)?;
         if what == Save::StageBest {
             self.best = Some(tensors);
@@ -428,7 +428,7 @@ fn loader(settings: &Settings, samples: &[Sample], state: &State) -> Result<Load
         stage: state.stage as u64,
         pool: settings.pool.clone(),
     };
-    Loader::new(samples, settings.session.esr.classes, options)
+    Loader::new(samples, settings.session.network.classes(), options)
 }
 
 fn gammas(
@@ -441,8 +441,8 @@ fn gammas(
 ) -> Result<Vec<f64>> {
     match settings.gamma {
         Gamma::Value(gamma) => {
-            let terms = usize::from(spec.diversity.spatial) + usize::from(spec.diversity.channel);
-            Ok(vec![gamma; terms])
+            let terms = spec.network.kinds().iter().filter(|kind| spec.diversity.wants(kind));
+            Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
             // The maps are read back anyway: the images go the host's way.
@@ -457,9 +457,9 @@ fn gammas(
 ///
 /// # Errors
 /// [`crate::Error::Usage`] where the network is out of range.
-pub fn fresh(esr: &EsrSpec, seed: u64) -> Result<Tensors> {
+pub fn fresh(network: &NetworkSpec, seed: u64) -> Result<Tensors> {
     let mut graph = Graph::new();
-    let x = graph.input("images", [1, 3, esr.size, esr.size]);
-    esr.build(&mut graph, x, Mode::Eval)?;
+    let x = graph.input("images", [1, 3, network.size(), network.size()]);
+    network.build(&mut graph, x, Mode::Eval)?;
     Ok(initial(&graph, seed))
 }

@@ -102,12 +102,19 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
     let exact = Tolerance::EXACT;
     let product = Tolerance::new(0.0, 4.0 * u);
     match op {
-        Op::Concat(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
+        Op::Concat(_) | Op::Patches(_) | Op::PatchesJoin(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
         Op::Multiply(_) => vec![product],
         Op::WeightedSum(op) => {
             let size: f64 = op.weights.iter().zip(inputs).map(|(weight, x)| weight.abs() * x.max_abs()).sum();
-            vec![Tolerance::new(4.0 * u * size, 4.0 * u)]
+            let sum = Tolerance::new(4.0 * u * size, 4.0 * u);
+            let after = op.activation.map_or(Tolerance::EXACT, |activation| function(activation, size, u));
+            vec![Tolerance::new(sum.atol + after.atol, sum.rtol + after.rtol)]
         }
+        Op::AxisSum(op) => {
+            let length = inputs[0].dims[op.axis];
+            vec![Tolerance::sum(u, length, rms(0)).times(op.scale.abs())]
+        }
+        Op::AxisRepeat(_) => vec![product],
         Op::Activation(op) => vec![function(op.function, max(0), u)],
         Op::ActivationGrad(op) if op.function == Function::Relu => vec![exact],
         Op::ActivationGrad(_) => vec![Tolerance::new(f64::from(f32::MIN_POSITIVE), 8.0 * u)],

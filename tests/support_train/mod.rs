@@ -6,7 +6,7 @@ use moue::{
     data::{Augment, ColourOrder, Dataset, Spec, Targets},
     diversity::Diversity,
     exec::{Executor, Stats},
-    models::EsrSpec,
+    models::{EsrSpec, NetworkSpec},
     nn::variables::Tensors,
     train::{
         evaluate::Inputs,
@@ -22,9 +22,9 @@ pub(crate) fn data() -> Dataset {
 }
 
 pub(crate) fn settings(plan: Plan) -> Settings {
-    let esr = EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true };
+    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
     Settings {
-        session: SessionSpec { esr, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true },
+        session: SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true },
         gamma: Gamma::Auto,
         plan,
         epochs: 2,

@@ -6,7 +6,10 @@
 mod activation;
 mod adapter;
 mod augment;
+mod axis_sum;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
@@ -20,6 +23,7 @@ mod lower;
 mod memory;
 mod multiply;
 mod partial_sums;
+mod patches;
 mod pool2d;
 mod program;
 mod readback;
@@ -30,7 +34,9 @@ mod spatial_gate;
 mod tile;
 mod weighted_sum;
 
-pub use adapter::{AdapterReport, Selector, adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterReport, Selector};
 pub use shader::{Shader, shaders};
 
 use self::{
@@ -41,7 +47,7 @@ use self::{
     readback::Readback,
     shader::Params,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
 use crate::{
     Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -61,6 +67,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where none fits or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_binding_limit(selector, None)
     }
@@ -70,6 +77,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
         pollster::block_on(Self::open(selector, max_binding))
     }
@@ -161,6 +169,11 @@ impl Executor for GpuExecutor {
         self.readback.read(&mut self.gpu, &view)
     }
 
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let views = tensors.iter().map(|id| self.tensor(program, *id)).collect::<Result<Vec<_>>>()?;
+        readback::read_later(&mut self.gpu, &views)
+    }
+
     fn synchronize(&mut self) -> Result<()> {
         self.gpu.wait()
     }
@@ -210,6 +223,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
         Op::Augment(op) => augment::forward(cx, node, op),
+        Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
+        Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
         Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
@@ -227,6 +242,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
         Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
         Op::Multiply(_) => multiply::forward(cx, node),
+        Op::Patches(op) => patches::forward(cx, node, *op),
+        Op::PatchesJoin(op) => patches::join(cx, node, op.patches),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
@@ -249,6 +266,7 @@ static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
     layout::<augment::AugmentParams>(),
+    layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
     layout::<channel_attention::ChannelAttentionParams>(),
@@ -265,6 +283,7 @@ static PARAMS: &[Layout] = &[
     layout::<global_pool::GlobalPoolGradParams>(),
     layout::<multiply::MultiplyParams>(),
     layout::<partial_sums::PartialSumsParams>(),
+    layout::<patches::PatchesParams>(),
     layout::<pool2d::Pool2dParams>(),
     layout::<pool2d::Pool2dGradParams>(),
     layout::<sgd::SgdParams>(),
