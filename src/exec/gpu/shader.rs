@@ -70,8 +70,8 @@ impl Source {
     }
 }
 
-/// The convolutions: rows and columns are clamped to the last, pixels and places outside are replaced by the first
-/// element, and stores are guarded.
+/// The convolutions: rows, columns and pixels are clamped to the last, places outside of a map are replaced by the
+/// first element, and stores are guarded.
 const fn is_proven(name: &str) -> bool {
     matches!(name.as_bytes(), b"conv2d" | b"conv2d_grad_weight" | b"conv2d_subgroup" | b"conv2d_grad_weight_subgroup")
 }
@@ -100,12 +100,12 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "activation_grad": "index";
     "augment": ;
     "axis_sum": "index";
-    "batch_norm": "reduce", "plane", "describe", "normalise";
-    "batch_norm_grad": "reduce", "plane", "normalise";
+    "batch_norm": "reduce", "pairs", "moments", "plane", "describe", "normalise";
+    "batch_norm_grad": "pairs", "plane", "normalise";
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
-    "channel_gate": "index";
-    "channel_gate_grad": "reduce", "index";
+    "channel_gate": "run", "index";
+    "channel_gate_grad": "pairs", "index";
     "concat": "index";
     "conv2d": "index", "tile", "conv2d";
     "conv2d_grad_weight": "tile", "conv2d_grad_weight";
@@ -124,7 +124,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "pairs", "strip";
+    "spatial_gate": "pairs", "moments", "run", "strip";
     "spatial_gate_grad": "pairs", "strip";
     "weighted_sum": "index";
 };
