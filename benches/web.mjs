@@ -49,7 +49,7 @@ const types = { '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const server = createServer((request, response) => {
   const path = request.url.split('?')[0];
   try {
-    const body = path === '/' ? '<!doctype html>' : readFileSync(path === '/model' ? resolve(model) : join(dist, path.slice(1)));
+    const body = path === '/' ? '<!doctype html><link rel=icon href=data:,>' : readFileSync(path === '/model' ? resolve(model) : join(dist, path.slice(1)));
     response.writeHead(200, { 'content-type': types[extname(path)] ?? 'text/html' });
     response.end(body);
   } catch {

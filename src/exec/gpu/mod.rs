@@ -134,6 +134,8 @@ impl Executor for GpuExecutor {
     fn clear(&mut self) {
         self.programs.clear();
         self.variables = Variables::default();
+        self.readback = Readback::default();
+        self.gpu.free_buffers();
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
@@ -199,6 +201,12 @@ impl Executor for GpuExecutor {
             stats.bytes = compiled.tensors.bytes + self.variables.bytes();
         }
         stats
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        self.gpu.free_buffers();
     }
 }
 
