@@ -217,3 +217,8 @@ impl ModelMeta {
         })
     }
 }
+
+/// The branch that a tensor belongs to by its name; none for the base.
+pub(super) fn branch_of(name: &str) -> Option<usize> {
+    name.strip_prefix("branches.")?.split('.').next()?.parse().ok()
+}

@@ -9,6 +9,8 @@
 mod atomic;
 mod meta;
 mod model;
+mod stream;
+mod web;
 
 #[cfg(feature = "cli")]
 pub use atomic::{bytes_hash, file_hash, write_atomic};
@@ -16,3 +18,5 @@ pub use meta::{ColourOrder, DiversityMeta, FORMAT, ModelMeta, ModelResult, Norma
 pub use model::{Model, TrainingState, model_bytes, state_bytes};
 #[cfg(feature = "cli")]
 pub use model::{load_model, load_state, save_model, save_state};
+pub use stream::{ModelStream, Progress, StreamError};
+pub use web::write_streamed;

@@ -5,6 +5,7 @@ mod data;
 pub mod device;
 mod doctor;
 mod eval;
+mod export;
 mod predict;
 mod progress;
 mod recorder;
@@ -44,6 +45,8 @@ enum Command {
     /// Counts and checks a data set.
     #[command(subcommand)]
     Data(data::Command),
+    /// Writes a model for other programs.
+    Export(export::Args),
     /// Lists the devices, and what `auto` picks and why.
     Doctor,
 }
@@ -86,6 +89,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Data(command) => data::run(command, cli.json),
+        Command::Export(args) => export::run(args),
         Command::Doctor => doctor::run(),
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     checkpoint::load_model,
     data::{Image, Transform},
     exec::{DeviceChoice, Precision},
-    train::{arg_max, evaluate::softmax, majority_vote, session::Evaluator},
+    predict::{arg_max, majority_vote, softmax},
+    train::session::Evaluator,
 };
 
 /// Arguments of `moue predict`.

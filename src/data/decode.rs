@@ -1,4 +1,4 @@
-//! Images in memory, and reading many image files at once.
+//! Reading image files, many at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,27 +6,12 @@ use std::sync::Arc;
 use image::{DynamicImage, ImageDecoder, ImageReader, imageops::FilterType, metadata::Orientation};
 use rayon::prelude::*;
 
-use super::{Dropped, Sample};
+use super::{Dropped, Image, Sample};
 use crate::{Error, Result};
 
 /// Larger images are reduced to this many pixels on their longer side when they are read: more than any
 /// network here looks at, and a folder of photographs still fits into memory.
 const LONGEST_SIDE: u32 = 512;
-
-/// An image of 8 bits per channel.
-///
-/// `pixels` is row-major and interleaved, [height, width, channels]; channels is 1 (grey) or 3 (red, green, blue).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Image {
-    /// Pixels per row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// 1 or 3.
-    pub channels: usize,
-    /// height · width · channels bytes.
-    pub pixels: Vec<u8>,
-}
 
 impl Image {
     /// Reads a PNG, JPEG, BMP or WebP file, turned upright as its EXIF data asks.
@@ -43,22 +28,6 @@ impl Image {
             found,
             hint: "copy the file again, or leave it out".into(),
         })
-    }
-
-    /// What is wrong with the sizes, as (expected, found).
-    pub(crate) fn check(&self) -> std::result::Result<(), (String, String)> {
-        let Self { width, height, channels, pixels } = self;
-        if *width == 0 || *height == 0 || !matches!(channels, 1 | 3) {
-            return Err((
-                "at least one pixel with 1 or 3 channels".into(),
-                format!("{width}×{height} pixels with {channels} channels"),
-            ));
-        }
-        let expected = width * height * channels;
-        if pixels.len() != expected {
-            return Err((format!("{width}×{height}×{channels} = {expected} bytes"), format!("{} bytes", pixels.len())));
-        }
-        Ok(())
     }
 }
 

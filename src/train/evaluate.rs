@@ -1,12 +1,10 @@
 //! Answers over a whole split: votes, mean probabilities, each branch.
 
-use super::{
-    metrics::{arg_max, majority_vote},
-    session::Answers,
-};
+use super::session::Answers;
 use crate::{
     Result,
     data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
+    predict::{arg_max, majority_vote, softmax},
 };
 
 /// How images become inputs of an evaluation.
@@ -85,15 +83,6 @@ impl Predictions {
     }
 }
 
-/// Softmax of a row of logits.
-#[must_use]
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|z| (z - max).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|e| e / sum).collect()
-}
-
 /// Runs a network over samples, in order.
 ///
 /// # Errors
@@ -153,11 +142,5 @@ mod tests {
     #[test]
     fn each_branch_is_counted_alone() {
         assert_eq!(predictions().branch_accuracy(), [1.0, 0.5, 0.0]);
-    }
-
-    #[test]
-    fn softmax_survives_large_logits() {
-        let probabilities = softmax(&[1000.0, 999.0]);
-        assert!((probabilities[0] - 0.731).abs() < 1e-3 && (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 }

@@ -20,7 +20,7 @@ pub mod trainer;
 pub use config::TrainConfig;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
-pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, arg_max, majority_vote, mean_off_diagonal};
+pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, mean_off_diagonal};
 pub use model_card::model_card;
 pub use options::TrainOptions;
 pub use report::report_html;

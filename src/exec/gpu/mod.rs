@@ -6,6 +6,8 @@
 mod activation;
 mod adapter;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
@@ -29,7 +31,9 @@ mod spatial_gate;
 mod tile;
 mod weighted_sum;
 
-pub use adapter::{AdapterReport, Selector, adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterReport, Selector};
 pub use shader::{Shader, shaders};
 
 use self::{
@@ -40,7 +44,7 @@ use self::{
     readback::Readback,
     shader::Params,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
 use crate::{
     Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -60,6 +64,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where none fits or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_binding_limit(selector, None)
     }
@@ -69,6 +74,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
         pollster::block_on(Self::open(selector, max_binding))
     }
@@ -128,6 +134,8 @@ impl Executor for GpuExecutor {
     fn clear(&mut self) {
         self.programs.clear();
         self.variables = Variables::default();
+        self.readback = Readback::default();
+        self.gpu.free_buffers();
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
@@ -154,6 +162,11 @@ impl Executor for GpuExecutor {
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
         let view = self.tensor(program, tensor)?;
         self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let views = tensors.iter().map(|id| self.tensor(program, *id)).collect::<Result<Vec<_>>>()?;
+        readback::read_later(&mut self.gpu, &views)
     }
 
     fn synchronize(&mut self) -> Result<()> {
@@ -188,6 +201,12 @@ impl Executor for GpuExecutor {
             stats.bytes = compiled.tensors.bytes + self.variables.bytes();
         }
         stats
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        self.gpu.free_buffers();
     }
 }
 
