@@ -1,7 +1,6 @@
 //! `cargo xtask web`: the engine as WebAssembly, its JavaScript glue and the page's files in `web/dist`.
 
 mod bundle;
-mod files;
 pub(crate) mod serve;
 mod std_source;
 
@@ -27,7 +26,7 @@ pub(crate) fn build() -> Result<bool> {
     bindgen(&wasm, &dist)?;
     bundle::copy_page(&dist)?;
     bundle::copy_detector(&dist)?;
-    files::write(&dist)?;
+    bundle::list_files(&dist)?;
     let bytes = std::fs::read(dist.join("moue_bg.wasm")).map_err(|error| format!("web/dist/moue_bg.wasm: {error}"))?;
     let compressed = gzip(&bytes).len();
     println!("web/dist/moue_bg.wasm: {} bytes, {compressed} by gzip -9", bytes.len());
