@@ -366,6 +366,41 @@ fn only_the_known_detector_is_taken() {
     }
 }
 
+/// A picture of the page as `rgba`, with its sides.
+#[cfg(feature = "cli")]
+fn sample(name: &str) -> (Vec<u8>, [usize; 2]) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web/samples").join(name);
+    let image = moue::data::Image::open(&path).expect("a picture");
+    assert_eq!(image.channels, 3);
+    let rgba = image.pixels.chunks(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255]).collect();
+    (rgba, [image.width, image.height])
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn one_face_is_found_in_a_portrait_and_it_moves_along_with_the_picture() {
+    let mut engine = engine();
+    engine.load_detector(&detector_model()).expect("the known model");
+    let (rgba, [width, height]) = sample("collins.jpg");
+    let faces = engine.detect(&rgba, [width, height]).expect("no fault");
+    let [face] = faces[..] else { panic!("{faces:?}") };
+    assert!(face.width > 0.1 * width as f64 && face.score > 5.0, "{face:?}");
+    assert!(face.x > 0.0 && face.x + face.width < width as f64 && face.y + face.height < height as f64, "{face:?}");
+    // Two of them side by side, and grey below.
+    let (wide, high) = (2 * width, height + 50);
+    let mut twice = vec![128; 4 * wide * high];
+    for (row, from) in twice.chunks_exact_mut(4 * wide).zip(rgba.chunks_exact(4 * width)) {
+        row[..4 * width].copy_from_slice(from);
+        row[4 * width..].copy_from_slice(from);
+    }
+    let mut both = engine.detect(&twice, [wide, high]).expect("no fault");
+    both.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let [left, right] = both[..] else { panic!("{both:?}") };
+    let near = |a: f64, b: f64| (a - b).abs() < 0.15 * face.width;
+    assert!(near(left.x, face.x) && near(right.x, face.x + width as f64), "{both:?} {face:?}");
+    assert!(near(left.y, face.y) && near(right.width, face.width), "{both:?} {face:?}");
+}
+
 /// Runs the engine as WebAssembly under Node on a picture; what it prints.
 fn under_node(dist: &str, model: &[u8], rgba: &[u8], [width, height]: [usize; 2]) -> serde_json::Value {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));

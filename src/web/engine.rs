@@ -140,7 +140,7 @@ fn no_model() -> Fault {
 /// A part of an RGBA picture without its alpha.
 fn image(rgba: &[u8], [width, height]: [usize; 2], crop: Option<Crop>) -> Checked<Image> {
     let bad = |message: String| Err(Fault::new("bad-image", message));
-    let pixels = width.checked_mul(height).unwrap_or(usize::MAX);
+    let pixels = width.saturating_mul(height);
     if pixels == 0 {
         return bad(format!("the image: expected at least one pixel, found {width}×{height}; choose another"));
     }

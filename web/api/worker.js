@@ -37,6 +37,8 @@ const given = {
   /** @type {Uint8Array | null} */ detector: null,
 };
 const model = { source: /** @type {import('./types.d.ts').Source} */ ('memory'), bytes: 0, totalBranches: /** @type {number | null} */ (null) };
+/** Branches that answer now. */
+let usable = 0;
 const downloads = new AbortController();
 /** @type {Set<number>} */
 const cancelled = new Set();
@@ -110,7 +112,7 @@ async function openModel() {
 
 /** @param {Uint8Array} piece */
 function push(piece) {
-  const before = given.model.length === 0 ? 0 : usable;
+  const before = usable;
   const { branches, total_branches: total } = engine.push_model(piece);
   given.model.push(piece);
   model.totalBranches = total;
@@ -120,15 +122,14 @@ function push(piece) {
   tell({ stage: 'branches', branches, total });
   if (before === 0) send({ event: 'ready' });
 }
-let usable = 0;
 
 /** Tells what is known now. */
 function announce() {
   const { created_by: createdBy, ...info } = engine.info();
-  usable = info.branches;
+  if (given.whole) usable = info.branches;
   const { source, bytes } = model;
-  const totalBranches = given.whole ? info.branches : model.totalBranches;
-  send({ event: 'info', info: { backend, model: { ...info, totalBranches, createdBy, source, bytes } } });
+  const totalBranches = given.whole ? usable : model.totalBranches;
+  send({ event: 'info', info: { backend, model: { ...info, branches: usable, totalBranches, createdBy, source, bytes } } });
 }
 
 /**
@@ -202,6 +203,13 @@ async function recreate() {
   tell({ stage: 'backend', backend });
 }
 
+/** Whether the device is gone; what waited for it at that moment is told that it failed.
+ * @param {unknown} thrown */
+function isLost(thrown) {
+  const { code } = /** @type {{ code?: unknown }} */ (thrown ?? {});
+  return code === 'device-lost' || code === 'device-failed';
+}
+
 /**
  * Work on the engine that survives the loss of its device, once.
  * @template T
@@ -213,7 +221,7 @@ function surviving(work) {
     try {
       return await work();
     } catch (thrown) {
-      if (asMoueError(thrown).code !== 'device-lost') throw thrown;
+      if (!isLost(thrown)) throw thrown;
       await recreate();
       return work();
     }

@@ -16,7 +16,7 @@ import * as stage from './stage.js';
 /** What the page shows and knows. */
 const page = {
   /** @type {Moue | null} */ moue: null,
-  /** @type {{ bitmap: ImageBitmap, caption: string, whole: boolean } | null} */ picture: null,
+  /** @type {{ bitmap: ImageBitmap, caption: string } | null} */ picture: null,
   /** @type {Film | null} */ film: null,
   /** @type {Prediction | null} */ answer: null,
   /** Faces of the present picture: found, marked by hand, or none yet. @type {Box[] | 'detect' | 'none'} */ faces: 'detect',
@@ -69,13 +69,13 @@ async function ask() {
 
 /** @param {ImageBitmap} bitmap */
 async function askOnce(bitmap) {
-  const { moue } = page;
+  const { moue, film } = page;
   if (!moue) return;
   try {
     const answer = await moue.predict(bitmap, { branches: page.branches ?? 0, face: page.faces });
-    if (!page.film && page.picture?.bitmap !== bitmap) return;
-    if (!page.film && page.faces === 'detect') page.faces = answer.faces.flatMap(({ box }) => box ?? []);
-    if (!page.film) note(answer);
+    if (page.film !== film || (!film && page.picture?.bitmap !== bitmap)) return;
+    if (!film && page.faces === 'detect') page.faces = answer.faces.flatMap(({ box }) => box ?? []);
+    if (!film) note(answer);
     problem('');
     page.answer = answer;
     show(bitmap);
@@ -83,7 +83,7 @@ async function askOnce(bitmap) {
     root.dataset.answered = String(answer.branches);
     if (performance.getEntriesByName('first-answer').length === 0) performance.mark('first-answer');
   } catch (thrown) {
-    if (moue !== page.moue) return;
+    if (moue !== page.moue || film !== page.film) return;
     page.answer = null;
     stage.show({ faces: [], attention: null });
     element('faces', HTMLElement).replaceChildren();
@@ -204,13 +204,12 @@ slider.addEventListener('input', () => {
 /**
  * @param {ImageBitmap} bitmap
  * @param {string} caption
- * @param {boolean} [whole] the picture is a face already
  */
-function take(bitmap, caption, whole = false) {
+function take(bitmap, caption) {
   stopFilm();
   page.picture?.bitmap.close();
-  page.picture = { bitmap, caption, whole };
-  page.faces = whole ? 'none' : 'detect';
+  page.picture = { bitmap, caption };
+  page.faces = 'detect';
   page.selected = 0;
   page.answer = null;
   problem('');
@@ -240,7 +239,7 @@ function pressSample(pressed) {
 
 /** @type {Map<string, Promise<Blob>>} */
 const samples = new Map();
-for (const { file, title, caption, whole } of SAMPLES) {
+for (const { file, title, caption } of SAMPLES) {
   // All are fetched now, so that none is later.
   const blob = fetch(file).then((response) => response.blob());
   samples.set(file, blob);
@@ -254,7 +253,7 @@ for (const { file, title, caption, whole } of SAMPLES) {
   button.addEventListener('click', async () => {
     pressSample(button);
     try {
-      take(await readImage(await blob), caption, whole);
+      take(await readImage(await blob), caption);
     } catch {
       problem(`The sample “${title}” could not be loaded.`);
     }
@@ -281,7 +280,7 @@ element('mark', HTMLButtonElement).setAttribute('aria-pressed', 'false');
 element('mark', HTMLButtonElement).addEventListener('click', () => {
   if (page.film || !page.picture) return;
   toggleCrop(!cropping.on);
-  page.faces = cropping.on ? [cropping.current()] : page.picture.whole ? 'none' : 'detect';
+  page.faces = cropping.on ? [cropping.current()] : 'detect';
   ask();
 });
 
@@ -342,9 +341,9 @@ element('stop', HTMLButtonElement).addEventListener('click', () => {
   stopFilm();
   write('caption', 'Stopped.');
   if (!page.picture) return;
-  const { bitmap, caption, whole } = page.picture;
+  const { bitmap, caption } = page.picture;
   page.picture = null;
-  take(bitmap, caption, whole);
+  take(bitmap, caption);
 });
 element('camera', HTMLButtonElement).addEventListener('click', async () => {
   if (!await askBeforeCamera()) return;

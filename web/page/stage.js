@@ -44,7 +44,7 @@ export function heat({ width, height, values }) {
   const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
   values.forEach((value, i) => {
     const strength = high > low ? (value - low) / (high - low) : 0;
-    pixels.data.set([red, green, blue, Math.round(215 * strength)], i * 4);
+    pixels.data.set([red, green, blue, Math.round(200 * strength ** 1.3)], i * 4);
   });
   map.getContext('2d')?.putImageData(pixels, 0, 0);
   return map;

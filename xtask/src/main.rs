@@ -1,6 +1,7 @@
 //! The project's own commands, called as `cargo xtask COMMAND`.
 
 mod bench;
+mod browsers;
 mod check;
 mod command;
 mod environment;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use crate::{
-    Result, check,
+    Result, browsers, check,
     command::Command,
     environment::{self, Variables, shared},
     lint, matrix,
@@ -29,6 +29,7 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
     let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
+    browsers::run(&mut report, install);
     matrix::run(&mut report, &variables, full)?;
     print!("{}", report.text());
     Ok(report.good())

@@ -48,6 +48,7 @@ pub(crate) struct Gpu {
     pub(crate) tiles: &'static [Tile],
     /// Buffers, bind groups and pipelines made so far.
     pub(crate) created: u64,
+    buffers: Vec<wgpu::Buffer>,
     reports: Reports,
     modules: HashMap<&'static str, wgpu::ShaderModule>,
     pipelines: Vec<(Kernel, wgpu::ComputePipeline)>,
@@ -94,6 +95,7 @@ impl Gpu {
             max_binding: max_binding.map_or(binding, |asked| asked.min(binding)) / 256 * 256,
             max_buffer: limits.max_buffer_size,
             created: 0,
+            buffers: Vec::new(),
             reports: Reports { device: info.name.clone(), trouble, lost },
             info,
             modules: HashMap::new(),
@@ -127,8 +129,21 @@ impl Gpu {
         self.reports.check()
     }
 
-    /// Makes a buffer, zeroed.
+    /// Makes a buffer, zeroed, that lives until [`Gpu::free_buffers`].
     pub(crate) fn buffer(&mut self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let buffer = self.loose_buffer(label, bytes, usage)?;
+        self.buffers.push(buffer.clone());
+        Ok(buffer)
+    }
+
+    /// Gives their memory back at once: a browser would do so only when it collects garbage, and does not count what
+    /// lies on the GPU.
+    pub(crate) fn free_buffers(&mut self) {
+        self.buffers.drain(..).for_each(|buffer| buffer.destroy());
+    }
+
+    /// Makes a buffer, zeroed, that somebody else destroys.
+    pub(crate) fn loose_buffer(&mut self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let size = bytes.max(256).next_multiple_of(256);
         if size > self.max_buffer {
             return Err(self.too_large(label, size, self.max_buffer));

@@ -137,6 +137,8 @@ impl Executor for GpuExecutor {
     fn clear(&mut self) {
         self.programs.clear();
         self.variables = Variables::default();
+        self.readback = Readback::default();
+        self.gpu.free_buffers();
     }
 
     fn largest_tensor(&self) -> usize {
@@ -206,6 +208,12 @@ impl Executor for GpuExecutor {
             stats.bytes = compiled.tensors.bytes + self.variables.bytes();
         }
         stats
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        self.gpu.free_buffers();
     }
 }
 

@@ -102,7 +102,8 @@ impl Future for Mapping {
 /// readings may be on their way.
 pub(crate) fn read_later(gpu: &mut Gpu, views: &[View]) -> Result<Reading> {
     let bytes = views.iter().map(View::bytes).sum::<u64>().max(4);
-    let staging = gpu.buffer("staging", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?;
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let staging = gpu.loose_buffer("staging", bytes, usage)?;
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut at = 0;
     for view in views {
@@ -120,14 +121,14 @@ pub(crate) fn read_later(gpu: &mut Gpu, views: &[View]) -> Result<Reading> {
         let answer = mapping.await;
         reports.check()?;
         answer.map_err(|error| reports.error(format!("reading tensors back failed: {error}")))?;
-        let mapped = staging.slice(..bytes).get_mapped_range();
-        let mapped = mapped.map_err(|error| reports.error(format!("mapping failed: {error}")))?;
-        let mut rest: &[f32] = bytemuck::cast_slice(&mapped);
-        let values = lengths.into_iter().map(|length| {
-            let (values, others) = rest.split_at(length);
-            rest = others;
-            values.to_vec()
-        });
-        Ok(values.collect())
+        let values = {
+            let mapped = staging.slice(..bytes).get_mapped_range();
+            let mapped = mapped.map_err(|error| reports.error(format!("mapping failed: {error}")))?;
+            let mut rest: &[f32] = bytemuck::cast_slice(&mapped);
+            let take = |length| rest.split_off(..length).unwrap_or_default().to_vec();
+            lengths.into_iter().map(take).collect()
+        };
+        staging.destroy();
+        Ok(values)
     }))
 }

@@ -1,6 +1,11 @@
 //! The files of the page beside the engine.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
 
 use crate::{Result, command::Command, root};
 
@@ -42,6 +47,37 @@ pub(super) fn copy_detector(dist: &Path) -> Result<()> {
     copy(&home.join("LICENSE"), &dist.join("face_detector.LICENSE.txt"))
 }
 
+/// Writes `files.json`, by which the page's service worker knows what belongs to one version: `version`, and the SHA-256
+/// of each of the `files`.
+pub(super) fn list_files(dist: &Path) -> Result<()> {
+    let mut files = BTreeMap::new();
+    hash_below(dist, "", &mut files)?;
+    files.remove(LIST);
+    let listed = serde_json::json!(files).to_string();
+    let list = serde_json::json!({"version": hash(listed.as_bytes()), "files": files});
+    std::fs::write(dist.join(LIST), list.to_string()).map_err(|error| format!("{LIST}: {error}"))
+}
+
+const LIST: &str = "files.json";
+
+/// The hashes of all files below a folder, by their paths from it with `/` between names.
+fn hash_below(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> Result<()> {
+    for name in names(folder)? {
+        let (path, below) = (folder.join(&name), format!("{prefix}{name}"));
+        if path.is_dir() {
+            hash_below(&path, &format!("{below}/"), files)?;
+        } else {
+            let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            files.insert(below, hash(&bytes));
+        }
+    }
+    Ok(())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut names: Vec<String> =
@@ -58,4 +94,30 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     std::fs::create_dir_all(to).map_err(failed)?;
     names(from)?.iter().try_for_each(|name| copy(&from.join(name), &to.join(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_names_every_file_and_its_version_changes_with_any_of_them() {
+        let dist = crate::target("test-list-of-files");
+        fresh(&dist).unwrap();
+        std::fs::create_dir(dist.join("api")).unwrap();
+        std::fs::write(dist.join("api/a.js"), "abc").unwrap();
+        std::fs::write(dist.join("b.js"), "").unwrap();
+        let list = || -> serde_json::Value {
+            list_files(&dist).unwrap();
+            serde_json::from_slice(&std::fs::read(dist.join(LIST)).unwrap()).unwrap()
+        };
+        let first = list();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(first["files"]["api/a.js"], abc);
+        assert_eq!(first["files"].as_object().unwrap().len(), 2);
+        assert_eq!(list(), first);
+        std::fs::write(dist.join("b.js"), "changed").unwrap();
+        assert_ne!(list()["version"], first["version"]);
+        std::fs::remove_dir_all(&dist).unwrap();
+    }
 }

@@ -26,6 +26,7 @@ pub(crate) fn build() -> Result<bool> {
     bindgen(&wasm, &dist)?;
     bundle::copy_page(&dist)?;
     bundle::copy_detector(&dist)?;
+    bundle::list_files(&dist)?;
     let bytes = std::fs::read(dist.join("moue_bg.wasm")).map_err(|error| format!("web/dist/moue_bg.wasm: {error}"))?;
     let compressed = gzip(&bytes).len();
     println!("web/dist/moue_bg.wasm: {} bytes, {compressed} by gzip -9", bytes.len());

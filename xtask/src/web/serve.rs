@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tiny_http::{Header, Method, Response, Server};
+use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::{Result, root};
 
@@ -20,10 +20,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
     println!("http://{}/", server.server_addr());
     for request in server.incoming_requests() {
         let answered = match (request.method(), file(&dist, request.url())) {
-            (Method::Get | Method::Head, Some(path)) => match std::fs::File::open(&path) {
-                Ok(file) => request.respond(Response::from_file(file).with_header(header("content-type", mime(&path)))),
-                Err(_) => request.respond(Response::empty(404)),
-            },
+            (Method::Get | Method::Head, Some(path)) => answer(request, &path),
             (Method::Get | Method::Head, None) => request.respond(Response::empty(404)),
             _ => request.respond(Response::empty(405)),
         };
@@ -33,6 +30,41 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// What the page may load and run: its own files, and what it makes of pictures. A worker obeys its own script's policy.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; \
+     media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; \
+     form-action 'none'";
+
+/// Sends a file, or that the browser has it already.
+fn answer(request: Request, path: &Path) -> std::io::Result<()> {
+    let opened = std::fs::File::open(path).ok().and_then(|file| tag(&file).map(|tag| (file, tag)));
+    let Some((file, tag)) = opened else {
+        return request.respond(Response::empty(404));
+    };
+    let headers = [
+        header("content-type", mime(path)),
+        header("content-security-policy", &format!("{POLICY}; frame-ancestors 'none'")),
+        header("x-content-type-options", "nosniff"),
+        header("referrer-policy", "no-referrer"),
+        // Kept, but asked for each time: what is served changes while it is worked on.
+        header("cache-control", "no-cache"),
+        header("etag", &tag),
+    ];
+    let has = request.headers().iter().any(|h| h.field.equiv("if-none-match") && h.value.as_str() == tag);
+    if has {
+        let response = headers.into_iter().fold(Response::empty(304), Response::with_header);
+        return request.respond(response);
+    }
+    request.respond(headers.into_iter().fold(Response::from_file(file), Response::with_header))
+}
+
+/// A name for a file's content: another as soon as it is written again.
+fn tag(file: &std::fs::File) -> Option<String> {
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let written = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(format!("\"{:x}-{:x}\"", metadata.len(), written.as_nanos()))
 }
 
 fn port(args: &[String]) -> Result<u16> {
@@ -88,6 +120,12 @@ mod tests {
         for outside in ["/../secret", "/api/../../secret", "/.git/config", "/%2e%2e/secret", "//etc/passwd", "x"] {
             assert_eq!(file(dist, outside), None, "{outside}");
         }
+    }
+
+    #[test]
+    fn the_page_states_the_policy_that_it_is_served_with() {
+        let page = std::fs::read_to_string(root().join("web/index.html")).expect("web/index.html");
+        assert!(page.contains(&format!("content=\"{POLICY}\"")), "expected {POLICY}");
     }
 
     #[test]
