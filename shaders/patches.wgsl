@@ -12,10 +12,10 @@ fn place(i: u32) -> u32 {
     let row = i / params.width % params.height;
     let plane = i / (params.width * params.height);
     let channel = plane % params.channels;
-    let patch = plane / params.channels % (params.rows * params.columns);
+    let tile = plane / params.channels % (params.rows * params.columns);
     let image = plane / (params.channels * params.rows * params.columns);
-    let line = ((image * params.channels + channel) * params.rows + patch / params.columns) * params.height + row;
-    return (line * params.columns + patch % params.columns) * params.width + column;
+    let line = ((image * params.channels + channel) * params.rows + tile / params.columns) * params.height + row;
+    return (line * params.columns + tile % params.columns) * params.width + column;
 }
 
 @compute @workgroup_size(256)

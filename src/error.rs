@@ -67,6 +67,16 @@ pub enum Error {
         /// What to do next.
         hint: String,
     },
+    /// The device went away while it was used: its driver was reset, or the browser took it back.
+    #[error("device {device} was lost: {reason}; {hint}")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// What its driver says.
+        reason: String,
+        /// What to do next.
+        hint: String,
+    },
     /// A tensor or a whole network does not fit the device.
     #[error("device {device}: {what} needs {needed} bytes, the limit is {limit}; {hint}")]
     Memory {
@@ -131,7 +141,7 @@ impl Error {
             Self::Shape { .. } | Self::NotFinite { .. } => 1,
             Self::Usage { .. } => 2,
             Self::File { .. } | Self::Io { .. } | Self::Data { .. } => 3,
-            Self::Device { .. } | Self::Memory { .. } => 4,
+            Self::Device { .. } | Self::DeviceLost { .. } | Self::Memory { .. } => 4,
             Self::Interrupted { .. } => 130,
         }
     }

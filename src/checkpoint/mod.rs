@@ -21,8 +21,10 @@ mod names;
 mod onnx;
 #[cfg(feature = "cli")]
 mod recognise;
+mod stream;
 #[cfg(feature = "cli")]
 mod torch;
+mod web;
 #[cfg(feature = "cli")]
 mod weights;
 
@@ -40,5 +42,7 @@ pub use names::{StateDict, gather};
 pub use onnx::{Named, onnx_bytes};
 #[cfg(feature = "cli")]
 pub use recognise::{Family, MSCELEB_CLASSES, is_base, is_head};
+pub use stream::{ModelStream, Progress, StreamError};
+pub use web::write_streamed;
 #[cfg(feature = "cli")]
 pub use weights::Weights;

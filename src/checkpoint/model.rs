@@ -13,7 +13,7 @@ use crate::nn::variables::Tensors;
 use crate::{Error, Result};
 
 /// The metadata key of [`ModelMeta`].
-const META: &str = "moue";
+pub(super) const META: &str = "moue";
 /// The metadata key of the training loop's state.
 const STATE: &str = "moue-state";
 /// The end of a momentum's name.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Outcome, train::network_of};
 use crate::{
     Result,
-    checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic},
+    checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic, write_streamed},
     graph::Graph,
     models::NetworkSpec,
     nn::Mode,
@@ -41,6 +41,9 @@ struct Format {
     /// A model file for moue with weights in 16-bit floating point, half as long.
     #[arg(long)]
     f16: bool,
+    /// A model file for the web page: 16-bit weights, the branches one after the other.
+    #[arg(long)]
+    web: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
@@ -51,6 +54,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
     } else if args.format.torch {
         ("torch", torch_bytes(out, meta, tensors)?)
+    } else if args.format.web {
+        ("web", write_streamed(out, meta, tensors)?)
     } else {
         ("f16", half_bytes(out, meta, tensors)?)
     };

@@ -29,6 +29,7 @@ use crate::{
         Evaluation, RunFolder, RunStart, Status, Summary, TrainConfig, TrainOptions,
         choices::{self, Colour, ObjectiveKind, Protocol, Schedule, SimilarityKind},
         evaluate::{Inputs, evaluate},
+        resident::Residency,
         schedule::{LrSchedule, Plan},
         session::{Evaluator, SessionSpec},
         trainer::{Gamma, Settings, Start, fresh, train},
@@ -47,44 +48,76 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let resumed = args.options.resume.as_deref().map(RunFolder::locate).transpose()?;
-    let mut config = match &resumed {
+    let config = match &resumed {
         Some(folder) => TrainConfig::resumed(&folder.join("config.toml"), &args.options)?,
         None => {
             let file = args.config.as_deref().map(TrainOptions::load).transpose()?.unwrap_or_default();
             TrainConfig::resolve(&file, &args.options)?
         }
     };
-    let (data, validation) = load(&config)?;
-    let mut settings = settings(&config, data.classes.len())?;
+    let done = train_run(&config, resumed.as_deref(), &interrupt())?;
+    let Summary { best_val_accuracy, best_epoch, epochs, images_per_s, .. } = done.summary;
+    println!(
+        "best validation accuracy {best_val_accuracy:.4} in epoch {best_epoch} of {epochs}; {images_per_s:.0} images/s; {}",
+        done.folder.display()
+    );
+    let json = json!({
+        "run": done.folder, "best_val_accuracy": best_val_accuracy, "epochs": epochs,
+        "seconds": done.summary.seconds, "images_per_s": images_per_s, "device": done.summary.device,
+    });
+    Ok(Outcome::passed(json))
+}
+
+/// A finished training.
+pub(super) struct Trained {
+    /// The run's folder.
+    pub(super) folder: PathBuf,
+    /// What it reached.
+    pub(super) summary: Summary,
+}
+
+/// Trains, or goes on with the run in `resumed`, until the end or until `interrupted` is set.
+///
+/// # Errors
+/// Whatever ends the training; [`Error::Interrupted`] with a checkpoint saved.
+pub(super) fn train_run(
+    config: &TrainConfig,
+    resumed: Option<&std::path::Path>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Trained> {
+    let (data, validation) = load(config)?;
+    let mut settings = settings(config, data.classes.len())?;
     // A resumed run has the weights and the colours that it began with.
-    let init = if resumed.is_none() { start_weights(&config, &settings, &data.classes)? } else { None };
-    if let Some(init) = &init {
-        config.colour = init.colour;
-        settings.inputs.order = order(config.colour);
-    }
+    let init = if resumed.is_none() { start_weights(config, &settings, &data.classes)? } else { None };
+    let config = &TrainConfig { colour: init.as_ref().map_or(config.colour, |init| init.colour), ..config.clone() };
+    settings.inputs.order = order(config.colour);
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, Precision::F32, threads)?;
     eprintln!("device: {}, because {}", opened.name(), opened.reason);
+    let residency = Residency::choose(config.resident, opened.executor.as_ref(), &data.split("train")?.samples)?;
+    eprintln!("images: {}", residency.reason);
+    settings.pool = residency.pool;
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
     let begin = RunStart {
         device: opened.name(),
         adapter: json!({"kind": opened.executor.device().kind, "reason": opened.reason}),
+        images: residency.reason,
         data: TrainingData { source: config.data_name().to_owned(), hash: data.hash.clone(), counts },
         classes: data.classes.clone(),
         parameters: parameters(&fresh(&settings.session.network, 0)?),
         command: std::env::args().collect(),
         init: init.as_ref().map_or(serde_json::Value::Null, |init| init.report.clone()),
     };
-    let (folder, start) = match &resumed {
-        Some(folder) => resume(folder, &config, &begin)?,
+    let (folder, start) = match resumed {
+        Some(folder) => resume(folder, config, &begin)?,
         None => {
             let tensors = init.map(|init| init.tensors).unwrap_or_default();
-            (RunFolder::create(&config, &begin)?, Start { tensors, ..Start::default() })
+            (RunFolder::create(config, &begin)?, Start { tensors, ..Start::default() })
         }
     };
     eprintln!("run folder: {}", folder.path().display());
-    let mut recorder = Recorder::new(folder, Progress::new(), &config, &begin, interrupt());
+    let mut recorder = Recorder::new(folder, Progress::new(), config, &begin, Arc::clone(interrupted));
     let trained = train(
         opened.executor.as_mut(),
         &settings,
@@ -122,18 +155,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         branch_accuracy: predictions.branch_accuracy(),
         ..Summary::default()
     };
-    folder.finish(&summary, &best.meta)?;
-    println!(
-        "best validation accuracy {best_accuracy:.4} in epoch {best_epoch} of {}; {:.0} images/s; {}",
-        state.epochs_done,
-        summary.images_per_s,
-        folder.path().display()
-    );
-    let json = json!({
-        "run": folder.path(), "best_val_accuracy": best_accuracy, "epochs": state.epochs_done,
-        "seconds": summary.seconds, "images_per_s": summary.images_per_s, "device": summary.device,
-    });
-    Ok(Outcome::passed(json))
+    let summary = folder.finish(&summary, &best.meta)?;
+    Ok(Trained { folder: folder.path().to_owned(), summary })
 }
 
 /// The data with a validation split, and the split that chooses the best epoch.
@@ -199,6 +222,7 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
         early_stop: (config.early_stop > 0).then_some(config.early_stop),
         seed: config.seed,
         read_every: config.read_every,
+        pool: None,
     })
 }
 
@@ -232,7 +256,7 @@ fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> R
 /// The network that a model file describes.
 ///
 /// # Errors
-/// [`Error::File`] where this version knows no such network.
+/// [`Error::File`] where this version knows no such network, or it is a base alone.
 pub(super) fn network_of(
     architecture: &serde_json::Value,
     classes: usize,
@@ -259,7 +283,7 @@ fn parameters(tensors: &Tensors) -> usize {
 }
 
 /// A flag that Ctrl-C sets; the second one ends the process at once.
-fn interrupt() -> Arc<AtomicBool> {
+pub(super) fn interrupt() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {

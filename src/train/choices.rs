@@ -94,6 +94,18 @@ words! {
 }
 
 words! {
+    /// Whether the training images stay on the device, which then makes the batches from them.
+    Resident {
+        /// On a GPU, where they fit.
+        Auto = "auto",
+        /// Yes.
+        On = "on",
+        /// No: the host makes the batches.
+        Off = "off",
+    }
+}
+
+words! {
     /// Which split chooses the best epoch.
     Protocol {
         /// A validation split, never the test split.

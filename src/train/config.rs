@@ -6,7 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
 };
 use super::options::TrainOptions;
 use crate::{
@@ -100,6 +101,8 @@ pub struct TrainConfig {
     pub device: DeviceChoice,
     /// Threads of the processor; 0: all.
     pub threads: usize,
+    /// Whether the training images stay on the device.
+    pub resident: Resident,
     /// The folder of the run folders.
     pub out: PathBuf,
     /// The run's name; made from model and data if none is given.
@@ -156,6 +159,7 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceChoice::Auto,
             threads: 0,
+            resident: Resident::Auto,
             out: "runs".into(),
             name: None,
             resume: None,
@@ -270,6 +274,18 @@ impl TrainConfig {
             }
         }
         Self::resolve(&saved, flags)
+    }
+
+    /// The first setting that changes a trained network and is not the same in `other`, in words; the run's name and
+    /// place do not count.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (table_of(self).ok()?, table_of(other).ok()?);
+        let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
+        let free = |key: &&String| FREE_ON_RESUME.contains(&key.as_str()) || *key == "name";
+        let key = keys.filter(|key| !free(key)).find(|key| ours.get(*key) != theirs.get(*key))?;
+        let text = |table: &toml::Table| table.get(key).map_or_else(|| "unset".into(), toml::Value::to_string);
+        Some(format!("`{key}` {} instead of {}", text(&ours), text(&theirs)))
     }
 
     fn try_from_table(table: toml::Table) -> std::result::Result<Self, String> {

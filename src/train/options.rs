@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets,
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
 };
 use crate::exec::DeviceChoice;
 
@@ -15,7 +16,7 @@ use crate::exec::DeviceChoice;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[group(skip)]
 pub struct TrainOptions {
-    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `folder:DIR`, …
+    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `affectnet:DIR`, `folder:DIR`, …
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -171,6 +172,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Whether the training images stay on the device, which then makes the batches
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident: Option<Resident>,
     /// The folder of the run folders
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,8 @@ pub struct RunStart {
     pub device: String,
     /// What the driver says of the adapter: name, backend, driver, features; null on the CPU.
     pub adapter: Value,
+    /// Where the training images are, and why.
+    pub images: String,
     /// The data set, its hash and its counts.
     pub data: TrainingData,
     /// The class names in order.
@@ -406,6 +408,7 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "seed": config.seed,
         "device": start.device,
         "adapter": start.adapter,
+        "images": start.images,
         "host": {
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "system": std::env::consts::OS,

@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Result, command::Command, root, target};
+use crate::{
+    Result,
+    command::{Command, on_path},
+    root, target,
+};
 
 /// The drivers found on this machine.
 #[derive(Debug, Default, Clone)]
@@ -110,6 +114,10 @@ pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
     }
     if let Some(ferplus) = ferplus()? {
         set("MOUE_FERPLUS", ferplus.into());
+    }
+    let dist = root().join("web").join("dist");
+    if dist.join("moue_bg.wasm").is_file() && on_path("node") {
+        set("MOUE_WEB_DIST", dist.into());
     }
     // Variables that point at nothing hide the very drivers that were just found.
     for name in ["__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"] {

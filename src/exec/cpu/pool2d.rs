@@ -36,32 +36,52 @@ impl Windows {
         start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(side)
     }
 
-    /// Calls `with` for each output of a plane with the place of the first of its window's largest elements: first the
-    /// largest of each column of a row of windows, then the largest of each window's columns.
+    /// Calls `with` for each output of a plane with the place of the first of its window's largest elements.
+    ///
+    /// First the largest of each column of a row of windows, with its row, then the largest of so many neighbouring
+    /// columns, from each column on: loops over columns become vectors, and a stride leaves some of them unused.
     #[inline(always)]
     fn winners<T: Scalar>(&self, x: &[T], band: &mut [T], mut with: impl FnMut(usize, usize)) {
-        let w = self.w;
-        let (largest, place) = band.split_at_mut(w);
+        let Pool2d { size, stride, padding, .. } = self.pool;
+        let (w, columns) = (self.w, self.columns());
+        let mut rooms = band.chunks_exact_mut(columns);
+        let [largest, row, best, best_row, step] =
+            std::array::from_fn(|_| rooms.next().expect("invariant: a band has five rooms"));
+        // Beside the map nothing wins.
+        largest.fill(T::of(f64::NEG_INFINITY));
         for i in 0..self.out_h {
             let rows = self.range(i, self.h);
-            largest.copy_from_slice(&x[rows.start * w..][..w]);
-            place.fill(T::of(rows.start as f64));
-            for row in rows.start + 1..rows.end {
-                let at = T::of(row as f64);
-                for ((largest, place), &x) in largest.iter_mut().zip(&mut *place).zip(&x[row * w..]) {
+            largest[padding..][..w].copy_from_slice(&x[rows.start * w..][..w]);
+            row.fill(T::of(rows.start as f64));
+            for below in rows.start + 1..rows.end {
+                let at = T::of(below as f64);
+                let columns = largest[padding..].iter_mut().zip(&mut row[padding..]);
+                for ((largest, row), &x) in columns.zip(&x[below * w..][..w]) {
                     let wins = x > *largest;
                     *largest = if wins { x } else { *largest };
-                    *place = if wins { at } else { *place };
+                    *row = if wins { at } else { *row };
+                }
+            }
+            best.copy_from_slice(largest);
+            best_row.copy_from_slice(row);
+            step.fill(T::ZERO);
+            for right in 1..size {
+                let at = T::of(right as f64);
+                let so_far = best.iter_mut().zip(&mut *best_row).zip(&mut *step);
+                for (((best, best_row), step), (&largest, &row)) in
+                    so_far.zip(largest[right..].iter().zip(&row[right..]))
+                {
+                    let wins = (largest > *best) | ((largest == *best) & (row < *best_row));
+                    *best = if wins { largest } else { *best };
+                    *best_row = if wins { row } else { *best_row };
+                    *step = if wins { at } else { *step };
                 }
             }
             for j in 0..self.out_w {
-                let columns = self.range(j, w);
-                let mut best = columns.start;
-                for column in columns.start + 1..columns.end {
-                    let tie = largest[column] == largest[best] && place[column] < place[best];
-                    best = if largest[column] > largest[best] || tie { column } else { best };
-                }
-                with(i * self.out_w + j, place[best].wide() as usize * w + best);
+                let at = j * stride;
+                // Where no element is larger than nothing, as of NaN, a neighbour's column may have won.
+                let column = (at + step[at].wide() as usize).saturating_sub(padding).min(w - 1);
+                with(i * self.out_w + j, best_row[at].wide() as usize * w + column);
             }
         }
     }
@@ -80,9 +100,14 @@ impl Windows {
         }
     }
 
+    /// Columns of a row of windows, those beside the map included.
+    fn columns(&self) -> usize {
+        self.w + 2 * self.pool.padding
+    }
+
     /// Room for [`Windows::winners`].
     fn band<T: Scalar>(&self) -> Vec<T> {
-        vec![T::ZERO; 2 * self.w]
+        vec![T::ZERO; 5 * self.columns()]
     }
 
     /// What each element of a window counts in its average.
