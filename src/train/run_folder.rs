@@ -419,10 +419,8 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "architecture": config.architecture(),
         "parameters": start.parameters,
     });
-    match value {
-        Value::Object(facts) => facts,
-        _ => unreachable!("invariant: an object"),
-    }
+    let Value::Object(facts) = value else { unreachable!("invariant: an object") };
+    facts
 }
 
 /// The revision of the repository that the program runs in, with `-dirty` for changes; none outside of one.

@@ -7,8 +7,8 @@ use super::writer::Writer;
 use crate::Result;
 use crate::graph::Node;
 use crate::ops::{
-    AxisSum, BatchNormEval, ChannelAttention, ChannelGate, Conv2d, Function, Op, Patches, Pool2d, PoolKind, Pooling,
-    Slice, SpatialGateEval, TensorId, WeightedSum, shape_error,
+    AxisRepeat, AxisSum, BatchNormEval, ChannelAttention, ChannelGate, Conv2d, Function, Op, Patches, Pool2d, PoolKind,
+    Pooling, Slice, SpatialGateEval, TensorId, WeightedSum, shape_error,
 };
 
 /// Writes one op; outputs that are not `needed` are left out.
@@ -19,6 +19,7 @@ pub(super) fn write(w: &mut Writer<'_>, node: &Node, needed: &BTreeSet<TensorId>
             let x = w.value(node.inputs[0])?;
             w.result(function(op.function), vec![x], node.outputs[0], vec![]);
         }
+        Op::AxisRepeat(op) => axis_repeat(w, node, *op)?,
         Op::AxisSum(op) => axis_sum(w, node, *op)?,
         Op::BatchNormEval(op) => batch_norm(w, node, op, is_needed(1))?,
         Op::ChannelAttention(op) if !is_needed(1) => channel_attention(w, node, *op)?,
@@ -216,6 +217,18 @@ fn pool_attributes(op: Pool2d) -> Vec<Attribute> {
 fn pool(w: &mut Writer<'_>, x: String, op: Pool2d, id: TensorId) {
     let name = if op.kind == PoolKind::Max { "MaxPool" } else { "AveragePool" };
     w.result(name, vec![x], id, pool_attributes(op));
+}
+
+fn axis_repeat(w: &mut Writer<'_>, node: &Node, op: AxisRepeat) -> Result<()> {
+    let (x, axes, scale) = (w.value(node.inputs[0])?, w.shape(&[op.axis as i64]), w.number(op.scale));
+    let x = w.step(node, "Unsqueeze", vec![x, axes], vec![]);
+    let x = w.step(node, "Mul", vec![x, scale], vec![]);
+    // A size of 1 leaves that of the tensor, whatever it is.
+    let mut sizes = vec![1; w.rank(node.outputs[0])];
+    sizes[op.axis] = op.length as i64;
+    let sizes = w.shape(&sizes);
+    w.result("Expand", vec![x, sizes], node.outputs[0], vec![]);
+    Ok(())
 }
 
 fn axis_sum(w: &mut Writer<'_>, node: &Node, op: AxisSum) -> Result<()> {
