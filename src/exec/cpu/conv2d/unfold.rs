@@ -177,16 +177,16 @@ impl Sizes {
     }
 }
 
-/// Puts filters into vectors: for each group and block of 16 `outs`, `ins` vectors padded with zeros to `depth`
-/// blocks. `at(group, in, out)` is the weight's place.
-fn arrange<T: Scalar>(
+/// Puts filters into vectors: for each group and block of 16 `outs`, `ins` vectors, and zeros up to
+/// `depth` of them. `at(group, in, out)` is the weight's place.
+pub(super) fn arrange<T: Scalar>(
     filters: &mut [T],
     weight: &[T],
     [groups, blocks, depth]: [usize; 3],
     [ins, outs]: [usize; 2],
     at: impl Fn(usize, usize, usize) -> usize + Sync,
 ) {
-    columns(filters, groups * blocks, depth * LANES * LANES).enumerate().for_each(
+    columns(filters, groups * blocks, depth * LANES).enumerate().for_each(
         |(column, mut filters): (usize, Column<'_, T>)| {
             let (group, block) = (column / blocks, column % blocks);
             for (input, vector) in filters.row(0).as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
@@ -231,9 +231,13 @@ impl<T: Scalar> Kernel<T> for Forward {
 
     fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
         let (u, s) = (&self.0, &self.0.s);
-        arrange(derived, io.input(1), [s.groups, u.out_blocks(), u.depth()], [s.filter(), s.o], |group, k, o| {
-            (group * s.o + o) * s.filter() + k
-        });
+        arrange(
+            derived,
+            io.input(1),
+            [s.groups, u.out_blocks(), u.depth() * LANES],
+            [s.filter(), s.o],
+            |group, k, o| (group * s.o + o) * s.filter() + k,
+        );
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -280,7 +284,7 @@ impl<T: Scalar> Job<T> for ForwardBlock<'_, T> {
         let filters = &filters[(group * u.out_blocks() + first) * depth..][..self.channels.len() * depth];
         let from = u.matrix(s.filter().div_ceil(LANES), &self.outputs);
         let to = u.matrix(self.channels.len(), &self.outputs);
-        multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to);
+        multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to, &[]);
         for o in first * LANES..s.o.min(self.channels.end * LANES) {
             let bias = self.bias.map_or(T::ZERO, |bias| bias[group * s.o + o]);
             let from = &products[(o / LANES - first) * u.padded()..];
@@ -320,9 +324,13 @@ impl<T: Scalar> Kernel<T> for InputGradient {
 
     fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
         let (u, s) = (&self.0, &self.0.s);
-        arrange(derived, io.input(1), [s.groups, u.depth(), u.out_blocks()], [s.o, s.filter()], |group, o, k| {
-            (group * s.o + o) * s.filter() + k
-        });
+        arrange(
+            derived,
+            io.input(1),
+            [s.groups, u.depth(), u.out_blocks() * LANES],
+            [s.o, s.filter()],
+            |group, o, k| (group * s.o + o) * s.filter() + k,
+        );
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -368,7 +376,15 @@ impl<T: Scalar> Job<T> for InputImage<'_, T> {
             let from = u.matrix(s.o.div_ceil(LANES), &outputs);
             for chunk in (0..u.depth()).step_by(CHUNK) {
                 let to = u.matrix(CHUNK.min(u.depth() - chunk), &outputs);
-                multiply::<T, V, ROWS, FEW, BLOCKS>(gradients, from, &filters[chunk * depth..], depth, products, to);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(
+                    gradients,
+                    from,
+                    &filters[chunk * depth..],
+                    depth,
+                    products,
+                    to,
+                    &[],
+                );
                 for k in chunk * LANES..s.filter().min((chunk + to.blocks) * LANES) {
                     let from = &products[(k / LANES - chunk) * u.padded()..];
                     for (from, row) in from.chunks_exact(s.out_w).zip(outputs.rows.clone()) {
