@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial, run};
 use moue::{
     Error,
-    diversity::{Diversity, esr_loss},
+    diversity::{Diversity, diversified_loss},
     exec::{
         Executor, Program,
         gpu::{GpuExecutor, Selector, adapters},
@@ -13,7 +13,10 @@ use moue::{
     graph::{Graph, Init},
     models::esr::EsrSpec,
     nn::{Mode, variables},
-    ops::{BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId},
+    ops::{
+        Augment, BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId,
+        augment::RECORD,
+    },
 };
 
 type Outcome = Result<(), Failed>;
@@ -207,16 +210,20 @@ fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
     Ok(())
 }
 
+const AUGMENT: Augment = Augment { size: 96, mean: [0.0; 3], std: [1.0; 3], bgr: false };
+
 fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
     let mut counts = Vec::new();
     for branches in [2, 3, 9, 15, 16] {
         let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true };
         let mut graph = Graph::new();
-        let images = graph.input("images", [32, 3, 96, 96]);
+        // Batches are made on the device too: no step has more to do.
+        let (records, pool) = (graph.input("records", [32, RECORD]), graph.input("pool", [4096]));
+        let images = graph.augment(records, &[pool], AUGMENT)?;
         let targets = graph.input("targets", [32, 8]);
         let weights = graph.input("branch_weights", [branches]);
         let esr = spec.build(&mut graph, images, Mode::Train)?;
-        let loss = esr_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
+        let loss = diversified_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
         graph.sgd(loss.total, 0.9, false)?;
         graph.output(loss.total);
         let mut executor = open(adapter, None)?;

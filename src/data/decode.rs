@@ -22,7 +22,7 @@ impl Image {
     /// # Errors
     /// [`Error::File`] if the file is missing, truncated or in another format.
     pub fn open(path: &Path) -> Result<Self> {
-        decode(path).map_err(|found| Error::File {
+        decode(path, None).map_err(|found| Error::File {
             path: path.to_path_buf(),
             expected: "a whole PNG, JPEG, BMP or WebP image".into(),
             found,
@@ -31,7 +31,17 @@ impl Image {
     }
 }
 
-fn decode(path: &Path) -> std::result::Result<Image, String> {
+/// A face's rectangle in a picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Face {
+    pub(super) x: u32,
+    pub(super) y: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Reads a picture and cuts out the face, as far as it lies inside the picture.
+pub(super) fn picture(path: &Path, face: Option<Face>) -> std::result::Result<DynamicImage, String> {
     let mut decoder = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|error| error.to_string())?
@@ -41,13 +51,24 @@ fn decode(path: &Path) -> std::result::Result<Image, String> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     picture.apply_orientation(orientation);
+    if let Some(Face { x, y, width, height }) = face {
+        if x >= picture.width() || y >= picture.height() {
+            return Err(format!("a face at ({x}, {y}) outside {}×{} pixels", picture.width(), picture.height()));
+        }
+        picture = picture.crop_imm(x, y, width, height);
+    }
+    if picture.width() == 0 || picture.height() == 0 {
+        return Err("an image without pixels".into());
+    }
+    Ok(picture)
+}
+
+fn decode(path: &Path, face: Option<Face>) -> std::result::Result<Image, String> {
+    let mut picture = picture(path, face)?;
     if picture.width().max(picture.height()) > LONGEST_SIDE {
         picture = picture.resize(LONGEST_SIDE, LONGEST_SIDE, FilterType::Triangle);
     }
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    if width == 0 || height == 0 {
-        return Err("an image without pixels".into());
-    }
     Ok(if picture.color().has_color() {
         Image { width, height, channels: 3, pixels: picture.into_rgb8().into_raw() }
     } else {
@@ -61,6 +82,8 @@ pub(super) struct Pending {
     pub(super) path: PathBuf,
     pub(super) label: usize,
     pub(super) votes: Option<Vec<f32>>,
+    /// What of the picture is used; none: all of it.
+    pub(super) face: Option<Face>,
 }
 
 /// Reads the files on all cores, in order; a file that cannot be read is dropped with its reason.
@@ -71,7 +94,7 @@ pub(super) fn read_all(what: &str, pending: Vec<Pending>) -> Result<(Vec<Sample>
     let total = pending.len();
     let read: Vec<_> = pending
         .into_par_iter()
-        .map(|Pending { id, path, label, votes }| match decode(&path) {
+        .map(|Pending { id, path, label, votes, face }| match decode(&path, face) {
             Ok(image) => Ok(Sample { id, image: Arc::new(image), label, votes }),
             Err(reason) => Err(Dropped { id, reason: format!("unreadable: {reason}"), unreadable: true }),
         })

@@ -10,6 +10,8 @@ mod picture;
 mod transform;
 
 #[cfg(feature = "cli")]
+mod affectnet;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod dataset;
@@ -18,9 +20,17 @@ mod decode;
 #[cfg(feature = "cli")]
 mod ferplus;
 #[cfg(feature = "cli")]
+mod files;
+#[cfg(feature = "cli")]
 mod folder;
 #[cfg(feature = "cli")]
 mod loader;
+#[cfg(feature = "cli")]
+mod pool;
+#[cfg(feature = "cli")]
+mod prepared;
+#[cfg(feature = "cli")]
+mod rafdb;
 #[cfg(feature = "cli")]
 mod spec;
 #[cfg(feature = "cli")]
@@ -35,6 +45,9 @@ pub use self::{
     check::{Report, SplitReport},
     dataset::{Dataset, Dropped, Sample, Split},
     loader::{Batch, Loader, LoaderOptions, Targets},
+    pool::Pool,
+    prepared::{PER_SHARD, Prepared, prepare_affectnet},
+    rafdb::Faces,
     spec::Spec,
     synthetic::SyntheticSpec,
 };

@@ -65,6 +65,11 @@ pub trait Executor {
     /// Forgets all programs and variables, to start anew with another network.
     fn clear(&mut self);
 
+    /// The most elements of a tensor that an op has to see whole.
+    fn largest_tensor(&self) -> usize {
+        usize::MAX
+    }
+
     /// Writes an input of a program.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{
     diversity::{Diversity, Term, term},
     exec::{Executor, Program},
     graph::Graph,
-    models::{Esr, EsrSpec},
+    models::{Decision, Maps, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
 };
@@ -42,11 +42,11 @@ pub fn transform_of(meta: &ModelMeta) -> Transform {
 /// What a network says about an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// The mean of the branches' probabilities [K].
+    /// The mean of the branches' probabilities [K]; of a network whose last head answers, that head's.
     pub probabilities: Vec<f32>,
     /// How many branches chose each class [K].
     pub votes: Vec<u32>,
-    /// The class with most votes; of equal ones the lowest.
+    /// The class that the network answers with: most votes, of equal ones the lowest; or the last head's.
     pub class: usize,
     /// One answer for each branch that was asked.
     pub branches: Vec<BranchAnswer>,
@@ -103,7 +103,7 @@ pub struct Times {
 /// A network for one image at a time, of as many of a model's branches as are asked for.
 #[derive(Debug)]
 pub struct Predictor {
-    spec: EsrSpec,
+    spec: NetworkSpec,
     transform: Transform,
     gammas: [f64; 2],
     input: Vec<f32>,
@@ -116,9 +116,9 @@ struct Compiled {
     branches: usize,
     program: Program,
     image: TensorId,
-    esr: Esr,
-    /// Sides of the spatial attention.
-    attention: [usize; 2],
+    logits: TensorId,
+    /// The spatial attention maps of the branches, and their sides.
+    attention: Option<(TensorId, [usize; 2])>,
     terms: [Option<Term>; 2],
 }
 
@@ -128,22 +128,24 @@ impl Predictor {
     /// # Errors
     /// [`Error::Usage`] where its network is none that moue knows or has an impossible setting.
     pub fn new(meta: &ModelMeta) -> Result<Self> {
-        let spec = EsrSpec::described(&meta.architecture, meta.classes.len()).ok_or_else(|| Error::Usage {
-            setting: "architecture".into(),
-            expected: "that of an `esr` with branches, width, size, attention".into(),
-            found: meta.architecture.to_string(),
-            hint: "use a model that this version of moue wrote".into(),
-        })?;
+        let spec =
+            NetworkSpec::from_architecture(&meta.architecture, meta.classes.len()).ok_or_else(|| Error::Usage {
+                setting: "architecture".into(),
+                expected: "that of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
+                found: meta.architecture.to_string(),
+                hint: "use a model that this version of moue wrote".into(),
+            })?;
         spec.validate()?;
         let gamma = |kind| meta.diversity.as_ref().and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
-        let transform = Transform { size: spec.size, ..transform_of(meta) };
-        let input = vec![0.0; 3 * spec.size * spec.size];
+        let size = spec.size();
+        let transform = Transform { size, ..transform_of(meta) };
+        let input = vec![0.0; 3 * size * size];
         Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, compiled: None })
     }
 
     /// The whole network.
     #[must_use]
-    pub fn spec(&self) -> &EsrSpec {
+    pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }
 
@@ -172,15 +174,15 @@ impl Predictor {
         executor.write(compiled.program, compiled.image, &self.input)?;
         executor.run(compiled.program)?;
         let ran = begin.elapsed();
-        let mut ids = vec![compiled.esr.logits];
-        ids.extend(compiled.esr.spatial.filter(|_| attention));
+        let maps = compiled.attention.filter(|_| attention);
+        let mut ids = vec![compiled.logits];
+        ids.extend(maps.map(|maps| maps.0));
         ids.extend(compiled.terms.iter().flatten().flat_map(|term| [term.similarity, term.value]));
         let mut values = executor.read_later(compiled.program, &ids)?.await?.into_iter();
         let read = begin.elapsed();
         let mut next = || values.next().expect("invariant: one list for each tensor");
         let mut prediction = self.decide(&next());
-        if attention && compiled.esr.spatial.is_some() {
-            let [height, width] = compiled.attention;
+        if let Some((_, [height, width])) = maps {
             for (branch, values) in prediction.branches.iter_mut().zip(next().chunks(height * width)) {
                 branch.attention = Some(AttentionMap { width, height, values: values.to_vec() });
             }
@@ -195,7 +197,7 @@ impl Predictor {
     }
 
     fn decide(&self, logits: &[f32]) -> Prediction {
-        let classes = self.spec.classes;
+        let classes = self.spec.classes();
         let branches: Vec<_> = logits
             .chunks(classes)
             .map(|logits| {
@@ -206,10 +208,14 @@ impl Predictor {
         let mean = |class| branches.iter().map(|b| b.probabilities[class]).sum::<f32>() / branches.len() as f32;
         let chosen = branches.iter().map(|branch| branch.class);
         let votes = |class| chosen.clone().filter(|chosen| *chosen == class).count() as u32;
+        let (probabilities, class) = match (self.spec.decision(), branches.last()) {
+            (Decision::Last, Some(last)) => (last.probabilities.clone(), last.class),
+            _ => ((0..classes).map(mean).collect(), majority_vote(chosen.clone(), classes)),
+        };
         Prediction {
-            probabilities: (0..classes).map(mean).collect(),
+            probabilities,
             votes: (0..classes).map(votes).collect(),
-            class: majority_vote(chosen.clone(), classes),
+            class,
             branches,
             kinships: [None, None],
             gammas: self.gammas,
@@ -224,31 +230,42 @@ impl Predictor {
         weights: &dyn variables::Source,
         branches: usize,
     ) -> Result<Compiled> {
-        if !(1..=self.spec.branches).contains(&branches) {
+        let heads = self.spec.heads();
+        let spec = self.spec.with_branches(branches.clamp(1, heads));
+        if spec.heads() != branches {
+            let expected = match self.spec.decision() {
+                Decision::Vote => format!("1 to {heads}, as the model has"),
+                Decision::Last => format!("{heads}, since the last head answers for all"),
+            };
             return Err(Error::Usage {
                 setting: "branches".into(),
-                expected: format!("1 to {}, as the model has", self.spec.branches),
+                expected,
                 found: branches.to_string(),
-                hint: "ask for fewer".into(),
+                hint: "ask for as many as the model has".into(),
             });
         }
         self.compiled = None;
         executor.clear();
-        let spec = EsrSpec { branches, ..self.spec.clone() };
         let mut graph = Graph::new();
-        let image = graph.input("images", [1, 3, spec.size, spec.size]);
-        let esr = spec.build(&mut graph, image, Mode::Eval)?;
+        let image = graph.input("images", [1, 3, spec.size(), spec.size()]);
+        let network = spec.build(&mut graph, image, Mode::Eval)?;
+        let of = |kind: &str| network.maps.iter().copied().find(|maps| maps.kind == kind);
         let mut terms = [None, None];
-        for ((to, kind), maps) in terms.iter_mut().zip(KINDS).zip([esr.spatial, esr.channel]) {
-            if let Some(maps) = maps.filter(|_| branches > 1) {
-                *to = Some(term(&mut graph, kind, maps, branches, &Diversity::PAPER)?);
+        for (to, kind) in terms.iter_mut().zip(KINDS) {
+            if let Some(maps) = of(kind).filter(|maps| maps.learners > 1) {
+                *to = Some(term(&mut graph, kind, maps.map, maps.learners, &Diversity::PAPER)?);
             }
         }
+        // A MA-Net's maps belong to its patches, not to the heads that answer.
+        let attention = of("spatial").filter(|maps| maps.learners == branches);
+        let attention = attention.and_then(|Maps { map, .. }| {
+            let [_, _, h, w] = graph.tensor(map).shape.nchw()?;
+            Some((map, [h, w]))
+        });
         let similarities = terms.iter().flatten().flat_map(|term| [term.similarity, term.value]);
-        for id in similarities.chain([Some(esr.logits), esr.spatial].into_iter().flatten()) {
+        for id in similarities.chain([network.logits]).chain(attention.map(|maps| maps.0)) {
             graph.output(id);
         }
-        let attention = esr.spatial.and_then(|id| graph.tensor(id).shape.nchw()).map_or([0, 0], |[_, _, h, w]| [h, w]);
         let program = executor.compile(&graph)?;
         variables::write(executor, &graph, weights)?;
         for (term, gamma) in terms.iter().zip(self.gammas) {
@@ -256,7 +273,7 @@ impl Predictor {
                 executor.write(program, term.gamma, &[gamma as f32])?;
             }
         }
-        let compiled = Compiled { branches, program, image, esr, attention, terms };
+        let compiled = Compiled { branches, program, image, logits: network.logits, attention, terms };
         self.compiled = Some(compiled.clone());
         Ok(compiled)
     }

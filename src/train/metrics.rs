@@ -126,14 +126,20 @@ pub struct EpochRecord {
     pub val_accuracy: f64,
     /// Each branch's accuracy on the validation split.
     pub branch_accuracy: Vec<f64>,
+    /// S between the pooled features of a MA-Net's two branches; none without the term.
+    pub similarity_branch: Option<Vec<Vec<f64>>>,
     /// S between the branches' spatial attention maps, the mean over the epoch's read batches; none without the term.
     pub similarity_spatial: Option<Vec<Vec<f64>>>,
     /// S between the branches' channel attention vectors.
     pub similarity_channel: Option<Vec<Vec<f64>>>,
+    /// The diversity term of a MA-Net's branches.
+    pub diversity_branch: Option<f64>,
     /// The spatial diversity term.
     pub diversity_spatial: Option<f64>,
     /// The channel diversity term.
     pub diversity_channel: Option<f64>,
+    /// The norm of the branch term's gradient with respect to its maps.
+    pub gradient_branch: Option<f64>,
     /// The norm of the spatial term's gradient with respect to its maps.
     pub gradient_spatial: Option<f64>,
     /// The norm of the channel term's gradient with respect to its maps.

@@ -1,5 +1,6 @@
 //! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
+pub mod ablation;
 pub mod bench;
 pub mod choices;
 mod config;
@@ -10,6 +11,7 @@ mod metrics;
 mod model_card;
 mod options;
 mod report;
+pub mod resident;
 mod run_folder;
 pub mod schedule;
 pub mod session;

@@ -26,6 +26,8 @@ pub struct RunStart {
     pub device: String,
     /// What the driver says of the adapter: name, backend, driver, features; null on the CPU.
     pub adapter: Value,
+    /// Where the training images are, and why.
+    pub images: String,
     /// The data set, its hash and its counts.
     pub data: TrainingData,
     /// The class names in order.
@@ -34,6 +36,8 @@ pub struct RunStart {
     pub parameters: usize,
     /// The command line.
     pub command: Vec<String>,
+    /// What the weights to start from brought; null where there are none.
+    pub init: Value,
 }
 
 /// How a run stands.
@@ -275,10 +279,13 @@ impl RunFolder {
             ("accuracy/validation", Some(record.val_accuracy)),
             ("learning_rate", Some(record.lr)),
             ("images_per_s", Some(record.images_per_s)),
+            ("similarity/branch", off_diagonal(&record.similarity_branch)),
             ("similarity/spatial", off_diagonal(&record.similarity_spatial)),
             ("similarity/channel", off_diagonal(&record.similarity_channel)),
+            ("diversity/branch", record.diversity_branch),
             ("diversity/spatial", record.diversity_spatial),
             ("diversity/channel", record.diversity_channel),
+            ("diversity_gradient/branch", record.gradient_branch),
             ("diversity_gradient/spatial", record.gradient_spatial),
             ("diversity_gradient/channel", record.gradient_channel),
         ];
@@ -395,11 +402,13 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "moue": env!("CARGO_PKG_VERSION"),
         "git": git_revision(),
         "command": start.command,
+        "init": start.init,
         "started": now_utc(),
         "finished": null,
         "seed": config.seed,
         "device": start.device,
         "adapter": start.adapter,
+        "images": start.images,
         "host": {
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "system": std::env::consts::OS,

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod command;
 mod environment;
+mod fuzz;
 mod lint;
 mod matrix;
 mod report;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   bench [--python PATH | --install] [--device DEVICE] [--cases train-9-b32,infer-9-b1,…] [--rounds N]
         [--threads N] [--warmup N] [--steps N] [-- ARGS of `moue bench`]
                                   time moue, PyTorch and ONNX Runtime in turn; target/bench.md has the tables
+  fuzz [--seconds N] [TARGET…]    the readers of outside files against libFuzzer, each for N seconds (60)
 
 --full adds the slow cases. --no-install leaves the machine as it is.
 ";
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         "web" => flags(rest, &[]).and_then(|_| web::build()),
         "serve" => web::serve::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

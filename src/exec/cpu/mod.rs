@@ -4,6 +4,8 @@
 //! fixed order, so that the same program gives the same bits every run, with any number of threads.
 
 mod activation;
+mod augment;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -17,6 +19,7 @@ mod determinant;
 mod global_pool;
 mod kernel;
 mod multiply;
+mod patches;
 mod pool;
 mod pool2d;
 mod program;

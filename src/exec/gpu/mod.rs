@@ -5,6 +5,8 @@
 
 mod activation;
 mod adapter;
+mod augment;
+mod axis_sum;
 mod batch_norm;
 #[cfg(target_family = "wasm")]
 mod browser;
@@ -21,6 +23,7 @@ mod lower;
 mod memory;
 mod multiply;
 mod partial_sums;
+mod patches;
 mod pool2d;
 mod program;
 mod readback;
@@ -138,6 +141,10 @@ impl Executor for GpuExecutor {
         self.gpu.free_buffers();
     }
 
+    fn largest_tensor(&self) -> usize {
+        (self.gpu.max_binding.min(self.gpu.max_buffer) / 4) as usize
+    }
+
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
         let compiled = self.program(program)?;
         let declared = compiled.graph.tensor(tensor);
@@ -223,6 +230,9 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::Augment(op) => augment::forward(cx, node, op),
+        Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
+        Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
         Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
@@ -240,11 +250,13 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
         Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
         Op::Multiply(_) => multiply::forward(cx, node),
+        Op::Patches(op) => patches::forward(cx, node, *op),
+        Op::PatchesJoin(op) => patches::join(cx, node, op.patches),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
@@ -261,6 +273,8 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<augment::AugmentParams>(),
+    layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
     layout::<channel_attention::ChannelAttentionParams>(),
@@ -277,6 +291,7 @@ static PARAMS: &[Layout] = &[
     layout::<global_pool::GlobalPoolGradParams>(),
     layout::<multiply::MultiplyParams>(),
     layout::<partial_sums::PartialSumsParams>(),
+    layout::<patches::PatchesParams>(),
     layout::<pool2d::Pool2dParams>(),
     layout::<pool2d::Pool2dGradParams>(),
     layout::<sgd::SgdParams>(),

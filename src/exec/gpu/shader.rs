@@ -98,6 +98,8 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
+    "augment": "index";
+    "axis_sum": "index";
     "batch_norm": "reduce", "plane", "describe", "normalise";
     "batch_norm_grad": "reduce", "plane", "normalise";
     "channel_attention": "reduce";
@@ -116,6 +118,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "global_pool_grad": "index";
     "multiply": "index";
     "partial_sums": "index";
+    "patches": "index";
     "pool2d": "index";
     "pool2d_grad": "index";
     "sgd": "index";

@@ -89,3 +89,26 @@ pub(super) fn accumulate<T: Scalar, V: Vector<T>, const FEW: usize, const BLOCKS
         }
     }
 }
+
+/// `sums[j][o] = Σ_row outputs[row][o] · inputs[j][row]` for 16 output channels o and each of a few blocks j of 16 input
+/// channels, `step` vectors apart.
+#[inline(always)]
+pub(super) fn multiply_transposed<T: Scalar, V: Vector<T>, const FEW: usize, const BLOCKS: usize>(
+    outputs: &[Lanes<T>],
+    inputs: &[Lanes<T>],
+    step: usize,
+    sums: &mut [Lanes<T>],
+) {
+    let mut b: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
+    for (j, b) in b.iter_mut().enumerate() {
+        *b = &inputs[j * step..][..outputs.len()];
+    }
+    for o in (0..LANES).step_by(FEW) {
+        let products: [[V; BLOCKS]; FEW] = lanes_times_lanes(outputs, o, b);
+        for (i, products) in products.into_iter().enumerate() {
+            for (j, product) in products.into_iter().enumerate() {
+                product.store(&mut sums[j * LANES + o + i]);
+            }
+        }
+    }
+}
