@@ -144,6 +144,12 @@ impl ModelMeta {
         self.architecture.get("model").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Whether the file holds an ESR's base alone, to train branches on: it has no classes.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        self.model() == "esr" && self.architecture.get("branches").and_then(Value::as_u64) == Some(0)
+    }
+
     /// Checks that the metadata are complete and make sense; `path` is for the error only.
     ///
     /// # Errors
@@ -164,7 +170,7 @@ impl ModelMeta {
                 format!("`{}`, written by {}", self.format, self.created_by),
             );
         }
-        if self.classes.len() < 2 {
+        if self.classes.len() < 2 && !(self.classes.is_empty() && self.is_base()) {
             return wrong("a list of at least two class names", format!("{} class names", self.classes.len()));
         }
         for (index, class) in self.classes.iter().enumerate() {
@@ -217,4 +223,9 @@ impl ModelMeta {
             hint: "give the settings that the file was trained with, or another file".into(),
         })
     }
+}
+
+/// The branch that a tensor belongs to by its name; none for the base.
+pub(super) fn branch_of(name: &str) -> Option<usize> {
+    name.strip_prefix("branches.")?.split('.').next()?.parse().ok()
 }

@@ -13,6 +13,7 @@ use crate::{
     models::Decision,
     train::{
         Evaluation,
+        ablation::exits,
         evaluate::{Inputs, evaluate},
         session::Evaluator,
     },
@@ -24,12 +25,15 @@ pub(super) struct Args {
     /// A model file.
     #[arg(long)]
     model: PathBuf,
-    /// ferplus:DIR, folder:DIR or synthetic.
+    /// ferplus:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
     #[arg(long)]
     data: Spec,
     /// The split: train, valid or test.
     #[arg(long, default_value = "test")]
     split: String,
+    /// The accuracy of every early exit too: of the first branch, the first two, and so on.
+    #[arg(long)]
+    exits: bool,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -104,10 +108,21 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         Decision::Last => format!("{} {accuracy:.4}", network.head_name(head)),
     };
     println!("branches: {}", branches.iter().enumerate().map(named).collect::<Vec<_>>().join("  "));
+    let exits = exits(&predictions);
+    if args.exits {
+        for exit in &exits {
+            println!(
+                "first {:>2} branches: {:.4} by vote, {:.4} by mean probability",
+                exit.branches, exit.vote, exit.mean
+            );
+        }
+    }
+    let calibration_error = predictions.calibration_error();
+    println!("expected calibration error of the answer's probabilities {calibration_error:.4}");
     Ok(Outcome::passed(json!({
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
         "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split,
-        "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
+        "exits": exits, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
     })))
 }

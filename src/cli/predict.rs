@@ -11,7 +11,8 @@ use crate::{
     data::{Image, Transform},
     exec::{DeviceChoice, Precision},
     models::{Decision, NetworkSpec},
-    train::{arg_max, evaluate::softmax, majority_vote, session::Evaluator},
+    predict::{arg_max, majority_vote, softmax},
+    train::session::Evaluator,
 };
 
 /// Arguments of `moue predict`.

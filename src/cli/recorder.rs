@@ -19,6 +19,7 @@ use crate::{
     models::NetworkSpec,
     train::{
         EpochRecord, RunFolder, RunStart, TrainConfig,
+        choices::Colour,
         schedule::Stage,
         session::TermReport,
         trainer::{self, Observer, Save, Snapshot, StepRecord},
@@ -60,7 +61,7 @@ impl<'a> Recorder<'a> {
 
     fn meta(&self, network: &NetworkSpec) -> ModelMeta {
         let mut meta = ModelMeta::new(network.architecture(), self.begin.classes.clone(), network.size());
-        meta.colour = ColourOrder::Rgb;
+        meta.colour = if self.config.colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb };
         meta.data = Some(self.begin.data.clone());
         meta.diversity = (!self.gammas.is_empty()).then(|| DiversityMeta {
             similarity: self.config.similarity.to_string(),

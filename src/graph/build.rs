@@ -4,9 +4,9 @@ use super::{Graph, Init, Role, Variable};
 use crate::{
     Result,
     ops::{
-        Activation, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat, Conv2d,
-        CrossEntropy, Determinant, Emit, Function, GlobalPool, Multiply, Objective, Op, Patches, Pool2d, Pooling, Sgd,
-        Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum, shape_error,
+        Activation, Augment, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat,
+        Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, Multiply, Objective, Op, Patches, Pool2d,
+        Pooling, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum, shape_error,
     },
     shape::Shape,
 };
@@ -323,6 +323,14 @@ impl Graph {
     /// See [`Graph::conv2d`].
     pub fn determinant(&mut self, similarity: TensorId, objective: Objective) -> Result<TensorId> {
         Ok(self.push(Determinant { objective }.into(), &[similarity], &[])?[0])
+    }
+
+    /// Training images out of a pool: records [N, 27], 1 to 6 tensors of the pool → [N, 3, S, S]; see [`Augment`].
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn augment(&mut self, records: TensorId, pool: &[TensorId], op: Augment) -> Result<TensorId> {
+        self.one(op.into(), &[&[records], pool].concat())
     }
 
     /// Appends gradients and one SGD step for all parameters that `loss` depends on.

@@ -4,6 +4,7 @@
 //! Letters: N images, C channels, H, W, K filter size, G groups, L learners (branches, patches, layers).
 
 pub mod activation;
+pub mod augment;
 pub mod axis_sum;
 pub mod batch_norm;
 pub mod channel_attention;
@@ -24,6 +25,7 @@ pub mod weighted_sum;
 use crate::{Error, Result, shape::Shape};
 
 pub use activation::{Activation, ActivationGrad, Function};
+pub use augment::Augment;
 pub use axis_sum::{AxisRepeat, AxisSum};
 pub use batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
 pub use channel_attention::{ChannelAttention, ChannelAttentionGrad};
@@ -96,6 +98,9 @@ pub trait Emit {
     fn shape(&self, tensor: TensorId) -> &Shape;
     /// The value of a constant tensor.
     fn constant_value(&self, tensor: TensorId) -> Option<f64>;
+    /// The tensor and the number whose product this one is, where it is such a product; else itself and 1. A rule that
+    /// is linear in a gradient takes the number along, which saves the op that would multiply.
+    fn unscaled(&self, tensor: TensorId) -> (TensorId, f64);
     /// A tensor filled with one value.
     fn constant(&mut self, shape: Shape, value: f64) -> TensorId;
     /// The same elements under another shape.
@@ -183,6 +188,7 @@ macro_rules! ops {
 ops!(
     Activation,
     ActivationGrad,
+    Augment,
     AxisRepeat,
     AxisSum,
     BatchNorm,

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
+};
 use super::options::TrainOptions;
 use crate::{
     Error, Result,
@@ -45,6 +48,13 @@ pub struct TrainConfig {
     pub size: usize,
     /// Whether the branches have CBAM attention; of an ESR, a MA-Net always has it.
     pub attention: bool,
+    /// The weights to start from, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used.
+    pub init_part: InitPart,
+    /// The order of the input's channels; `auto` until the weights to start from are known.
+    pub colour: Colour,
     /// Whether the two branches of a MA-Net are diversified.
     pub branch_diversity: bool,
     /// Whether channel attention, or the channel means of a MA-Net's patches, are diversified.
@@ -91,6 +101,8 @@ pub struct TrainConfig {
     pub device: DeviceChoice,
     /// Threads of the processor; 0: all.
     pub threads: usize,
+    /// Whether the training images stay on the device.
+    pub resident: Resident,
     /// The folder of the run folders.
     pub out: PathBuf,
     /// The run's name; made from model and data if none is given.
@@ -121,6 +133,9 @@ impl Default for TrainConfig {
             width: 0.25,
             size: 64,
             attention: true,
+            init: None,
+            init_part: InitPart::Full,
+            colour: Colour::Auto,
             branch_diversity: true,
             channel_diversity: true,
             spatial_diversity: true,
@@ -144,6 +159,7 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceChoice::Auto,
             threads: 0,
+            resident: Resident::Auto,
             out: "runs".into(),
             name: None,
             resume: None,
@@ -258,6 +274,18 @@ impl TrainConfig {
             }
         }
         Self::resolve(&saved, flags)
+    }
+
+    /// The first setting that changes a trained network and is not the same in `other`, in words; the run's name and
+    /// place do not count.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (table_of(self).ok()?, table_of(other).ok()?);
+        let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
+        let free = |key: &&String| FREE_ON_RESUME.contains(&key.as_str()) || *key == "name";
+        let key = keys.filter(|key| !free(key)).find(|key| ours.get(*key) != theirs.get(*key))?;
+        let text = |table: &toml::Table| table.get(key).map_or_else(|| "unset".into(), toml::Value::to_string);
+        Some(format!("`{key}` {} instead of {}", text(&ours), text(&theirs)))
     }
 
     fn try_from_table(table: toml::Table) -> std::result::Result<Self, String> {

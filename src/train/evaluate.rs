@@ -1,13 +1,11 @@
 //! Answers over a whole split: the network's, votes, mean probabilities, each head.
 
-use super::{
-    metrics::{arg_max, majority_vote},
-    session::Answers,
-};
+use super::session::Answers;
 use crate::{
     Result,
-    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
+    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample, Transform},
     models::{Decision, NetworkSpec},
+    predict::{arg_max, majority_vote, softmax},
 };
 
 /// How images become inputs of an evaluation.
@@ -21,6 +19,14 @@ pub struct Inputs {
     pub normalise: Option<Normalise>,
     /// The order of the colour planes.
     pub order: ColourOrder,
+}
+
+impl Inputs {
+    /// How an image becomes an input.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        Transform { size: self.size, normalise: self.normalise, order: self.order }
+    }
 }
 
 /// The probabilities of every head for every image, with the labels.
@@ -97,13 +103,40 @@ impl Predictions {
     }
 }
 
-/// Softmax of a row of logits.
-#[must_use]
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|z| (z - max).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|e| e / sum).collect()
+impl Predictions {
+    /// The probabilities [K] that an image's answer rests on: the mean over the heads that vote, or the last head's.
+    fn answering(&self, image: usize) -> Vec<f32> {
+        let stride = self.branches * self.classes;
+        let heads = self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes);
+        let mut heads = heads.skip(if self.decision == Decision::Last { self.branches - 1 } else { 0 });
+        let mut sum = heads.next().expect("invariant: a network has a head").to_vec();
+        let mut count = 1.0;
+        for head in heads {
+            sum.iter_mut().zip(head).for_each(|(sum, p)| *sum += p);
+            count += 1.0;
+        }
+        sum.iter_mut().for_each(|sum| *sum /= count);
+        sum
+    }
+
+    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last head's):
+    /// over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo et al.,
+    /// "On calibration of modern neural networks", 2017). 0 to 1.
+    #[must_use]
+    pub fn calibration_error(&self) -> f64 {
+        const BINS: usize = 15;
+        let mut bins = [[0.0_f64; 2]; BINS];
+        for (image, &label) in self.labels.iter().enumerate() {
+            let probabilities = self.answering(image);
+            let class = arg_max(&probabilities);
+            let confidence = f64::from(probabilities[class]);
+            let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+            bins[bin][0] += f64::from(u8::from(class == label));
+            bins[bin][1] += confidence;
+        }
+        let gap: f64 = bins.iter().map(|[hits, confidence]| (hits - confidence).abs()).sum();
+        gap / self.labels.len().max(1) as f64
+    }
 }
 
 /// Runs a network over samples, in order.
@@ -174,8 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn softmax_survives_large_logits() {
-        let probabilities = softmax(&[1000.0, 999.0]);
-        assert!((probabilities[0] - 0.731).abs() < 1e-3 && (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    fn calibration_is_the_gap_between_confidence_and_accuracy() {
+        let of = |classes: [usize; 2]| {
+            let one = |class: usize| (0..2).map(move |k| if k == class { 0.75 } else { 0.25 });
+            let probabilities = [0, 1].into_iter().flat_map(one).collect();
+            Predictions { classes: 2, branches: 1, labels: classes.to_vec(), probabilities, ..Predictions::default() }
+        };
+        assert!((of([0, 1]).calibration_error() - 0.25).abs() < 1e-9, "always right at 0.75");
+        assert!((of([1, 0]).calibration_error() - 0.75).abs() < 1e-9, "never right at 0.75");
+        assert!((of([0, 0]).calibration_error() - 0.25).abs() < 1e-9, "right every other time");
     }
 }

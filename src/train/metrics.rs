@@ -4,38 +4,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, Result};
 
-/// The class that most branches chose; of classes with equally many votes the one of the lowest index.
-///
-/// `votes` holds one class index per branch, `classes` is their number; an index past it counts for nothing.
-#[must_use]
-pub fn majority_vote(votes: impl IntoIterator<Item = usize>, classes: usize) -> usize {
-    let mut counts = vec![0_usize; classes];
-    for vote in votes {
-        if let Some(count) = counts.get_mut(vote) {
-            *count += 1;
-        }
-    }
-    let mut winner = 0;
-    for (class, count) in counts.iter().enumerate() {
-        if *count > counts[winner] {
-            winner = class;
-        }
-    }
-    winner
-}
-
-/// The index of the largest value; of equal ones the lowest index. A NaN is never the largest.
-#[must_use]
-pub fn arg_max(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] || values[best].is_nan() {
-            best = index;
-        }
-    }
-    best
-}
-
 /// How well a set of predictions fits its labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {

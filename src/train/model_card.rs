@@ -164,7 +164,9 @@ fn data_note(data: &str) -> &'static str {
             " FER+ labels 48 × 48 grey web images by ten annotators' votes; an image counts where one expression has the \
              majority. The rarest classes (contempt, disgust) have few images. Who is shown is not recorded."
         }
-        "rafdb" => " RAF-DB labels web images by about 40 annotators each. Its classes are unevenly filled.",
+        "rafdb" | "rafdb-original" => {
+            " RAF-DB labels web images by about 40 annotators each. Its classes are unevenly filled."
+        }
         "affectnet" => {
             " AffectNet labels images found with web searches for emotion words, one annotator each; its labels are noisy \
              and its classes unevenly filled."

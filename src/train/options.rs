@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
+};
 use crate::exec::DeviceChoice;
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
@@ -13,7 +16,7 @@ use crate::exec::DeviceChoice;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[group(skip)]
 pub struct TrainOptions {
-    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `folder:DIR`, …
+    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `affectnet:DIR`, `folder:DIR`, …
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -62,6 +65,18 @@ pub struct TrainOptions {
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<bool>,
+    /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_part: Option<InitPart>,
+    /// The order of the colours; auto: as the weights to start from expect, else rgb
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
 
     /// Diversifies the pooled features of the two branches (manet)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]
@@ -157,6 +172,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Whether the training images stay on the device, which then makes the batches
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident: Option<Resident>,
     /// The folder of the run folders
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,8 @@ pub struct RunStart {
     pub device: String,
     /// What the driver says of the adapter: name, backend, driver, features; null on the CPU.
     pub adapter: Value,
+    /// Where the training images are, and why.
+    pub images: String,
     /// The data set, its hash and its counts.
     pub data: TrainingData,
     /// The class names in order.
@@ -34,6 +36,8 @@ pub struct RunStart {
     pub parameters: usize,
     /// The command line.
     pub command: Vec<String>,
+    /// What the weights to start from brought; null where there are none.
+    pub init: Value,
 }
 
 /// How a run stands.
@@ -398,11 +402,13 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "moue": env!("CARGO_PKG_VERSION"),
         "git": git_revision(),
         "command": start.command,
+        "init": start.init,
         "started": now_utc(),
         "finished": null,
         "seed": config.seed,
         "device": start.device,
         "adapter": start.adapter,
+        "images": start.images,
         "host": {
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "system": std::env::consts::OS,

@@ -2,13 +2,14 @@
 
 use crate::{
     Error, Result,
-    data::Batch,
+    data::{Batch, Pool, Transform},
     diversity::{Diversity, Loss, diversified_loss, map_gradients},
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
     models::{Decision, Maps, Network, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
+    train::resident::augmented,
 };
 
 /// What is compiled.
@@ -29,7 +30,9 @@ pub struct SessionSpec {
 struct TrainProgram {
     graph: Graph,
     program: Program,
+    /// What is written each step: the images, or their records.
     images: TensorId,
+    pool: Vec<TensorId>,
     targets: TensorId,
     weights: TensorId,
     lr: TensorId,
@@ -96,8 +99,36 @@ impl<'e> Session<'e> {
     /// [`Error::Usage`], [`Error::Shape`] or [`Error::Data`] where the specification or the tensors do not fit,
     /// [`Error::Memory`] or [`Error::Device`] where the device does not carry it.
     pub fn new(executor: &'e mut dyn Executor, spec: SessionSpec, tensors: &variables::Tensors) -> Result<Self> {
+        Self::compile(executor, spec, tensors, None)
+    }
+
+    /// The same for batches of a loader that has `pool`: the images are written once, now, and [`Session::step`] writes
+    /// records of them, from which the device makes what `transform` makes on the host.
+    ///
+    /// # Errors
+    /// See [`Session::new`].
+    pub fn with_pool(
+        executor: &'e mut dyn Executor,
+        spec: SessionSpec,
+        tensors: &variables::Tensors,
+        pool: &Pool,
+        transform: &Transform,
+    ) -> Result<Self> {
+        let session = Self::compile(executor, spec, tensors, Some((pool, transform)))?;
+        for (range, &id) in session.train.pool.iter().enumerate() {
+            session.executor.write(session.train.program, id, &pool.tensor(range))?;
+        }
+        Ok(session)
+    }
+
+    fn compile(
+        executor: &'e mut dyn Executor,
+        spec: SessionSpec,
+        tensors: &variables::Tensors,
+        pool: Option<(&Pool, &Transform)>,
+    ) -> Result<Self> {
         executor.clear();
-        let train = TrainProgram::compile(executor, &spec)?;
+        let train = TrainProgram::compile(executor, &spec, pool)?;
         let eval = EvalProgram::compile(executor, &spec.network, spec.batch)?;
         variables::write(executor, &train.graph, tensors)?;
         variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;
@@ -148,7 +179,8 @@ impl<'e> Session<'e> {
     /// # Errors
     /// [`Error::Device`] where the device fails.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
-        self.write_batch(&batch.images, &batch.targets)?;
+        let images = if self.train.pool.is_empty() { &batch.images } else { &batch.records };
+        self.write_batch(images, &batch.targets)?;
         self.executor.run(self.train.program)
     }
 
@@ -267,13 +299,19 @@ impl<'e> Session<'e> {
 }
 
 impl TrainProgram {
-    fn compile(executor: &mut dyn Executor, spec: &SessionSpec) -> Result<Self> {
+    fn compile(executor: &mut dyn Executor, spec: &SessionSpec, resident: Option<(&Pool, &Transform)>) -> Result<Self> {
         let (n, size) = (spec.batch, spec.network.size());
         let mut graph = Graph::new();
-        let images = graph.input("images", [n, 3, size, size]);
+        let (x, images, pool) = match resident {
+            None => {
+                let images = graph.input("images", [n, 3, size, size]);
+                (images, images, Vec::new())
+            }
+            Some((pool, transform)) => augmented(&mut graph, n, pool, transform)?,
+        };
         let targets = graph.input("targets", [n, spec.network.classes()]);
         let weights = graph.input("head_weights", [spec.network.heads()]);
-        let network = spec.network.build(&mut graph, images, Mode::Train)?;
+        let network = spec.network.build(&mut graph, x, Mode::Train)?;
         let loss = diversified_loss(&mut graph, &network, targets, weights, &spec.diversity)?;
         graph.sgd(loss.total, spec.momentum, spec.nesterov)?;
         let map_gradients = map_gradients(&graph);
@@ -284,7 +322,7 @@ impl TrainProgram {
         let program = executor.compile(&graph)?;
         let find = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
         let (lr, decay) = (find("lr"), find("decay"));
-        Ok(Self { graph, program, images, targets, weights, lr, decay, loss, map_gradients })
+        Ok(Self { graph, program, images, pool, targets, weights, lr, decay, loss, map_gradients })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The training loop: stages, epochs, steps, validation; what it sees goes to an [`Observer`].
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Result,
-    data::{Augment, Batch, Loader, LoaderOptions, Sample, Targets},
+    data::{Augment, Batch, Loader, LoaderOptions, Pool, Sample, Targets},
     exec::{Executor, Stats},
     graph::Graph,
     models::NetworkSpec,
@@ -72,6 +72,8 @@ pub struct Settings {
     pub seed: u64,
     /// Steps between two reports.
     pub read_every: usize,
+    /// The training images where they stay on the device.
+    pub pool: Option<Arc<Pool>>,
 }
 
 /// Where training stands; with the tensors and momenta it is all that a resumed run needs to go on to the same
@@ -275,7 +277,10 @@ impl<'e, 's> StageRun<'e, 's> {
         if state.epoch == 0 && state.step == 0 {
             state.gammas = gammas(executor, settings, &spec, &tensors, train, &state)?;
         }
-        let mut session = Session::new(executor, spec, &tensors)?;
+        let mut session = match &settings.pool {
+            Some(pool) => Session::with_pool(executor, spec, &tensors, pool, &settings.inputs.transform())?,
+            None => Session::new(executor, spec, &tensors)?,
+        };
         session.set_momenta(&momenta)?;
         session.configure(&stage.weights, settings.weight_decay, &state.gammas)?;
         Ok(Self { session, settings, stage, train, validation, state, best: stage_best })
@@ -421,6 +426,7 @@ fn loader(settings: &Settings, samples: &[Sample], state: &State) -> Result<Load
         mixup: settings.mixup,
         limit_per_class: settings.limit_per_class,
         stage: state.stage as u64,
+        pool: settings.pool.clone(),
     };
     Loader::new(samples, settings.session.network.classes(), options)
 }
@@ -439,7 +445,9 @@ fn gammas(
             Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
-            let batches: Vec<Batch> = loader(settings, samples, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
+            // The maps are read back anyway: the images go the host's way.
+            let settings = Settings { pool: None, ..settings.clone() };
+            let batches: Vec<Batch> = loader(&settings, samples, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }

@@ -325,7 +325,7 @@ fn losses() {
         &format!("similarity: expected γ of shape [1], found [2]; {sizes}"),
     );
     assert_says(
-        &push(SimilarityGrad { similarity: similarity(5) }, &[&[4, 5], &[3, 10], &[1], &[3, 5, 5]]),
+        &push(SimilarityGrad { similarity: similarity(5), scale: 1.0 }, &[&[4, 5], &[3, 10], &[1], &[3, 5, 5]]),
         &format!("similarity: expected gradient of S of shape [5, 5], found [4, 5]; {sizes}"),
     );
 }

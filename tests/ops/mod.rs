@@ -1,6 +1,7 @@
 //! The cases, one file an op.
 
 mod activation;
+mod augment;
 mod axis_sum;
 mod batch_norm;
 mod channel_attention;
@@ -29,8 +30,9 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 18] = [
+    let ops: [(&'static str, Add); 19] = [
         ("activation", activation::cases),
+        ("augment", augment::cases),
         ("axis_sum", axis_sum::cases),
         ("batch_norm", batch_norm::cases),
         ("channel_attention", channel_attention::cases),

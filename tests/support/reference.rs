@@ -2,6 +2,7 @@
 //! one element at a time, sums in index order, no blocking, no reuse.
 
 mod activation;
+mod augment;
 mod axis_sum;
 mod batch_norm;
 mod channel_attention;
@@ -32,6 +33,7 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
     match op {
         Op::Activation(op) => activation::forward(op, inputs),
         Op::ActivationGrad(op) => activation::grad(op, inputs),
+        Op::Augment(op) => augment::forward(op, inputs),
         Op::AxisRepeat(op) => axis_sum::repeat(op, inputs),
         Op::AxisSum(op) => axis_sum::forward(op, inputs),
         Op::BatchNorm(op) => batch_norm::train(op, inputs, updates),

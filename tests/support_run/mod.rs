@@ -45,10 +45,12 @@ pub(crate) fn start() -> RunStart {
     RunStart {
         device: "CPU (2 threads): no GPU was found".into(),
         adapter: Value::Null,
+        images: "each batch comes from the host".into(),
         data: data(),
         classes: classes(),
         parameters: 123_456,
         command: vec!["moue".into(), "train".into()],
+        init: Value::Null,
     }
 }
 

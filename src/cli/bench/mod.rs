@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// γ of the diversity.
     #[arg(long, default_value_t = 10.0)]
     gamma: f64,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; the loader is also timed on it where one is named or is a real GPU.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Threads of the processor; all by default.
@@ -85,7 +85,7 @@ enum Mode {
     Train,
     /// Forward in evaluation mode.
     Infer,
-    /// Augmented batches without a device.
+    /// Augmented batches alone.
     Load,
 }
 

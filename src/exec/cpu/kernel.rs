@@ -108,12 +108,13 @@ pub(super) fn nchw(shape: &Shape) -> [usize; 4] {
 /// Prepares an op for its shapes.
 pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     use super::{
-        activation, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy, determinant,
-        global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
+        activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
+        determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
     };
     match op {
         Op::Activation(op) => Box::new(activation::Forward(op.function)),
         Op::ActivationGrad(op) => Box::new(activation::Gradient(op.function)),
+        Op::Augment(op) => Box::new(augment::Forward(*op)),
         Op::AxisRepeat(op) => Box::new(axis_sum::Repeat::new(op, outputs[0])),
         Op::AxisSum(op) => Box::new(axis_sum::Forward::new(op, inputs[0])),
         Op::BatchNorm(op) => Box::new(batch_norm::Forward { op: *op, dims: nchw(inputs[0]) }),
@@ -145,7 +146,10 @@ pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape])
         Op::Pool2dGrad(op) => Box::new(pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0]))),
         Op::Sgd(op) => Box::new(sgd::Forward(op.clone())),
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
-        Op::SimilarityGrad(op) => Box::new(similarity::Gradient(similarity::Forward::new(op.similarity, inputs[1]))),
+        Op::SimilarityGrad(op) => {
+            let forward = similarity::Forward::new(op.similarity, inputs[1]);
+            Box::new(similarity::Gradient { forward, scale: op.scale })
+        }
         Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
         Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
         Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient::new(op.groups, &inputs[1..])),

@@ -1,6 +1,8 @@
 //! Looking into a run: where a value first stops being finite, and how long each op takes.
 
-use std::{collections::HashMap, ops::Range, time::Instant};
+use std::{collections::HashMap, ops::Range};
+
+use web_time::Instant;
 
 use super::{
     GpuExecutor,

@@ -5,8 +5,11 @@
 
 mod activation;
 mod adapter;
+mod augment;
 mod axis_sum;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
@@ -31,7 +34,9 @@ mod spatial_gate;
 mod tile;
 mod weighted_sum;
 
-pub use adapter::{AdapterReport, Selector, adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterReport, Selector};
 pub use shader::{Shader, shaders};
 
 use self::{
@@ -42,7 +47,7 @@ use self::{
     readback::Readback,
     shader::Params,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
 use crate::{
     Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -62,6 +67,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where none fits or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_binding_limit(selector, None)
     }
@@ -71,6 +77,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// See [`GpuExecutor::new`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_binding_limit(selector: &Selector, max_binding: Option<u64>) -> Result<Self> {
         pollster::block_on(Self::open(selector, max_binding))
     }
@@ -132,6 +139,10 @@ impl Executor for GpuExecutor {
         self.variables = Variables::default();
     }
 
+    fn largest_tensor(&self) -> usize {
+        (self.gpu.max_binding.min(self.gpu.max_buffer) / 4) as usize
+    }
+
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
         let compiled = self.program(program)?;
         let declared = compiled.graph.tensor(tensor);
@@ -156,6 +167,11 @@ impl Executor for GpuExecutor {
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
         let view = self.tensor(program, tensor)?;
         self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let views = tensors.iter().map(|id| self.tensor(program, *id)).collect::<Result<Vec<_>>>()?;
+        readback::read_later(&mut self.gpu, &views)
     }
 
     fn synchronize(&mut self) -> Result<()> {
@@ -206,6 +222,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::Augment(op) => augment::forward(cx, node, op),
         Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
         Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
@@ -231,7 +248,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
@@ -248,6 +265,7 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<augment::AugmentParams>(),
     layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),

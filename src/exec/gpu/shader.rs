@@ -98,6 +98,7 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
+    "augment": "index";
     "axis_sum": "index";
     "batch_norm": "reduce", "plane", "describe", "normalise";
     "batch_norm_grad": "reduce", "plane", "normalise";

@@ -76,9 +76,9 @@ pub(crate) fn constants_of(shader: &str) -> Vec<Vec<(&'static str, f64)>> {
 
 /// The tiles for a device, by preference. Those for devices that compute on the processor were measured (see
 /// benches/README.md). A device always has the same, so that it gives the same bits in every run.
-pub(crate) fn tiles_for(device: &wgpu::Device) -> &'static [Tile] {
+pub(crate) fn tiles_for(device: &wgpu::Device, name: &str) -> &'static [Tile] {
     let info = device.adapter_info();
-    let name = info.name.to_lowercase();
+    let name = name.to_lowercase();
     let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP)
         && (info.subgroup_min_size, info.subgroup_max_size) == (LANES, LANES);
     if name.contains("llvmpipe") && has_subgroups {

@@ -19,7 +19,7 @@ use crate::{
     verify::{fill, labels, one_hot, uniform},
 };
 
-pub use load::{LoadReport, LoadSpec, load};
+pub use load::{LoadReport, LoadSpec, ResidentReport, load, load_resident};
 pub use roofline::Roofline;
 pub use trace::trace;
 

@@ -82,8 +82,9 @@ impl Sizes {
 /// Channels of a group from which Winograd's way pays: vectors run over 16.
 const WINOGRAD_CHANNELS: usize = 8;
 
-/// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long.
-const MEMORY_BOUND: usize = 48;
+/// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long. One thread with vectors of
+/// four numbers hardly ever waits.
+const MEMORY_BOUND: usize = if cfg!(target_family = "wasm") { 8 } else { 48 };
 
 /// Rows of a matrix product up to which arranging the filters anew takes long beside it.
 const FEW_ROWS: usize = 512;

@@ -2,6 +2,8 @@
 //!
 //! A vector is always [`LANES`] numbers, in as many registers as the instruction set needs.
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -72,6 +74,9 @@ pub trait Job<T> {
 pub(super) fn run_f32(job: impl Job<f32>) {
     #[cfg(target_arch = "x86_64")]
     let Err(job) = x86::run_f32(job) else { return };
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    wasm::run_f32(job);
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     job.run::<Portable<f32>, 3, 2, 1>();
 }
 
