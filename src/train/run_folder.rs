@@ -16,8 +16,7 @@ use super::{confusion_svg, curves_svg, model_card, report_html, similarity_svg};
 use crate::checkpoint::{
     ModelMeta, TrainingData, TrainingState, file_hash, load_state, save_model, save_state, write_atomic,
 };
-use crate::nn::variables::Tensors;
-use crate::{Error, Result};
+use crate::{Error, Result, nn::variables::Tensors};
 
 /// What is known when a training starts, beside its settings.
 #[derive(Debug, Clone)]
@@ -419,8 +418,7 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "architecture": config.architecture(),
         "parameters": start.parameters,
     });
-    let Value::Object(facts) = value else { unreachable!("invariant: an object") };
-    facts
+    value.as_object().expect("invariant: an object was written").clone()
 }
 
 /// The revision of the repository that the program runs in, with `-dirty` for changes; none outside of one.
@@ -430,8 +428,8 @@ fn git_revision() -> Option<String> {
         String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
     };
     let revision = git(&["rev-parse", "HEAD"])?;
-    let clean = git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Some(if clean { revision } else { format!("{revision}-dirty") })
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() { revision } else { format!("{revision}-dirty") })
 }
 
 /// Makes `out/name`, or the first of `out/name-2`, `out/name-3`, … that does not exist.

@@ -85,8 +85,8 @@ impl Engine {
         let meta = self.stream.meta().ok_or_else(no_model)?;
         let predictor = self.predictor.as_ref().ok_or_else(no_model)?;
         Ok(json!({
-            "classes": meta.classes, "branches": predictor.spec().branches, "size": predictor.spec().size,
-            "colour": meta.colour, "parameters": self.stream.parameters(), "attention": predictor.spec().attention,
+            "classes": meta.classes, "branches": predictor.spec().heads(), "size": predictor.spec().size(),
+            "colour": meta.colour, "parameters": self.stream.parameters(), "attention": meta.architecture["attention"] == true,
             "architecture": meta.architecture, "data": meta.data, "result": meta.result,
             "created_by": meta.created_by,
         }))
