@@ -52,7 +52,8 @@ def main():
         start = time.perf_counter()
         outputs = session.run(None, {entry.name: images})
         seconds.append(time.perf_counter() - start)
-    logits = outputs[0]  # [B, N, K]
+    # [B, N, K]; of a MA-Net the local and the global logits [N, K] come one after the other.
+    logits = outputs[0] if outputs[0].ndim == 3 else np.stack(outputs[:2])
     median = float(np.median(seconds))
     print(json.dumps({
         "engine": f"onnxruntime {onnxruntime.__version__}", "device": "cpu", "mode": "infer", "batch": args.batch,

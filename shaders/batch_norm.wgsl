@@ -10,9 +10,10 @@
 // partial sums [channels, all_splits, 3].
 //
 // A workgroup has `share` of a channel: elements of x in `statistics`, else items, or with descriptors whole images.
+// In `whole` it has several channels, `run` invocations each.
 struct Params {
     images: u32, channels: u32, plane: u32, width: u32, items: u32, across: u32,
-    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, lanes: u32,
+    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, run: u32, lanes: u32,
     share: u32, first_split: u32, all_splits: u32, leads: u32, first_image: u32, all_images: u32,
     x_at: u32, y_at: u32, weight_at: u32, bias_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
 }
@@ -44,24 +45,28 @@ fn plane_at(image: u32, channel: u32) -> u32 {
     return image * params.channels + channel;
 }
 
-// The mean and the sum of squared deviations from it, of elements begin..end: in two passes, against cancellation.
+// The mean and the sum of squared deviations from it, of elements begin..end, by a run of invocations, of which this is
+// the one at `start`. Each sums deviations from its own first element, and squares of them: as that element's deviation
+// from the mean is one of those asked for, no more cancels than the number of the invocation's elements.
 // Barriers: called by whole workgroups.
 fn statistics_of(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
+    let start = begin + (lane & (params.run - 1u));
+    var walk = walk_from(start, params.plane);
+    var first = 0.0;
+    var count = 0.0;
     var sum = 0.0;
-    var walk = walk_from(begin + lane, params.plane);
-    for (var e = begin + lane; e < end; e += 256u) {
-        sum += x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel];
-        walk = walk_on(walk, params.walk_images, params.walk_pixels, params.plane);
-    }
-    let average = sum_lanes(lane, 256u, sum) / f32(max(end - begin, 1u));
     var squares = 0.0;
-    walk = walk_from(begin + lane, params.plane);
-    for (var e = begin + lane; e < end; e += 256u) {
-        let deviation = x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel] - average;
-        squares += deviation * deviation;
+    for (var e = start; e < end; e += params.run) {
+        let value = x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel];
+        first = select(first, value, e == start);
+        count += 1.0;
+        sum += value - first;
+        squares += (value - first) * (value - first);
         walk = walk_on(walk, params.walk_images, params.walk_pixels, params.plane);
     }
-    return vec2<f32>(average, sum_lanes(lane, 256u, squares));
+    let average = sum_lanes(lane, params.run, count * first + sum) / f32(max(end - begin, 1u));
+    let shift = average - first;
+    return vec2<f32>(average, sum_lanes(lane, params.run, squares - shift * (2.0 * sum - count * shift)));
 }
 
 // Leaves the batch's statistics and updates the running estimates; returns r.
@@ -93,15 +98,16 @@ fn output(base: u32, item: u32, average: f32, scale: f32, shift: f32) -> f32 {
     return max(top, bottom);
 }
 
-// The part of y that a workgroup has. Barriers: called by whole workgroups, whose share is uniform.
+// The part of y that a run of invocations has. Barriers: called by whole workgroups, whose share is uniform.
 fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32) {
+    let member = lane & (params.run - 1u);
     let scale = reciprocal * affine[params.weight_at + channel];
     let shift = affine[params.bias_at + channel];
     let begin = group * params.share;
     if !DESCRIPTORS {
         let end = min(begin + params.share, params.images * params.items);
-        var walk = walk_from(begin + lane, params.items);
-        for (var e = begin + lane; e < end; e += 256u) {
+        var walk = walk_from(begin + member, params.items);
+        for (var e = begin + member; e < end; e += params.run) {
             let map = plane_at(walk.image, channel);
             let value = output(params.x_at + map * params.plane, walk.pixel, average, scale, shift);
             y[params.y_at + map * params.items + walk.pixel] = value;
@@ -110,10 +116,9 @@ fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32)
         return;
     }
     let end = min(begin + params.share, params.images);
-    let run = lane / params.lanes;
     let start = lane & (params.lanes - 1u);
-    for (var first = begin; first < end; first += 256u / params.lanes) {
-        let image = first + run;
+    for (var first = begin; first < end; first += params.run / params.lanes) {
+        let image = first + member / params.lanes;
         let map = plane_at(image, channel);
         let base = params.x_at + map * params.plane;
         let to = params.y_at + map * params.items;
@@ -155,35 +160,21 @@ fn statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
 @compute @workgroup_size(256)
 fn apply(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let channel = group.y;
-    let base = channel * params.all_splits;
-    var elements = 0.0;
-    var sum = 0.0;
-    for (var s = lane; s < params.all_splits; s += 256u) {
-        let at = (base + s) * 3u;
-        elements += partials[at + 2u];
-        sum += partials[at] * partials[at + 2u];
-    }
+    let elements = f32(params.all_images * params.plane);
     // Barriers: all invocations of the workgroup are here.
-    elements = sum_lanes(lane, 256u, elements);
-    let average = sum_lanes(lane, 256u, sum) / elements;
-    var squares = 0.0;
-    for (var s = lane; s < params.all_splits; s += 256u) {
-        let at = (base + s) * 3u;
-        let deviation = partials[at] - average;
-        squares += partials[at + 1u] + partials[at + 2u] * deviation * deviation;
-    }
-    squares = sum_lanes(lane, 256u, squares);
+    let all = combined(channel, params.all_splits, elements, lane);
     let writes = params.leads != 0u && group.x == 0u && lane == 0u;
-    let reciprocal = settle(channel, average, squares, elements, writes);
-    normalise(channel, group.x, lane, average, reciprocal);
+    let reciprocal = settle(channel, all.x, all.y, elements, writes);
+    normalise(channel, group.x, lane, all.x, reciprocal);
 }
 
 @compute @workgroup_size(256)
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let channel = group.y;
+    let channel = group.y * (256u / params.run) + lane / params.run;
     let elements = params.images * params.plane;
     let result = statistics_of(channel, 0u, elements, lane);
-    let reciprocal = settle(channel, result.x, result.y, f32(elements), lane == 0u);
+    let leads = (lane & (params.run - 1u)) == 0u;
+    let reciprocal = settle(channel, result.x, result.y, f32(elements), leads);
     normalise(channel, 0u, lane, result.x, reciprocal);
 }
 

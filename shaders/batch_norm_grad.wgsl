@@ -11,11 +11,11 @@
 //
 // An item is an element, or with pooling a block of 2×2 elements, cut off at the edge where a side is odd: `items`
 // blocks, `across` in a row. A workgroup has `share` items of a channel, or with descriptors `share` whole images, runs
-// of `lanes` invocations a plane each.
+// of `lanes` invocations a plane each. In `whole` it has several channels, `run` invocations each.
 struct Params {
     images: u32, channels: u32, plane: u32, height: u32, width: u32,
     items: u32, across: u32, outputs: u32, out_across: u32,
-    walk_images: u32, walk_items: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32, all_images: u32,
+    walk_images: u32, walk_items: u32, run: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32, all_images: u32,
     dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
 }
 
@@ -52,24 +52,20 @@ fn norm_of(channel: u32) -> Norm {
 
 // A plane, and what each of its elements and the one at `place` get from the descriptors.
 struct Plane {
-    image: u32,
     map: u32,
     each: f32,
     peak: f32,
     place: u32,
 }
 
-// A plane of no image.
-const NOWHERE: Plane = Plane(0xffffffffu, 0u, 0.0, 0.0, 0u);
-
 fn plane_of(image: u32, channel: u32) -> Plane {
     let map = image * params.channels + channel;
     if !DESCRIPTORS {
-        return Plane(image, map, 0.0, 0.0, 0u);
+        return Plane(map, 0.0, 0.0, 0u);
     }
     let at = params.first_image * params.channels + map;
     let peak = descriptors[params.all_images * params.channels + at];
-    return Plane(image, map, descriptors[at] / f32(params.outputs), peak, u32(positions[at]));
+    return Plane(map, descriptors[at] / f32(params.outputs), peak, u32(positions[at]));
 }
 
 // dz of an element of y, from its z.
@@ -124,85 +120,88 @@ fn block_of(plane: Plane, item: u32, norm: Norm) -> Block {
     return block;
 }
 
-// The first of an invocation's items, the next one, and whether it is the workgroup's.
-fn first_item(group: u32, lane: u32) -> Walk {
-    if !DESCRIPTORS {
-        return walk_from(group * params.share + lane, params.items);
+// dz·(x − μ) and dz, summed over an item.
+fn item_sums(plane: Plane, item: u32, norm: Norm) -> vec2<f32> {
+    if POOL {
+        let block = block_of(plane, item, norm);
+        return vec2<f32>(dot(block.dz, block.centred), block.dz.x + block.dz.y + block.dz.z + block.dz.w);
     }
-    let item = lane & (params.lanes - 1u);
-    return Walk(select(NOWHERE.image, group * params.share + lane / params.lanes, item < params.items), item);
+    let centred = x[params.x_at + plane.map * params.plane + item] - norm.average;
+    let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
+    return vec2<f32>(dz * centred, dz);
 }
 
-fn next_item(walk: Walk, lane: u32) -> Walk {
-    if !DESCRIPTORS {
-        return walk_on(walk, params.walk_images, params.walk_items, params.items);
-    }
-    if walk.pixel + params.lanes < params.items {
-        return Walk(walk.image, walk.pixel + params.lanes);
-    }
-    return Walk(walk.image + 256u / params.lanes, lane & (params.lanes - 1u));
-}
-
-fn is_mine(walk: Walk, group: u32) -> bool {
-    let end = (group + 1u) * params.share;
-    if !DESCRIPTORS {
-        return walk.image < params.images && walk.image * params.items + walk.pixel < end;
-    }
-    return walk.image < min(end, params.images);
-}
-
-// dweight and dbias of a workgroup's items. Barriers: called by whole workgroups.
+// dweight and dbias of a run's items. Where there are descriptors, a plane's are loaded before its items.
+// Barriers: called by whole workgroups.
 fn sums(channel: u32, group: u32, lane: u32) -> vec2<f32> {
     let norm = norm_of(channel);
+    let member = lane & (params.run - 1u);
+    let begin = group * params.share;
     var result = vec2<f32>(0.0);
-    var plane = NOWHERE;
-    for (var walk = first_item(group, lane); is_mine(walk, group); walk = next_item(walk, lane)) {
-        if walk.image != plane.image {
-            plane = plane_of(walk.image, channel);
+    if DESCRIPTORS {
+        let end = min(begin + params.share, params.images);
+        for (var image = begin + member / params.lanes; image < end; image += params.run / params.lanes) {
+            let plane = plane_of(image, channel);
+            for (var item = member & (params.lanes - 1u); item < params.items; item += params.lanes) {
+                result += item_sums(plane, item, norm);
+            }
         }
-        if POOL {
-            let block = block_of(plane, walk.pixel, norm);
-            result += vec2<f32>(dot(block.dz, block.centred), block.dz.x + block.dz.y + block.dz.z + block.dz.w);
-        } else {
-            let centred = x[params.x_at + plane.map * params.plane + walk.pixel] - norm.average;
-            let dz = before_activation(plane, walk.pixel, activated(centred, norm.scale, norm.shift));
-            result += vec2<f32>(dz * centred, dz);
+    } else {
+        let end = min(begin + params.share, params.images * params.items);
+        var walk = walk_from(begin + member, params.items);
+        for (var e = begin + member; e < end; e += params.run) {
+            result += item_sums(plane_of(walk.image, channel), walk.pixel, norm);
+            walk = walk_on(walk, params.walk_images, params.walk_items, params.items);
         }
     }
-    let dweight = sum_lanes(lane, 256u, result.x) * norm.reciprocal;
-    let dbias = sum_lanes(lane, 256u, result.y);
-    return vec2<f32>(dweight, dbias);
+    return sum_pairs(lane, params.run, result) * vec2<f32>(norm.reciprocal, 1.0);
 }
 
-fn write_dx(channel: u32, group: u32, lane: u32, dweight: f32, dbias: f32) {
+// dx of an item; `level` and `slope` are what dbias and dweight take from each element.
+fn write_item(plane: Plane, item: u32, norm: Norm, level: f32, slope: f32) {
+    if POOL {
+        let block = block_of(plane, item, norm);
+        let value = norm.scale * (block.dz - level - block.centred * slope);
+        let to = params.dx_at + block.at;
+        dx[to] = value.x;
+        if block.right {
+            dx[to + 1u] = value.y;
+        }
+        if block.bottom {
+            dx[to + params.width] = value.z;
+        }
+        if block.right && block.bottom {
+            dx[to + params.width + 1u] = value.w;
+        }
+        return;
+    }
+    let at = plane.map * params.plane + item;
+    let centred = x[params.x_at + at] - norm.average;
+    let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
+    dx[params.dx_at + at] = norm.scale * (dz - level - centred * slope);
+}
+
+fn write_dx(channel: u32, group: u32, lane: u32, sums: vec2<f32>) {
     let norm = norm_of(channel);
-    let level = dbias / params.count;
-    let slope = norm.reciprocal * dweight / params.count;
-    var plane = NOWHERE;
-    for (var walk = first_item(group, lane); is_mine(walk, group); walk = next_item(walk, lane)) {
-        if walk.image != plane.image {
-            plane = plane_of(walk.image, channel);
+    let member = lane & (params.run - 1u);
+    let begin = group * params.share;
+    let level = sums.y / params.count;
+    let slope = norm.reciprocal * sums.x / params.count;
+    if DESCRIPTORS {
+        let end = min(begin + params.share, params.images);
+        for (var image = begin + member / params.lanes; image < end; image += params.run / params.lanes) {
+            let plane = plane_of(image, channel);
+            for (var item = member & (params.lanes - 1u); item < params.items; item += params.lanes) {
+                write_item(plane, item, norm, level, slope);
+            }
         }
-        if POOL {
-            let block = block_of(plane, walk.pixel, norm);
-            let value = norm.scale * (block.dz - level - block.centred * slope);
-            let to = params.dx_at + block.at;
-            dx[to] = value.x;
-            if block.right {
-                dx[to + 1u] = value.y;
-            }
-            if block.bottom {
-                dx[to + params.width] = value.z;
-            }
-            if block.right && block.bottom {
-                dx[to + params.width + 1u] = value.w;
-            }
-        } else {
-            let at = plane.map * params.plane + walk.pixel;
-            let centred = x[params.x_at + at] - norm.average;
-            let dz = before_activation(plane, walk.pixel, activated(centred, norm.scale, norm.shift));
-            dx[params.dx_at + at] = norm.scale * (dz - level - centred * slope);
-        }
+        return;
+    }
+    let end = min(begin + params.share, params.images * params.items);
+    var walk = walk_from(begin + member, params.items);
+    for (var e = begin + member; e < end; e += params.run) {
+        write_item(plane_of(walk.image, channel), walk.pixel, norm, level, slope);
+        walk = walk_on(walk, params.walk_images, params.walk_items, params.items);
     }
 }
 
@@ -226,18 +225,16 @@ fn apply(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         result += vec2<f32>(partials[at], partials[at + params.channels]);
     }
     // Barriers: all invocations of the workgroup are here.
-    let dweight = sum_lanes(lane, 256u, result.x);
-    let dbias = sum_lanes(lane, 256u, result.y);
-    write_dx(channel, group.x, lane, dweight, dbias);
+    write_dx(channel, group.x, lane, sum_pairs(lane, 256u, result));
 }
 
 @compute @workgroup_size(256)
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let channel = group.y;
+    let channel = group.y * (256u / params.run) + lane / params.run;
     let result = sums(channel, 0u, lane);
-    if lane == 0u {
+    if (lane & (params.run - 1u)) == 0u {
         partials_out[channel] = result.x;
         partials_out[params.channels + channel] = result.y;
     }
-    write_dx(channel, 0u, lane, result.x, result.y);
+    write_dx(channel, 0u, lane, result);
 }

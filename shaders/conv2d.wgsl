@@ -52,6 +52,7 @@ fn tiled(
         far = window_of(first_pixel + INVOCATIONS + lane, group);
     }
 
+    let filter_rows = rows_on_map(first_pixel, COLUMNS);
     let inputs = params.inputs;
     let width = params.width;
     let plane = params.height * width;
@@ -60,7 +61,7 @@ fn tiled(
     // Barriers: the bounds of the three loops are the same for all invocations.
     for (var channel = 0u; channel < inputs; channel += STEP) {
         let count = min(STEP, inputs - channel);
-        for (var i = 0u; i < params.kernel_h; i += 1u) {
+        for (var i = filter_rows.x; i < filter_rows.y; i += 1u) {
             for (var j = 0u; j < params.kernel_w; j += 1u) {
                 let offset = channel * plane + tap(i) * width + tap(j);
                 let near_inside = is_inside(near, i, j);
@@ -112,7 +113,7 @@ fn direct(
     let row = flat / out_plane % channels;
     let image = flat / out_plane / channels;
     let group = row / params.outputs;
-    let window = window_of(image * out_plane + pixel, group);
+    let window = window_at(vec3<u32>(image, pixel / params.out_width, pixel % params.out_width), group);
     let weights = group * params.outputs * params.inputs * params.kernel_h * params.kernel_w
         + row % params.outputs * params.weight_row;
     var sum = 0.0;

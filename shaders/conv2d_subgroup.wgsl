@@ -21,12 +21,16 @@ fn windows_of(pixel: u32, group: u32) -> Windows {
 
 // Whether the filter's place i, j lies on the map.
 fn are_inside(windows: Windows, i: u32, j: u32) -> vec4<bool> {
+    if !PADDED {
+        return vec4<bool>(true);
+    }
     let bits = (windows.rows >> vec4<u32>(i)) & (windows.columns >> vec4<u32>(j)) & vec4<u32>(1u);
     return bits != vec4<u32>();
 }
 
-// Inputs, or 0 where the filter's place is outside the map; `at` is then any index.
-fn inputs_or_zero(at: vec4<u32>, are_inside: vec4<bool>) -> vec4<f32> {
+// Inputs, or 0 where the filter's place is outside the map.
+fn inputs_or_zero(places: vec4<u32>, are_inside: vec4<bool>) -> vec4<f32> {
+    let at = select(vec4<u32>(), places, are_inside);
     return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), are_inside);
 }
 
@@ -49,9 +53,6 @@ fn store(row: u32, group: u32, near: vec4<u32>, far: vec4<u32>, sums: ptr<functi
     store_quad(row + 7u, group, far, (*sums)[15]);
 }
 
-// As in conv2d.wgsl: channels after which the sum goes on to the next place of the filter.
-const STEP: u32 = 16u;
-
 @compute @workgroup_size(LANES)
 fn tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -60,7 +61,8 @@ fn tiled(
 ) {
     let group = workgroup.z / params.row_tiles;
     let first_row = workgroup.z % params.row_tiles * ROWS;
-    let first_pixel = flat_group(workgroup, counts) * COLUMNS + 4u * lane;
+    let tile_pixel = flat_group(workgroup, counts) * COLUMNS;
+    let first_pixel = tile_pixel + 4u * lane;
 
     // This invocation loads these rows of the filters and the windows of these pixels. Rows after the last repeat it.
     let weights = vec4<u32>(group * params.outputs * params.inputs * params.kernel_h * params.kernel_w);
@@ -70,9 +72,7 @@ fn tiled(
     let near = windows_of(first_pixel, group);
     let far = windows_of(first_pixel + COLUMNS / 2u, group);
 
-    let inputs = params.inputs;
-    let width = params.width;
-    let plane = params.height * width;
+    let plane = params.height * params.width;
     var rows_0: Sums;
     var rows_8: Sums;
     var rows_16: Sums;
@@ -81,39 +81,37 @@ fn tiled(
     var rows_40: Sums;
     var rows_48: Sums;
     var rows_56: Sums;
-    // Broadcasts: the bounds of the four loops are the same for all invocations.
-    for (var channel = 0u; channel < inputs; channel += STEP) {
-        let count = min(STEP, inputs - channel);
-        for (var i = 0u; i < params.kernel_h; i += 1u) {
-            for (var j = 0u; j < params.kernel_w; j += 1u) {
-                let offset = vec4<u32>(channel * plane + tap(i) * width + tap(j));
-                let near_inside = are_inside(near, i, j);
-                let far_inside = are_inside(far, i, j);
-                var near_at = select(vec4<u32>(), near.at + offset, near_inside);
-                var far_at = select(vec4<u32>(), far.at + offset, far_inside);
-                let near_plane = select(vec4<u32>(), vec4<u32>(plane), near_inside);
-                let far_plane = select(vec4<u32>(), vec4<u32>(plane), far_inside);
-                let filter_at = vec4<u32>(channel * params.weight_channel + i * params.kernel_w + j);
-                var upper_at = upper + filter_at;
-                var lower_at = lower + filter_at;
-                for (var k = 0u; k < count; k += 1u) {
-                    let first = inputs_or_zero(near_at, near_inside);
-                    let second = inputs_or_zero(far_at, far_inside);
-                    add_products(&rows_0, weight[upper_at.x], first, second);
-                    add_products(&rows_8, weight[upper_at.y], first, second);
-                    add_products(&rows_16, weight[upper_at.z], first, second);
-                    add_products(&rows_24, weight[upper_at.w], first, second);
-                    add_products(&rows_32, weight[lower_at.x], first, second);
-                    add_products(&rows_40, weight[lower_at.y], first, second);
-                    add_products(&rows_48, weight[lower_at.z], first, second);
-                    add_products(&rows_56, weight[lower_at.w], first, second);
-                    near_at += near_plane;
-                    far_at += far_plane;
-                    upper_at += vec4<u32>(params.weight_channel);
-                    lower_at += vec4<u32>(params.weight_channel);
-                }
-            }
-        }
+    let filter_rows = rows_on_map(tile_pixel, COLUMNS);
+    let terms = params.inputs * (filter_rows.y - filter_rows.x) * params.kernel_w;
+    var channel = 0u;
+    var i = filter_rows.x;
+    var j = 0u;
+    // One loop, since at the end of an inner one all sums would be copied. Broadcasts: its bounds are the same for all
+    // invocations.
+    for (var k = 0u; k < terms; k += 1u) {
+        let offset = vec4<u32>(channel * plane + tap(i) * params.width + tap(j));
+        let near_inside = are_inside(near, i, j);
+        let far_inside = are_inside(far, i, j);
+        let first = inputs_or_zero(near.at + offset, near_inside);
+        let second = inputs_or_zero(far.at + offset, far_inside);
+        let filter_at = vec4<u32>(channel * params.weight_channel + i * params.kernel_w + j);
+        let upper_at = upper + filter_at;
+        let lower_at = lower + filter_at;
+        add_products(&rows_0, weight[upper_at.x], first, second);
+        add_products(&rows_8, weight[upper_at.y], first, second);
+        add_products(&rows_16, weight[upper_at.z], first, second);
+        add_products(&rows_24, weight[upper_at.w], first, second);
+        add_products(&rows_32, weight[lower_at.x], first, second);
+        add_products(&rows_40, weight[lower_at.y], first, second);
+        add_products(&rows_48, weight[lower_at.z], first, second);
+        add_products(&rows_56, weight[lower_at.w], first, second);
+        // The next place of the filter, then the next channel.
+        let row_ends = j + 1u == params.kernel_w;
+        j = select(j + 1u, 0u, row_ends);
+        i += select(0u, 1u, row_ends);
+        let filter_ends = i == filter_rows.y;
+        i = select(i, filter_rows.x, filter_ends);
+        channel += select(0u, 1u, filter_ends);
     }
 
     let to_near = places_of(first_pixel, group);

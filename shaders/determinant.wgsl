@@ -1,6 +1,6 @@
 // The diversity objective of a similarity matrix and its gradient matrix.
-// Each invocation eliminates one minor with partial pivoting, so that the matrix may be singular; one more
-// invocation, or the last, eliminates the whole.
+// A workgroup eliminates one minor with partial pivoting, so that the matrix may be singular, an invocation a row; one
+// more workgroup eliminates the whole matrix.
 // s [learners, learners]; d [1], c [learners, learners].
 struct Params { learners: u32, objective: u32, eps: f32 }
 
@@ -13,70 +13,60 @@ const SUM: u32 = 2u;
 @group(0) @binding(2) var<storage, read_write> d: array<f32>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
 
-var<workgroup> whole: f32;
+var<workgroup> m: array<f32, 256>;
 
 // The determinant of s without a row and a column; learners stands for none.
-fn determinant_without(row: u32, column: u32) -> f32 {
-    let size = params.learners;
-    var m: array<f32, 256>;
-    var rows = 0u;
-    for (var i = 0u; i < size; i += 1u) {
-        if i == row {
-            continue;
+// Barriers: called by whole workgroups, whose row is uniform.
+fn determinant_without(row: u32, column: u32, lane: u32) -> f32 {
+    let rows = params.learners - select(0u, 1u, row < params.learners);
+    let own = lane * 16u;
+    // What the previous call read is no longer needed.
+    workgroupBarrier();
+    if lane < rows {
+        let start = (lane + select(0u, 1u, lane >= row)) * params.learners;
+        for (var j = 0u; j < rows; j += 1u) {
+            m[own + j] = s[start + j + select(0u, 1u, j >= column)];
         }
-        var columns = 0u;
-        for (var j = 0u; j < size; j += 1u) {
-            if j == column {
-                continue;
-            }
-            m[rows * 16u + columns] = s[i * size + j];
-            columns += 1u;
-        }
-        rows += 1u;
     }
     var product = 1.0;
+    // The rows that were no pivot yet, as bits, the same for all invocations: they stay where they are.
+    var left = (1u << rows) - 1u;
     for (var k = 0u; k < rows; k += 1u) {
-        var pivot = k;
-        for (var i = k + 1u; i < rows; i += 1u) {
-            if abs(m[i * 16u + k]) > abs(m[pivot * 16u + k]) {
+        // Column k is not written any more, and the pivot's row neither.
+        workgroupBarrier();
+        var pivot = countTrailingZeros(left);
+        for (var i = pivot + 1u; i < rows; i += 1u) {
+            if ((left >> i) & 1u) == 1u && abs(m[i * 16u + k]) > abs(m[pivot * 16u + k]) {
                 pivot = i;
             }
         }
         let head = m[pivot * 16u + k];
-        product *= head;
-        if head == 0.0 {
-            return product;
-        }
-        if pivot != k {
-            product = -product;
-            for (var j = k; j < rows; j += 1u) {
-                let kept = m[k * 16u + j];
-                m[k * 16u + j] = m[pivot * 16u + j];
-                m[pivot * 16u + j] = kept;
-            }
-        }
-        for (var i = k + 1u; i < rows; i += 1u) {
-            let factor = m[i * 16u + k] / head;
+        // Moving the pivot before the others that are left passes this many of them.
+        let passed = countOneBits(left & ((1u << pivot) - 1u));
+        product *= select(head, -head, (passed & 1u) == 1u);
+        left &= ~(1u << pivot);
+        if ((left >> lane) & 1u) == 1u && head != 0.0 {
+            let factor = m[own + k] / head;
             for (var j = k + 1u; j < rows; j += 1u) {
-                m[i * 16u + j] -= factor * m[k * 16u + j];
+                m[own + j] -= factor * m[pivot * 16u + j];
             }
         }
     }
     return product;
 }
 
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(16)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let size = params.learners;
     let count = size * size;
-    let row = lane / size;
-    let column = lane % size;
-    // Uniform: it comes from a uniform buffer.
+    let row = group.x / size;
+    let column = group.x % size;
+    // Uniform, as all that follows: they come from a uniform buffer and the workgroup's number.
     if params.objective == SUM {
-        if lane < count {
-            c[lane] = select(1.0, 0.0, row == column);
+        if lane == 0u && group.x < count {
+            c[group.x] = select(1.0, 0.0, row == column);
         }
-        if lane == 0u {
+        if lane == 0u && group.x == count {
             var sum = 0.0;
             for (var i = 0u; i < count; i += 1u) {
                 if i / size != i % size {
@@ -87,24 +77,20 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
         return;
     }
-    var cofactor = 0.0;
-    if lane < count {
-        let minor = determinant_without(row, column);
-        cofactor = select(minor, -minor, ((row + column) & 1u) == 1u);
+    if group.x == count {
+        let determinant = determinant_without(size, size, lane);
+        if lane == 0u {
+            d[0] = select(determinant, log(max(determinant, params.eps)), params.objective == LOG_DET);
+        }
+        return;
     }
-    if lane == min(count, 255u) {
-        whole = determinant_without(size, size);
-    }
-    // Barrier: all invocations are here, for `objective` is uniform.
-    workgroupBarrier();
-    let determinant = whole;
+    let minor = determinant_without(row, column, lane);
+    var cofactor = select(minor, -minor, ((row + column) & 1u) == 1u);
     if params.objective == LOG_DET {
+        let determinant = determinant_without(size, size, lane);
         cofactor = select(0.0, cofactor / determinant, determinant > params.eps);
     }
-    if lane < count {
-        c[lane] = cofactor;
-    }
     if lane == 0u {
-        d[0] = select(determinant, log(max(determinant, params.eps)), params.objective == LOG_DET);
+        c[group.x] = cofactor;
     }
 }

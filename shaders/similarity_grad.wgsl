@@ -1,7 +1,7 @@
 // Gradient of the similarity:
-// dφ_l(x_n) = −(2γ/images) Σ_k (dS[l,k] + dS[k,l])·kernel[n,l,k]·(φ_l(x_n) − φ_k(x_n)).
+// dφ_l(x_n) = −(2γ·scale/images) Σ_k (dS[l,k] + dS[k,l])·kernel[n,l,k]·(φ_l(x_n) − φ_k(x_n)).
 // ds [learners, learners], maps, dmaps [images, learners, features], gamma [1], kernels [images, learners, learners].
-struct Params { images: u32, learners: u32, features: u32 }
+struct Params { images: u32, learners: u32, features: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ds: array<f32>;
@@ -31,5 +31,5 @@ fn main(
         let kernel = kernels[(n * params.learners + l) * params.learners + k];
         sum += slope * kernel * (here - maps[n * per_image + k * params.features + f]);
     }
-    dmaps[i] = -2.0 * gamma[0] / f32(params.images) * sum;
+    dmaps[i] = -2.0 * gamma[0] * params.scale / f32(params.images) * sum;
 }

@@ -2,10 +2,10 @@
 // a = σ(weight·x̂ + bias), y = x·a.
 //
 // `convolve` leaves z in the memory of x̂ and reduces runs of a group's strips to (mean, sum of squared deviations,
-// elements); `apply` combines these and does the rest on runs of a group's pixels; `evaluate` does all of a run of
+// elements); `apply` combines these and does the rest on shares of a group's pixels; `evaluate` does all of a run of
 // strips with the running estimates.
-// Where channels are multiplied, `lanes` invocations share a pixel's, so that a workgroup takes 256/lanes pixels at a
-// time.
+// Where channels are multiplied, `lanes` invocations share a pixel's, or in `apply` those of a run of four pixels, so
+// that a workgroup takes 256/lanes of them at a time. There x and y are bound as vectors of four elements.
 // x, y [images, groups·channels, plane] (channels of a group), pooled [images, groups, 2, plane],
 // normal (x̂) and a [images, groups, plane], rstd [groups]; parameters: filters [groups, 2, KERNEL, KERNEL] at
 // filters_at, weight [groups] at weight_at, bias at bias_at; states and running: the mean [groups] at mean_at, the
@@ -42,11 +42,11 @@ override KERNEL: u32 = 7u;
 
 // apply, evaluate
 @group(0) @binding(4) var<storage, read_write> a: array<f32>;
-@group(0) @binding(5) var<storage, read> x: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
 // Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
-var<workgroup> attentions: array<f32, 512>;
+var<workgroup> attentions: array<vec4<f32>, 512>;
 // evaluate: what the invocations that share a strip have of z.
 var<workgroup> parts: array<vec4<f32>, 256>;
 
@@ -80,22 +80,26 @@ fn correlation(strip: Strip, group: u32, first: u32, step: u32) -> vec4<f32> {
     return sums;
 }
 
-fn sigmoid(value: f32) -> f32 {
+fn sigmoid(value: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-value));
-}
-
-// Every `lanes`-th channel of a pixel of all maps [images, groups], from `slice` on.
-fn multiply(cell: u32, pixel: u32, slice: u32, attention: f32) {
-    let plane = params.height * params.width;
-    let map = cell * params.channels * plane + pixel;
-    for (var c = slice; c < params.channels; c += params.lanes) {
-        y[params.y_at + map + c * plane] = x[params.x_at + map + c * plane] * attention;
-    }
 }
 
 // Where a strip's first pixel is in a map per group.
 fn map_place(strip: Strip) -> u32 {
     return (strip.cell * params.height + strip.row) * params.width + strip.column;
+}
+
+// A run of `count` elements of y from the same of x.
+fn multiply_run(at: u32, count: u32, attention: vec4<f32>) {
+    let from_x = params.x_at + at;
+    let to_y = params.y_at + at;
+    if ALIGNED {
+        y[to_y / 4u] = x[from_x / 4u] * attention;
+        return;
+    }
+    for (var k = 0u; k < count; k += 1u) {
+        y[(to_y + k) / 4u][(to_y + k) % 4u] = x[(from_x + k) / 4u][(from_x + k) % 4u] * attention[k];
+    }
 }
 
 @compute @workgroup_size(256)
@@ -114,7 +118,7 @@ fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
         }
     }
     // Barriers: all invocations of the workgroup are here.
-    sum = sum_pairs(lane, sum);
+    sum = sum_pairs(lane, 256u, sum);
     let average = sum.x / sum.y;
     // Each invocation reads what it wrote itself.
     var squares = 0.0;
@@ -126,7 +130,7 @@ fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
             squares += deviation * deviation;
         }
     }
-    squares = sum_pairs(lane, vec2<f32>(squares, 0.0)).x;
+    squares = sum_pairs(lane, 256u, vec2<f32>(squares, 0.0)).x;
     if lane == 0u {
         let at = (group * params.all_splits + params.first_split + workgroup.x) * 3u;
         partials_out[at] = average;
@@ -138,21 +142,10 @@ fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
 @compute @workgroup_size(256)
 fn apply(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = workgroup.y;
-    let base = group * params.all_splits * 3u;
-    // Of deviations from the first run's mean, which is near that of all: nothing cancels.
-    let near = partials[base];
-    var sums = vec2<f32>(0.0);
-    for (var s = lane; s < params.all_splits; s += 256u) {
-        let at = base + s * 3u;
-        let deviation = partials[at] - near;
-        let weighted = partials[at + 2u] * deviation;
-        sums += vec2<f32>(weighted, partials[at + 1u] + weighted * deviation);
-    }
     // Barriers: all invocations of the workgroup are here.
-    sums = sum_pairs(lane, sums);
-    let offset = sums.x / params.count;
-    let average = near + offset;
-    let squares = max(sums.y - sums.x * offset, 0.0);
+    let moments = combined(group, params.all_splits, params.count, lane);
+    let average = moments.x;
+    let squares = moments.y;
     let reciprocal = 1.0 / sqrt(squares / params.count + params.eps);
     if params.leads != 0u && workgroup.x == 0u && lane == 0u {
         rstd[group] = reciprocal;
@@ -168,25 +161,35 @@ fn apply(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
     let plane = params.height * params.width;
     let together = 256u / params.lanes;
     let slice = lane / together;
+    let runs = runs_of(plane);
     let begin = workgroup.x * params.run;
-    let end = min(begin + params.run, params.images * plane);
+    let end = min(begin + params.run, params.images * runs);
     var half = 0u;
-    // Barriers: the run is the same for the whole workgroup.
+    // Barriers: the bounds are the same for the whole workgroup.
     for (var first = begin; first < end; first += together) {
         let inside = first + lane % together < end;
-        let pixel = pixel_of(first + lane % together, group, params.groups, plane);
+        let run = pixel_of(first + lane % together, group, params.groups, runs);
+        let pixel = RUN * run.place;
+        let count = min(RUN, plane - pixel);
         if inside && slice == 0u {
-            // Only this invocation touches this pixel of `normal`.
-            let at = pixel.cell * plane + pixel.place;
-            let value = (normal[params.normal_at + at] - average) * reciprocal;
+            // Only this invocation touches these pixels of `normal`.
+            let places = places_of(run.cell * plane + pixel, count);
+            let z = places + params.normal_at;
+            let value = (vec4<f32>(normal[z.x], normal[z.y], normal[z.z], normal[z.w]) - average) * reciprocal;
             let attention = sigmoid(value * scale + shift);
-            normal[params.normal_at + at] = value;
-            a[params.a_at + at] = attention;
+            for (var k = 0u; k < count; k += 1u) {
+                normal[z.x + k] = value[k];
+                a[params.a_at + places.x + k] = attention[k];
+            }
             attentions[half + lane] = attention;
         }
         workgroupBarrier();
         if inside {
-            multiply(pixel.cell, pixel.place, slice, attentions[half + lane % together]);
+            let attention = attentions[half + lane % together];
+            let map = run.cell * params.channels * plane + pixel;
+            for (var c = slice; c < params.channels; c += params.lanes) {
+                multiply_run(map + c * plane, count, attention);
+            }
         }
         half ^= 256u;
     }
@@ -221,14 +224,20 @@ fn evaluate(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
             for (var other = lane % strips; other < min(sharing, 2u * KERNEL) * strips; other += strips) {
                 z += parts[other][row];
             }
-            let attention = sigmoid((z - average) * scale + shift);
-            a[params.a_at + map_place(strip) + row * params.width] = attention;
+            let attention = sigmoid(vec4<f32>((z - average) * scale + shift));
+            a[params.a_at + map_place(strip) + row * params.width] = attention.x;
             attentions[lane] = attention;
         }
         workgroupBarrier();
         if inside {
-            let pixel = (strip.row + row) * params.width + strip.column;
-            multiply(strip.cell, pixel, slice, attentions[lane % together]);
+            let plane = params.height * params.width;
+            let map = strip.cell * params.channels * plane + (strip.row + row) * params.width + strip.column;
+            let attention = attentions[lane % together].x;
+            for (var c = slice; c < params.channels; c += params.lanes) {
+                let from_x = params.x_at + map + c * plane;
+                let to_y = params.y_at + map + c * plane;
+                y[to_y / 4u][to_y % 4u] = x[from_x / 4u][from_x % 4u] * attention;
+            }
         }
     }
 }

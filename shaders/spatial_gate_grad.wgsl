@@ -90,7 +90,7 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
         }
         half ^= 256u;
     }
-    totals = sum_pairs(lane, totals);
+    totals = sum_pairs(lane, 256u, totals);
     if lane == 0u {
         let at = (group * params.all_splits + params.first_split + workgroup.x) * 2u;
         sums_out[at] = totals.x;
@@ -156,7 +156,7 @@ fn convolve(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
         totals += vec2<f32>(sums[at], sums[at + 1u]);
     }
     // Barriers: all invocations of the workgroup are here.
-    totals = sum_pairs(lane, totals);
+    totals = sum_pairs(lane, 256u, totals);
     if params.leads != 0u && workgroup.x == 0u && lane == 0u {
         partials[group] = totals.y;
         partials[params.groups + group] = totals.x;

@@ -1,7 +1,10 @@
-// Weighted sum: y = Σ weight·x over 1 to 4 tensors; where there are fewer, the others are bound to the first and
+// Weighted sum: y = act(Σ weight·x) over 1 to 4 tensors; where there are fewer, the others are bound to the first and
 // not read.
 // x0, x1, x2, x3, y [elements].
 struct Params { elements: u32, count: u32, weight0: f32, weight1: f32, weight2: f32, weight3: f32 }
+
+// 0 none, 1 ReLU, 2 sigmoid.
+override ACTIVATION: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x0: array<f32>;
@@ -29,6 +32,13 @@ fn main(
     }
     if params.count > 3u {
         sum += params.weight3 * x3[i];
+    }
+    if ACTIVATION == 1u {
+        // Not max(sum, 0): that may hide NaN.
+        sum = select(sum, 0.0, sum < 0.0);
+    }
+    if ACTIVATION == 2u {
+        sum = 1.0 / (1.0 + exp(-sum));
     }
     y[i] = sum;
 }

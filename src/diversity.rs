@@ -1,9 +1,9 @@
-//! The diversified loss of an ensemble (paper Eqs. 3 and 4).
+//! The diversified loss of an ensemble (paper Eqs. 3 to 5).
 
 use crate::{
-    Error, Result,
+    Result,
     graph::Graph,
-    models::Esr,
+    models::Network,
     ops::{Objective, Op, Similarity, TensorId},
 };
 
@@ -13,9 +13,11 @@ pub const LOGDET_EPS: f64 = 1e-12;
 /// What is diversified, and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Diversity {
-    /// Between the branches' spatial attention maps.
+    /// Between the pooled features of MA-Net's two branches.
+    pub branch: bool,
+    /// Between the spatial attention maps of an ESR's branches, or the spatial maps of MA-Net's patches.
     pub spatial: bool,
-    /// Between the branches' channel attention vectors.
+    /// Between the channel attention vectors of an ESR's branches, or the channel vectors of MA-Net's patches.
     pub channel: bool,
     /// A zero diagonal of S as in the released code; the paper's is 1.
     pub released: bool,
@@ -24,16 +26,28 @@ pub struct Diversity {
 }
 
 impl Diversity {
-    /// The paper's: both kinds, unit diagonal, determinant.
-    pub const PAPER: Self = Self { spatial: true, channel: true, released: false, objective: Objective::Det };
+    /// The paper's: all kinds that a network has, unit diagonal, determinant.
+    pub const PAPER: Self =
+        Self { branch: true, spatial: true, channel: true, released: false, objective: Objective::Det };
     /// None.
-    pub const NONE: Self = Self { spatial: false, channel: false, ..Self::PAPER };
+    pub const NONE: Self = Self { branch: false, spatial: false, channel: false, ..Self::PAPER };
+
+    /// Whether maps of a kind are diversified, where a network has them.
+    #[must_use]
+    pub fn wants(&self, kind: &str) -> bool {
+        match kind {
+            "branch" => self.branch,
+            "spatial" => self.spatial,
+            "channel" => self.channel,
+            _ => false,
+        }
+    }
 }
 
 /// One diversity term of a loss.
 #[derive(Debug, Clone)]
 pub struct Term {
-    /// `spatial` or `channel`, or the caller's name.
+    /// `branch`, `spatial` or `channel`, or the caller's name.
     pub kind: String,
     /// The learners' maps φ.
     pub maps: TensorId,
@@ -50,11 +64,11 @@ pub struct Term {
 pub struct Loss {
     /// The loss [1] that training minimises.
     pub total: TensorId,
-    /// Σ over branches of the weighted cross-entropies [1].
+    /// Σ over heads of the weighted cross-entropies [1].
     pub cross_entropy: TensorId,
-    /// Each branch's cross-entropy [B].
-    pub branch_losses: TensorId,
-    /// Hits of each branch and of the majority vote [B+1].
+    /// Each head's cross-entropy [B].
+    pub head_losses: TensorId,
+    /// Hits of each head and of the majority vote [B+1].
     pub hits: TensorId,
     /// Diversity terms.
     pub terms: Vec<Term>,
@@ -64,7 +78,7 @@ pub struct Loss {
 /// learner-major along the channels. Adds the input `gamma.<kind>` [1] (10 in the paper).
 ///
 /// # Errors
-/// [`Error::Shape`] where the maps do not divide into the learners.
+/// [`crate::Error::Shape`] where the maps do not divide into the learners.
 pub fn term(graph: &mut Graph, kind: &str, maps: TensorId, learners: usize, spec: &Diversity) -> Result<Term> {
     graph.set_scope(format!("diversity.{kind}"));
     let gamma = graph.input(format!("gamma.{kind}"), [1]);
@@ -77,7 +91,7 @@ pub fn term(graph: &mut Graph, kind: &str, maps: TensorId, learners: usize, spec
 /// `loss − Σ D` (Eq. 3); a similarity objective (`sum`) is added instead.
 ///
 /// # Errors
-/// [`Error::Shape`] for more than three terms.
+/// [`crate::Error::Shape`] for more than three terms.
 pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Diversity) -> Result<TensorId> {
     if terms.is_empty() {
         return Ok(loss);
@@ -88,33 +102,28 @@ pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Div
     graph.weighted_sum(&parts)
 }
 
-/// ESR's loss (Eq. 4): `Σ_b weight_b·CE_b − (D_ch + D_sp)`; terms exist only from two branches on.
+/// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ D`, a term for each kind of the network's maps that the
+/// specification wants and that has at least two learners.
 ///
-/// `targets` [N, K] are one-hot or distributions, `weights` [B] the branches' weights (0 for those not yet trained).
+/// `targets` [N, K] are one-hot or distributions, `weights` [B] the heads' weights (0 for those not trained).
 ///
 /// # Errors
-/// [`Error::Usage`] where a diversity is asked of a network without attention, [`Error::Shape`] for wrong inputs.
-pub fn esr_loss(graph: &mut Graph, esr: &Esr, targets: TensorId, weights: TensorId, spec: &Diversity) -> Result<Loss> {
+/// [`crate::Error::Shape`] for wrong inputs.
+pub fn diversified_loss(
+    graph: &mut Graph,
+    network: &Network,
+    targets: TensorId,
+    weights: TensorId,
+    spec: &Diversity,
+) -> Result<Loss> {
     graph.set_scope("loss");
-    let branches = graph.tensor(weights).shape.elements();
-    let [cross_entropy, branch_losses, hits] = graph.cross_entropy(esr.logits, targets, weights)?;
+    let [cross_entropy, head_losses, hits] = graph.cross_entropy(network.logits, targets, weights)?;
     let mut terms = Vec::new();
-    for (wanted, kind, maps) in [(spec.spatial, "spatial", esr.spatial), (spec.channel, "channel", esr.channel)] {
-        match maps {
-            Some(maps) if wanted && branches > 1 => terms.push(term(graph, kind, maps, branches, spec)?),
-            None if wanted && branches > 1 => {
-                return Err(Error::Usage {
-                    setting: format!("{kind}-diversity"),
-                    expected: "a network with attention".into(),
-                    found: "attention = false".into(),
-                    hint: "turn the attention on or the diversity off".into(),
-                });
-            }
-            _ => {}
-        }
+    for maps in network.maps.iter().filter(|maps| maps.learners > 1 && spec.wants(maps.kind)) {
+        terms.push(term(graph, maps.kind, maps.map, maps.learners, spec)?);
     }
     let total = diversified(graph, cross_entropy, &terms, spec)?;
-    Ok(Loss { total, cross_entropy, branch_losses, hits, terms })
+    Ok(Loss { total, cross_entropy, head_losses, hits, terms })
 }
 
 /// The gradients that the diversity terms send into the maps, in the order of their ops; after

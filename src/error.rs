@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// An op was given tensors or attributes that its shape rule forbids.
-    #[error("{op}: expected {expected}, found {found}; {hint}")]
+    #[error("{op}: expected {}, found {}; {hint}", Line(expected), Line(found))]
     Shape {
         /// The op's stem, such as `conv2d`.
         op: &'static str,
@@ -22,7 +22,7 @@ pub enum Error {
         hint: String,
     },
     /// A file or folder could not be read, written or understood.
-    #[error("{}: expected {expected}, found {found}; {hint}", path.display())]
+    #[error("{}: expected {}, found {}; {hint}", path.display(), Line(expected), Line(found))]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum Error {
         hint: String,
     },
     /// Images or labels do not fit the data set's rules.
-    #[error("{what}: expected {expected}, found {found}; {hint}")]
+    #[error("{}: expected {}, found {}; {hint}", Line(what), Line(expected), Line(found))]
     Data {
         /// The data set, split or image.
         what: String,
@@ -67,6 +67,16 @@ pub enum Error {
         /// What to do next.
         hint: String,
     },
+    /// The device went away while it was used: its driver was reset, or the browser took it back.
+    #[error("device {device} was lost: {reason}; {hint}")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// What its driver says.
+        reason: String,
+        /// What to do next.
+        hint: String,
+    },
     /// A tensor or a whole network does not fit the device.
     #[error("device {device}: {what} needs {needed} bytes, the limit is {limit}; {hint}")]
     Memory {
@@ -82,7 +92,7 @@ pub enum Error {
         hint: String,
     },
     /// A value became NaN or infinite.
-    #[error("{what} is not finite, first at {at}; {hint}")]
+    #[error("{} is not finite, first at {}; {hint}", Line(what), Line(at))]
     NotFinite {
         /// The value that was looked at, such as `loss of step 12`.
         what: String,
@@ -92,7 +102,7 @@ pub enum Error {
         hint: String,
     },
     /// A setting, flag or configuration key is wrong.
-    #[error("{setting}: expected {expected}, found {found}; {hint}")]
+    #[error("{setting}: expected {}, found {}; {hint}", Line(expected), Line(found))]
     Usage {
         /// The flag or key.
         setting: String,
@@ -111,6 +121,18 @@ pub enum Error {
     },
 }
 
+/// A text that may quote a file: what would break the line, or speak to the terminal, is escaped.
+struct Line<'a>(&'a str);
+
+impl std::fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        self.0
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) })
+    }
+}
+
 impl Error {
     /// The process exit code: 1 failed, 2 usage, 3 data, 4 device or memory, 130 interrupted.
     #[must_use]
@@ -119,7 +141,7 @@ impl Error {
             Self::Shape { .. } | Self::NotFinite { .. } => 1,
             Self::Usage { .. } => 2,
             Self::File { .. } | Self::Io { .. } | Self::Data { .. } => 3,
-            Self::Device { .. } | Self::Memory { .. } => 4,
+            Self::Device { .. } | Self::DeviceLost { .. } | Self::Memory { .. } => 4,
             Self::Interrupted { .. } => 130,
         }
     }
@@ -127,5 +149,21 @@ impl Error {
     /// An operating system's error about `path`, with what to do next.
     pub fn io(path: impl Into<PathBuf>, doing: &'static str, source: std::io::Error, hint: impl Into<String>) -> Self {
         Self::Io { path: path.into(), doing, source, hint: hint.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_holds_neither_breaks_the_line_nor_speaks_to_the_terminal() {
+        let error = Error::Data {
+            what: "labels".into(),
+            expected: "é".into(),
+            found: "`a\n\u{1b}[31mb`".into(),
+            hint: "see".into(),
+        };
+        assert_eq!(error.to_string(), "labels: expected é, found `a\\n\\u{1b}[31mb`; see");
     }
 }

@@ -1,12 +1,11 @@
 //! moue trains and runs facial-expression-recognition ensembles whose members are made to differ.
 //!
 //! Lower layers never import upper ones:
-//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → train → cli`.
+//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train → cli, web`.
 
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "cli")]
 pub mod data;
 pub mod diversity;
 pub mod error;
@@ -15,11 +14,14 @@ pub mod graph;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod predict;
 pub mod rng;
 pub mod shape;
 #[cfg(feature = "cli")]
 pub mod train;
 #[cfg(feature = "cli")]
 pub mod verify;
+#[cfg(feature = "web")]
+pub mod web;
 
 pub use error::{Error, Result};

@@ -110,6 +110,15 @@ fn the_loader_is_timed_alone() {
         assert_eq!(case["images"], 32, "whole batches");
         assert!((number(case, "images_per_s") * number(case, "median_s") - 32.0).abs() < 1e-6, "{case}");
     }
+    let output = moue(&folder, &[&args[..], &["--device", "cpu", "--size", "24"]].concat());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let json: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect("JSON");
+    let case = &json["cases"][0];
+    assert_eq!((&case["bytes_per_image"], &case["resident"]["bytes_per_image"]), (&6912.into(), &108.into()));
+    assert!(
+        number(&case["resident"], "images_per_s") > 0.0 && number(&case["resident"], "records_per_s") > 0.0,
+        "{case}"
+    );
     assert_eq!(moue(&folder, &[&args[..], &["--threads", "0"]].concat()).status.code(), Some(2));
     assert_eq!(moue(&folder, &[&args[..], &["--batch", "64"]].concat()).status.code(), Some(3));
 }

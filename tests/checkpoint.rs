@@ -116,8 +116,8 @@ fn foreign_and_damaged_files_are_refused_each_with_its_reason() {
     refused(load_model(&path), &path, &["reading the model failed"]);
     foreign(&path, &[("format", "pt")], safetensors::Dtype::F32);
     refused(load_model(&path), &path, &["metadata key `moue`"]);
-    foreign(&path, &[("moue", &json!(meta()).to_string())], safetensors::Dtype::F16);
-    refused(load_model(&path), &path, &["`weight` in F32", "found F16"]);
+    foreign(&path, &[("moue", &json!(meta()).to_string())], safetensors::Dtype::I32);
+    refused(load_model(&path), &path, &["`weight` in F32", "found I32"]);
     let later = ModelMeta { format: "moue 2".into(), created_by: "moue 9.0".into(), ..meta() };
     foreign(&path, &[("moue", &json!(later).to_string())], safetensors::Dtype::F32);
     refused(load_model(&path), &path, &["`moue 1`", "`moue 2`, written by moue 9.0"]);

@@ -106,6 +106,38 @@ fn train_leaves_a_whole_run_folder_and_its_model_evaluates_and_predicts() {
 }
 
 #[test]
+fn a_manet_trains_evaluates_and_predicts_by_its_combined_head() {
+    let folder = folder();
+    let rest = ["--width", "0.0625", "--size", "32", "--batch", "16", "--epochs", "1", "--device", "cpu"];
+    let output = moue(folder.path(), &[&["train", "--model", "manet", "--name", "m"], &SMALL[..2], &rest].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = folder.path().join("runs/m");
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).expect("records");
+    for kind in ["branch", "spatial", "channel"] {
+        assert!(metrics.contains(&format!("\"diversity_{kind}\":")), "{kind} in {metrics}");
+    }
+    let card = fs::read_to_string(run.join("MODEL_CARD.md")).expect("a card");
+    assert!(card.contains("MA-Net") && card.contains("\"model\":\"manet\""), "{card}");
+    let model = run.join("checkpoints/best.safetensors");
+    let model = model.to_str().expect("a path");
+    let output = moue(folder.path(), &["eval", "--model", model, "--data", SMALL[1], "--device", "cpu", "--json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("local ") && text.contains("global ") && text.contains("combined "), "{text}");
+    let result = json(&output);
+    assert_eq!(result["accuracy"], result["branch_accuracy"][2]);
+
+    image::RgbImage::from_pixel(60, 50, image::Rgb([200, 150, 120]))
+        .save(folder.path().join("face.png"))
+        .expect("a png");
+    let output = moue(folder.path(), &["predict", "--model", model, "face.png", "--device", "cpu", "--csv"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0].len(), rows[0][10]), (2, 2 + 8 + 24, "local.neutral"));
+    // The ensemble's probabilities are the combined head's.
+    assert_eq!(rows[1][2..10], rows[1][26..34]);
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_saves_exits_130_and_resume_ends_with_the_same_bytes() {
     let folder = folder();

@@ -1,6 +1,11 @@
 //! Reading data sets from files: every layout, and every way in which the files can be wrong.
 #![cfg(feature = "cli")]
 
+#[path = "data/affectnet.rs"]
+mod affectnet;
+#[path = "data/rafdb.rs"]
+mod rafdb;
+
 use std::fs;
 use std::path::Path;
 
@@ -17,6 +22,12 @@ fn png(path: &Path, side: u32, tone: u8) {
     image::GrayImage::from_fn(side, side, |x, y| image::Luma([tone ^ (x * 7 + y * 3) as u8]))
         .save(path)
         .expect("a PNG");
+}
+
+/// A JPEG of one grey.
+fn jpeg(path: &Path, side: u32, tone: u8) {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    image::GrayImage::from_pixel(side, side, image::Luma([tone])).save(path).expect("a JPEG");
 }
 
 fn write(path: &Path, text: &str) {
@@ -179,7 +190,7 @@ fn a_csv_with_wrong_columns_names_its_line() {
 fn missing_and_empty_folders_are_named() {
     let dir = folder();
     let missing = dir.path().join("nowhere");
-    for kind in ["ferplus", "folder"] {
+    for kind in ["ferplus", "rafdb", "rafdb-original", "affectnet", "folder"] {
         assert_fails(load(kind, &missing), &["nowhere"]);
         assert_fails(load(kind, dir.path()), &[&dir.path().display().to_string(), "empty folder"]);
     }

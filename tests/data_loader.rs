@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moue::data::{Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalise, Sample, Targets, Transform};
+use moue::data::{
+    Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalise, Pool, Sample, Targets, Transform,
+};
 use moue::rng::Rng;
 
 /// `count` RGB images of 20×16 noisy pixels; labels 0, 1, 2, 0, …
@@ -205,6 +207,8 @@ fn options_out_of_range_and_no_images_are_refused() {
     assert_eq!(code(LoaderOptions { limit_per_class: Some(0), ..options() }), 2);
     assert_eq!(code(LoaderOptions { augment: Augment { flip: 1.5, ..Augment::none() }, ..options() }), 2);
     assert_eq!(code(LoaderOptions { drop_last: true, ..options() }), 3);
+    let pool = Pool::new(&samples[..2], 1 << 20).expect("a pool");
+    assert_eq!(code(LoaderOptions { pool: Some(Arc::new(pool)), ..options() }), 3);
     assert_eq!(Loader::new(&[], 3, options()).err().expect("an error").exit_code(), 3);
 }
 

@@ -50,7 +50,7 @@ macro_rules! golden {
     };
 }
 
-golden!(esr3_plain = "esr3_plain", esr3 = "esr3", esr3_gamma = "esr3_gamma0.005", esr9 = "esr9");
+golden!(esr3_plain = "esr3_plain", esr3 = "esr3", esr3_gamma = "esr3_gamma0.005", esr9 = "esr9", manet = "manet");
 
 #[test]
 fn a_file_that_is_no_golden_file_is_refused_with_its_name() {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial, run};
 use moue::{
     Error,
-    diversity::{Diversity, esr_loss},
+    diversity::{Diversity, diversified_loss},
     exec::{
         Executor, Program,
         gpu::{AdapterReport, GpuExecutor, Options, Selector, adapters},
@@ -16,14 +16,17 @@ use moue::{
     graph::{Graph, Init},
     models::esr::EsrSpec,
     nn::{Mode, variables},
-    ops::{BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId},
+    ops::{
+        Augment, BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId,
+        augment::RECORD,
+    },
 };
 
 type Outcome = Result<(), Failed>;
 type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 9] = [
+    let claims: [(&str, Claim); 10] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ("one_image_larger_than_a_binding_is_an_error", one_image_larger_than_a_binding_is_an_error),
         ("runs_from_the_same_start_end_in_the_same_bits", runs_from_the_same_start_end_in_the_same_bits),
         ("the_first_op_that_is_not_finite_is_named", the_first_op_that_is_not_finite_is_named),
+        ("what_is_read_later_is_of_the_run_before_it_was_asked_for", what_is_read_later_is_of_the_run_before),
         ("a_profile_has_a_time_for_each_op", a_profile_has_a_time_for_each_op),
     ];
     let found = adapters();
@@ -221,16 +225,20 @@ fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
     Ok(())
 }
 
+const AUGMENT: Augment = Augment { size: 96, mean: [0.0; 3], std: [1.0; 3], bgr: false };
+
 fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
     let mut counts = Vec::new();
     for branches in [2, 3, 9, 15, 16] {
         let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true };
         let mut graph = Graph::new();
-        let images = graph.input("images", [32, 3, 96, 96]);
+        // Batches are made on the device too: no step has more to do.
+        let (records, pool) = (graph.input("records", [32, RECORD]), graph.input("pool", [4096]));
+        let images = graph.augment(records, &[pool], AUGMENT)?;
         let targets = graph.input("targets", [32, 8]);
         let weights = graph.input("branch_weights", [branches]);
         let esr = spec.build(&mut graph, images, Mode::Train)?;
-        let loss = esr_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
+        let loss = diversified_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
         graph.sgd(loss.total, 0.9, false)?;
         graph.output(loss.total);
         let mut executor = open(adapter, None)?;
@@ -357,6 +365,22 @@ fn the_first_op_that_is_not_finite_is_named(adapter: usize) -> Outcome {
     executor.write_variable("fc.bias", &[0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0])?;
     let found = executor.first_not_finite(program)?.unwrap_or_default();
     if found == "variable fc.bias" { Ok(()) } else { Err(format!("it names {found:?}").into()) }
+}
+
+fn what_is_read_later_is_of_the_run_before(adapter: usize) -> Outcome {
+    let net = net(3, 12)?;
+    let mut executor = open(adapter, None)?;
+    let program = start(&mut executor, &net)?;
+    executor.run(program)?;
+    let expected = [executor.read(program, net.map)?, executor.read(program, net.loss)?];
+    let later = executor.read_later(program, &[net.map, net.loss])?;
+    executor.run(program)?;
+    let next = executor.read(program, net.loss)?;
+    let found = pollster::block_on(later)?;
+    if next == expected[1] {
+        return Err("a training step left the loss as it was".into());
+    }
+    if found == expected { Ok(()) } else { Err(format!("{:?} instead of {:?}", found[1], expected[1]).into()) }
 }
 
 fn a_profile_has_a_time_for_each_op(adapter: usize) -> Outcome {

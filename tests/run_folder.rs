@@ -7,9 +7,9 @@ use std::fs;
 
 use moue::Error;
 use moue::checkpoint::{file_hash, load_model};
+use moue::predict::majority_vote;
 use moue::train::{
-    Evaluation, RunFolder, Status, Summary, TrainConfig, TrainOptions, curves_svg, majority_vote, read_records,
-    similarity_svg,
+    Evaluation, RunFolder, Status, Summary, TrainConfig, TrainOptions, curves_svg, read_records, similarity_svg,
 };
 use serde_json::{Map, Value, json};
 use support_run::events::{events_path, parse_events, values};

@@ -70,6 +70,23 @@ fn the_defaults_are_valid_and_train_a_small_ensemble_on_synthetic_faces() {
 }
 
 #[test]
+fn a_manet_starts_from_the_papers_recipe_for_its_data() {
+    let resolve = |arguments: &[&str]| TrainConfig::resolve(&TrainOptions::default(), &flags(arguments).unwrap());
+    let affectnet = resolve(&["--model", "manet", "--data", "affectnet:DIR"]).unwrap();
+    assert_eq!((affectnet.size, affectnet.width, affectnet.lr, affectnet.weight_decay), (224, 1.0, 0.01, 1e-4));
+    assert_eq!((affectnet.lr_schedule, affectnet.step_size, affectnet.step_gamma), (LrSchedule::Step, 5, 0.1));
+    assert_eq!((affectnet.epochs, affectnet.batch, affectnet.augment.as_str()), (20, 128, "affectnet"));
+    let rafdb = resolve(&["--model", "manet", "--data", "rafdb:DIR"]).unwrap();
+    assert_eq!((rafdb.epochs, rafdb.step_size, rafdb.batch, rafdb.augment.as_str()), (100, 15, 128, "rafdb"));
+    let ferplus = resolve(&["--model", "manet", "--data", "ferplus:DIR", "--lr", "0.5"]).unwrap();
+    assert_eq!((ferplus.epochs, ferplus.batch, ferplus.augment.as_str()), (100, 32, "affectnet"));
+    assert_eq!(ferplus.lr, 0.5, "a flag wins over the recipe");
+    assert!(ferplus.diversified() && !ferplus.nesterov);
+    assert_eq!(ferplus.diversified_kinds(), ["branch", "spatial", "channel"]);
+    usage(resolve(&["--model", "manet", "--schedule", "progressive"]), &["schedule", "`joint`", "progressive"]);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     usage(file("stage_epochs = 3"), &["a.toml", "`stage_epochs`", "the nearest one is `stage-epochs`"]);
     usage(file("lr = 0.1\nbatchsize = 3"), &["`batchsize`", "`batch`"]);

@@ -16,6 +16,11 @@ struct Params {
 override TRANSPOSED: bool = false;
 // A constant, since processors that imitate a GPU divide slowly.
 override STRIDE: u32 = 1u;
+// Without padding every place of every window lies on the map.
+override PADDED: bool = true;
+// Whether output pixels follow each other by row, image and column, not by image, row and column: then a tile has few
+// rows, and leaves out the filter's rows that lie outside of the map for all of them. For a STRIDE of 1.
+override BY_ROWS: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -58,30 +63,56 @@ fn inside(position: u32, size: u32, extent: u32) -> u32 {
     return bits;
 }
 
-fn window_of(pixel: u32, group: u32) -> Window {
-    let plane = params.out_height * params.out_width;
-    if pixel >= params.images * plane {
-        return Window(0u, 0u, 0u);
+// An output pixel's image, row and column.
+fn place_in(pixel: u32) -> vec3<u32> {
+    let line = pixel / params.out_width;
+    let column = pixel - line * params.out_width;
+    if BY_ROWS {
+        let row = line / params.images;
+        return vec3<u32>(line - row * params.images, row, column);
     }
-    let row = pixel % plane / params.out_width;
-    let column = pixel % params.out_width;
-    let image = (pixel / plane * params.groups + group) * params.inputs * params.height * params.width;
+    let image = line / params.out_height;
+    return vec3<u32>(image, line - image * params.out_height, column);
+}
+
+fn window_at(place: vec3<u32>, group: u32) -> Window {
+    let image = (place.x * params.groups + group) * params.inputs * params.height * params.width;
     return Window(
-        params.x_at + image + first_of(row) * params.width + first_of(column),
-        inside(row, params.kernel_h, params.height),
-        inside(column, params.kernel_w, params.width),
+        params.x_at + image + first_of(place.y) * params.width + first_of(place.z),
+        inside(place.y, params.kernel_h, params.height),
+        inside(place.z, params.kernel_w, params.width),
     );
+}
+
+// Pixels after the last repeat it.
+fn window_of(pixel: u32, group: u32) -> Window {
+    let last = params.images * params.out_height * params.out_width - 1u;
+    return window_at(place_in(min(pixel, last)), group);
+}
+
+// The filter's rows, from the first to before the second, that lie on the map for some of `count` pixels: those between
+// the ones of the first pixel's row and of the last's.
+fn rows_on_map(pixel: u32, count: u32) -> vec2<u32> {
+    if !BY_ROWS {
+        return vec2<u32>(0u, params.kernel_h);
+    }
+    let last = min(pixel + count, params.images * params.out_height * params.out_width) - 1u;
+    let bits = inside(place_in(pixel).y, params.kernel_h, params.height)
+        | inside(place_in(last).y, params.kernel_h, params.height);
+    let end = 32u - countLeadingZeros(bits);
+    return vec2<u32>(min(countTrailingZeros(bits), end), end);
 }
 
 const NOWHERE: u32 = 0xffffffffu;
 
 // Where an output pixel's value for a group's first channel goes, or NOWHERE.
 fn place_of(pixel: u32, group: u32) -> u32 {
-    let plane = params.out_height * params.out_width;
-    if pixel >= params.images * plane {
+    if pixel >= params.images * params.out_height * params.out_width {
         return NOWHERE;
     }
-    return params.y_at + (pixel / plane * params.groups + group) * params.outputs * plane + pixel % plane;
+    let place = place_in(pixel);
+    let map = (place.x * params.groups + group) * params.outputs;
+    return params.y_at + (map * params.out_height + place.y) * params.out_width + place.z;
 }
 
 fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
@@ -109,7 +140,7 @@ fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
 
 // Whether the filter's place i, j lies on the map.
 fn is_inside(window: Window, i: u32, j: u32) -> bool {
-    return ((window.rows >> i) & (window.columns >> j) & 1u) != 0u;
+    return !PADDED || ((window.rows >> i) & (window.columns >> j) & 1u) != 0u;
 }
 
 fn places_of(pixel: u32, group: u32) -> vec4<u32> {

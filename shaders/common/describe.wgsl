@@ -1,7 +1,6 @@
 // Runs of `lanes` of a workgroup's 256 invocations describe a plane each: a sum, the largest value and its first place.
-var<workgroup> sums: array<f32, 256>;
-var<workgroup> maxima: array<f32, 256>;
-var<workgroup> places: array<u32, 256>;
+var<workgroup> parts: array<Description, 256>;
+var<workgroup> part_rows: array<Description, 256>;
 
 // No place: that of an invocation without elements.
 const NO_PLACE: u32 = 0xffffffffu;
@@ -26,42 +25,35 @@ fn with_element(so_far: Description, value: f32, place: u32) -> Description {
     return Description(so_far.sum + value, select(so_far.largest, value, wins), select(so_far.place, place, wins));
 }
 
-// The parts from `first` on, each `step`th of them up to `end`, in order.
-fn joined(first: u32, end: u32, step: u32) -> Description {
-    var all = nothing();
-    for (var i = first; i < end; i += step) {
-        all.sum += sums[i];
-        let place = places[i];
-        let value = maxima[i];
-        if place != NO_PLACE && (all.place == NO_PLACE || value > all.largest || (value == all.largest && place < all.place)) {
-            all.largest = value;
-            all.place = place;
-        }
-    }
-    return all;
+// What two parts describe together.
+fn both(one: Description, other: Description) -> Description {
+    let is_larger = other.largest > one.largest || (other.largest == one.largest && other.place < one.place);
+    let wins = other.place != NO_PLACE && (one.place == NO_PLACE || is_larger);
+    return Description(
+        one.sum + other.sum, select(one.largest, other.largest, wins), select(one.place, other.place, wins),
+    );
 }
 
-// Joins the parts of a run; as `sum_lanes`, at most 16 in a row, twice. `lanes` is a power of two.
-// Barriers: called by whole workgroups.
+// Joins the parts of a run for its first invocation; as `sum_lanes`, at most 16 in a row, twice. `lanes` is a power of
+// two. Barriers: called by whole workgroups. What is written here was last read before a barrier of the previous call.
 fn describe_lanes(lane: u32, lanes: u32, part: Description) -> Description {
     let first = lane & ~(lanes - 1u);
     let step = min(lanes, 16u);
+    parts[lane] = part;
     workgroupBarrier();
-    sums[lane] = part.sum;
-    maxima[lane] = part.largest;
-    places[lane] = part.place;
-    workgroupBarrier();
-    let leads = lane - first < step;
-    var some = nothing();
-    if leads {
-        some = joined(lane, first + lanes, step);
+    if lane - first < step {
+        var some = nothing();
+        for (var i = lane; i < first + lanes; i += step) {
+            some = both(some, parts[i]);
+        }
+        part_rows[lane] = some;
     }
     workgroupBarrier();
-    if leads {
-        sums[lane] = some.sum;
-        maxima[lane] = some.largest;
-        places[lane] = some.place;
+    var all = nothing();
+    if lane == first {
+        for (var i = first; i < first + step; i += 1u) {
+            all = both(all, part_rows[i]);
+        }
     }
-    workgroupBarrier();
-    return joined(first, first + step, 1u);
+    return all;
 }

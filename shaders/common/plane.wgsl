@@ -8,7 +8,7 @@ fn walk_from(e: u32, plane: u32) -> Walk {
     return Walk(e / plane, e % plane);
 }
 
-// 256 elements further on; `images` and `pixels` are 256 / plane and 256 % plane.
+// The same number of elements further on: `images` whole planes and `pixels` of the next.
 fn walk_on(walk: Walk, images: u32, pixels: u32, plane: u32) -> Walk {
     var next = Walk(walk.image + images, walk.pixel + pixels);
     if next.pixel >= plane {

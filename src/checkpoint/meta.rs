@@ -22,7 +22,8 @@ pub struct ModelMeta {
     /// The program that wrote the file, such as `moue 0.1.0`.
     pub created_by: String,
     /// The network, an object with at least `model`:
-    /// `{"model": "esr", "branches": 4, "width": 0.5, "size": 64, "attention": true}`.
+    /// `{"model": "esr", "branches": 4, "width": 0.5, "size": 64, "attention": true}` or
+    /// `{"model": "manet", "width": 1.0, "size": 224}`.
     pub architecture: Value,
     /// The class names in the order of the logits.
     pub classes: Vec<String>,
@@ -87,7 +88,7 @@ pub struct DiversityMeta {
     pub similarity: String,
     /// `det`, `logdet` or `sum`.
     pub objective: String,
-    /// γ of Eq. 1, as used, for each kind of map that was diversified: `spatial`, `channel`.
+    /// γ of Eq. 1, as used, for each kind of map that was diversified: `branch`, `spatial`, `channel`.
     pub gamma: BTreeMap<String, f64>,
 }
 
@@ -143,6 +144,12 @@ impl ModelMeta {
         self.architecture.get("model").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Whether the file holds an ESR's base alone, to train branches on: it has no classes.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        self.model() == "esr" && self.architecture.get("branches").and_then(Value::as_u64) == Some(0)
+    }
+
     /// Checks that the metadata are complete and make sense; `path` is for the error only.
     ///
     /// # Errors
@@ -163,7 +170,7 @@ impl ModelMeta {
                 format!("`{}`, written by {}", self.format, self.created_by),
             );
         }
-        if self.classes.len() < 2 {
+        if self.classes.len() < 2 && !(self.classes.is_empty() && self.is_base()) {
             return wrong("a list of at least two class names", format!("{} class names", self.classes.len()));
         }
         for (index, class) in self.classes.iter().enumerate() {
@@ -216,4 +223,9 @@ impl ModelMeta {
             hint: "give the settings that the file was trained with, or another file".into(),
         })
     }
+}
+
+/// The branch that a tensor belongs to by its name; none for the base.
+pub(super) fn branch_of(name: &str) -> Option<usize> {
+    name.strip_prefix("branches.")?.split('.').next()?.parse().ok()
 }

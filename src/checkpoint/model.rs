@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use safetensors::{Dtype, SafeTensors, View};
 use serde_json::Value;
 
@@ -12,11 +13,13 @@ use crate::nn::variables::Tensors;
 use crate::{Error, Result};
 
 /// The metadata key of [`ModelMeta`].
-const META: &str = "moue";
+pub(super) const META: &str = "moue";
 /// The metadata key of the training loop's state.
 const STATE: &str = "moue-state";
 /// The end of a momentum's name.
-const MOMENTUM: &str = ".momentum";
+pub(super) const MOMENTUM: &str = ".momentum";
+/// The end of the name of batch norm's count of batches, which PyTorch saves and nothing here reads.
+pub(super) const COUNTER: &str = "num_batches_tracked";
 
 /// A model as read from a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +48,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::File`] for bytes that are no safetensors or cut short, without moue's metadata or class list, with a
-    /// tensor that is not f32 or holds a value that is not finite.
+    /// tensor that is no floating point or holds a value that is not finite.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
         Ok(read(path, bytes)?.0)
     }
@@ -87,7 +90,24 @@ impl Model {
 /// # Errors
 /// As [`save_model`], but for the disk.
 pub fn model_bytes(path: &Path, meta: &ModelMeta, tensors: &Tensors) -> Result<Vec<u8>> {
-    serialise(path, meta, tensors, None)
+    serialise(path, meta, tensors, Target::Moue)
+}
+
+/// The bytes of a model file with weights in 16-bit floating point, half the length; moue reads it as any other.
+///
+/// # Errors
+/// As [`model_bytes`]; [`Error::NotFinite`] also for a value that 16 bits cannot hold.
+pub fn half_bytes(path: &Path, meta: &ModelMeta, tensors: &Tensors) -> Result<Vec<u8>> {
+    serialise(path, meta, tensors, Target::Half)
+}
+
+/// The bytes of a model file that PyTorch's `load_state_dict` takes with `strict=True`: batch norm's counters of batches
+/// are there too, at 0.
+///
+/// # Errors
+/// As [`model_bytes`].
+pub fn torch_bytes(path: &Path, meta: &ModelMeta, tensors: &Tensors) -> Result<Vec<u8>> {
+    serialise(path, meta, tensors, Target::Torch)
 }
 
 /// The bytes of a checkpoint.
@@ -101,7 +121,7 @@ pub fn state_bytes(
     momenta: &Tensors,
     state: &Value,
 ) -> Result<Vec<u8>> {
-    serialise(path, meta, tensors, Some((momenta, state)))
+    serialise(path, meta, tensors, Target::Checkpoint(momenta, state))
 }
 
 /// Writes a model file, whole or not at all.
@@ -158,27 +178,56 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A tensor on its way into a file.
-struct Values<'a>(&'a [usize], &'a [f32]);
+enum Values<'a> {
+    F32(&'a [usize], &'a [f32]),
+    F16(&'a [usize], &'a [f32]),
+    /// Batch norm's count of batches, which PyTorch asks for: none.
+    Counter,
+}
 
 impl View for Values<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        match self {
+            Self::F32(..) => Dtype::F32,
+            Self::F16(..) => Dtype::F16,
+            Self::Counter => Dtype::I64,
+        }
     }
 
     fn shape(&self) -> &[usize] {
-        self.0
+        match self {
+            Self::F32(shape, _) | Self::F16(shape, _) => shape,
+            Self::Counter => &[],
+        }
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.1.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+        match self {
+            Self::F32(_, values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::F16(_, values) => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+            Self::Counter => Cow::Borrowed(&[0; 8]),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.1.len() * 4
+        match self {
+            Self::F32(_, values) => values.len() * 4,
+            Self::F16(_, values) => values.len() * 2,
+            Self::Counter => 8,
+        }
     }
 }
 
-fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, state: Option<(&Tensors, &Value)>) -> Result<Vec<u8>> {
+/// What a file is written for.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Moue,
+    Checkpoint(&'a Tensors, &'a Value),
+    Half,
+    Torch,
+}
+
+fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, target: Target<'_>) -> Result<Vec<u8>> {
     let wrong = |expected: String, found: String| Error::File {
         path: path.into(),
         expected,
@@ -186,8 +235,12 @@ fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, state: Option<(&T
         hint: "nothing was written; this is a fault of the program that saves".into(),
     };
     meta.check(path)?;
-    let mut all: BTreeMap<&str, Values<'_>> = BTreeMap::new();
-    let momenta = state.iter().flat_map(|(momenta, _)| momenta.iter());
+    let mut all: BTreeMap<Cow<'_, str>, Values<'_>> = BTreeMap::new();
+    let momenta = match target {
+        Target::Checkpoint(momenta, _) => Some(momenta),
+        _ => None,
+    };
+    let momenta = momenta.into_iter().flatten();
     for (is_momentum, (name, (shape, values))) in
         tensors.iter().map(|entry| (false, entry)).chain(momenta.map(|entry| (true, entry)))
     {
@@ -205,7 +258,20 @@ fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, state: Option<(&T
                     .into(),
             });
         }
-        all.insert(name, Values(shape, values));
+        if let (Target::Half, Some(index)) =
+            (target, values.iter().position(|value| f16::from_f32(*value).is_infinite()))
+        {
+            return Err(Error::NotFinite {
+                what: format!("{} in 16 bits, to be saved to {},", values[index], path.display()),
+                at: format!("`{name}`, element {index}"),
+                hint: "16-bit floating point ends at 65504; export the model in 32 bits".into(),
+            });
+        }
+        if let (Target::Torch, Some(norm)) = (target, name.strip_suffix("running_var")) {
+            all.insert(format!("{norm}{COUNTER}").into(), Values::Counter);
+        }
+        let of = if matches!(target, Target::Half) { Values::F16 } else { Values::F32 };
+        all.insert(name.into(), of(shape, values));
     }
     let unwritable = |error: serde_json::Error| wrong("metadata as JSON".into(), error.to_string());
     // `format: pt` is what PyTorch's own readers look for.
@@ -215,7 +281,7 @@ fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, state: Option<(&T
         ("architecture".to_owned(), meta.architecture.to_string()),
         ("classes".to_owned(), serde_json::json!(meta.classes).to_string()),
     ]);
-    if let Some((_, state)) = state {
+    if let Target::Checkpoint(_, state) = target {
         metadata.insert(STATE.to_owned(), state.to_string());
     }
     let mut bytes = safetensors::serialize(all, Some(metadata))
@@ -256,8 +322,18 @@ fn whole_length(bytes: &[u8]) -> Option<u64> {
     Some(8 + header as u64 + ends.max().unwrap_or(0))
 }
 
-/// The model, the momenta and the loop's state in a file.
-fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
+/// A safetensors file taken apart.
+pub(super) struct Parts {
+    /// The metadata, by key.
+    pub(super) metadata: HashMap<String, String>,
+    /// The tensors of floating-point elements.
+    pub(super) tensors: Tensors,
+    /// The types of all others.
+    pub(super) others: BTreeMap<String, Dtype>,
+}
+
+/// Takes any safetensors file apart; 16-bit and 64-bit floating point become f32.
+pub(super) fn parts(path: &Path, bytes: &[u8]) -> Result<Parts> {
     let wrong = |expected: &str, found: String, hint: &str| Error::File {
         path: path.into(),
         expected: expected.into(),
@@ -275,38 +351,71 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
     let file = SafeTensors::deserialize(bytes).map_err(unreadable)?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let foreign = "train it with moue, or use a file that moue wrote";
-    let Some(meta) = metadata.get(META) else {
-        return Err(wrong("a model with the metadata key `moue` and a class list", "neither".into(), foreign));
-    };
-    let meta: ModelMeta = serde_json::from_str(meta)
-        .map_err(|error| wrong("the metadata of a moue model, with its class list", error.to_string(), foreign))?;
-    meta.check(path)?;
-    let state = metadata
-        .get(STATE)
-        .map(|state| serde_json::from_str(state))
-        .transpose()
-        .map_err(|error| wrong("the state of a training as JSON", error.to_string(), "use another checkpoint"))?;
-    let (mut tensors, mut momenta) = (Tensors::new(), Tensors::new());
+    let (mut tensors, mut others) = (Tensors::new(), BTreeMap::new());
     for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(wrong(
-                &format!("`{name}` in F32"),
-                format!("{}", view.dtype()),
-                "convert the file to 32-bit floating point",
-            ));
+        match super::element::to_f32(view.dtype(), view.data()) {
+            Some(values) => drop(tensors.insert(name.to_owned(), (view.shape().to_vec(), values))),
+            None => drop(others.insert(name.to_owned(), view.dtype())),
         }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("invariant: four bytes")))
-            .collect();
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            let found = format!("{} at element {index} of `{name}`", values[index]);
-            return Err(wrong("finite values", found, "use an earlier checkpoint"));
-        }
-        let group = if name.ends_with(MOMENTUM) { &mut momenta } else { &mut tensors };
-        group.insert(name.to_owned(), (view.shape().to_vec(), values));
     }
+    require_finite(path, &tensors)?;
+    Ok(Parts { metadata, tensors, others })
+}
+
+/// Refuses values that no training goes on from.
+pub(super) fn require_finite(path: &Path, tensors: &Tensors) -> Result<()> {
+    for (name, (_, values)) in tensors {
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::File {
+                path: path.into(),
+                expected: "finite values".into(),
+                found: format!("{} at element {index} of `{name}`", values[index]),
+                hint: "use an earlier checkpoint".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a file says about the model in it, if moue wrote the file.
+pub(super) fn meta_of(path: &Path, metadata: &HashMap<String, String>) -> Result<Option<ModelMeta>> {
+    let Some(meta) = metadata.get(META) else { return Ok(None) };
+    let meta: ModelMeta = serde_json::from_str(meta).map_err(|error| Error::File {
+        path: path.into(),
+        expected: "the metadata of a moue model, with its class list".into(),
+        found: error.to_string(),
+        hint: FOREIGN.into(),
+    })?;
+    meta.check(path)?;
+    Ok(Some(meta))
+}
+
+/// What to do with a file of another program.
+const FOREIGN: &str = "train it with moue, convert it with `moue import`, or use a file that moue wrote";
+
+/// The model, the momenta and the loop's state in a file.
+fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
+    let wrong = |expected: String, found: String, hint: &str| Error::File {
+        path: path.into(),
+        expected,
+        found,
+        hint: hint.into(),
+    };
+    let Parts { metadata, mut tensors, others } = parts(path, bytes)?;
+    let Some(meta) = meta_of(path, &metadata)? else {
+        let expected = "a model with the metadata key `moue` and a class list";
+        return Err(wrong(expected.into(), "neither".into(), FOREIGN));
+    };
+    // Batch norm's counters are there for PyTorch alone.
+    if let Some((name, dtype)) = others.iter().find(|(name, _)| !name.ends_with(COUNTER)) {
+        let expected = format!("`{name}` in F32 or another floating point");
+        return Err(wrong(expected, dtype.to_string(), "convert the file to 32-bit floating point"));
+    }
+    let state = metadata.get(STATE).map(|state| serde_json::from_str(state)).transpose();
+    let state = state.map_err(|error| {
+        wrong("the state of a training as JSON".into(), error.to_string(), "use another checkpoint")
+    })?;
+    let names: Vec<_> = tensors.keys().filter(|name| name.ends_with(MOMENTUM)).cloned().collect();
+    let momenta = names.into_iter().filter_map(|name| tensors.remove_entry(&name)).collect();
     Ok((Model { path: path.into(), meta, tensors }, momenta, state))
 }

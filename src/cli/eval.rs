@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device, train::esr_of};
+use super::{Outcome, device, train::network_of};
 use crate::{
     Error, Result,
     checkpoint::{self, Model, file_hash, load_model},
     data::{ColourOrder, Dataset, Normalise, Spec},
     exec::{DeviceChoice, Precision},
+    models::Decision,
     train::{
         Evaluation,
+        ablation::exits,
         evaluate::{Inputs, evaluate},
         session::Evaluator,
     },
@@ -23,12 +25,15 @@ pub(super) struct Args {
     /// A model file.
     #[arg(long)]
     model: PathBuf,
-    /// ferplus:DIR, folder:DIR or synthetic.
+    /// ferplus:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
     #[arg(long)]
     data: Spec,
     /// The split: train, valid or test.
     #[arg(long, default_value = "test")]
     split: String,
+    /// The accuracy of every early exit too: of the first branch, the first two, and so on.
+    #[arg(long)]
+    exits: bool,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -74,20 +79,26 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let hash = file_hash(&args.model)?;
     eprintln!("model: {}, sha256 {hash}", args.model.display());
-    let esr = esr_of(&model.meta.architecture, model.meta.classes.len(), &args.model)?;
+    let network = network_of(&model.meta.architecture, model.meta.classes.len(), &args.model)?;
     let data = args.data.load_splits(&[&args.split])?;
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, args.batch, &model.tensors)?;
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
-    let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;
-    let votes = predictions.vote(predictions.branches);
-    let evaluation = Evaluation::from_predictions(&predictions.labels, &votes, &data.classes)?;
-    let mean_accuracy = predictions.accuracy(&predictions.mean(predictions.branches));
+    let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
+    let evaluation = Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &data.classes)?;
+    let mean_accuracy = match predictions.decision {
+        Decision::Vote => predictions.accuracy(&predictions.mean(predictions.branches)),
+        Decision::Last => evaluation.accuracy,
+    };
+    let how = match predictions.decision {
+        Decision::Vote => format!(" by vote, {mean_accuracy:.4} by mean probability"),
+        Decision::Last => String::new(),
+    };
     println!(
-        "accuracy {:.4} by vote, {mean_accuracy:.4} by mean probability; balanced {:.4}; {} images",
+        "accuracy {:.4}{how}; balanced {:.4}; {} images",
         evaluation.accuracy, evaluation.balanced_accuracy, evaluation.images
     );
     for class in &evaluation.per_class {
@@ -95,11 +106,26 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         println!("  {:<12} {recall:>7}  ({} images)", class.class, class.images);
     }
     let branches = predictions.branch_accuracy();
-    println!("branches: {}", branches.iter().map(|a| format!("{a:.4}")).collect::<Vec<_>>().join("  "));
+    let named = |(head, accuracy): (usize, &f64)| match predictions.decision {
+        Decision::Vote => format!("{accuracy:.4}"),
+        Decision::Last => format!("{} {accuracy:.4}", network.head_name(head)),
+    };
+    println!("branches: {}", branches.iter().enumerate().map(named).collect::<Vec<_>>().join("  "));
+    let exits = exits(&predictions);
+    if args.exits {
+        for exit in &exits {
+            println!(
+                "first {:>2} branches: {:.4} by vote, {:.4} by mean probability",
+                exit.branches, exit.vote, exit.mean
+            );
+        }
+    }
+    let calibration_error = predictions.calibration_error();
+    println!("expected calibration error of the answer's probabilities {calibration_error:.4}");
     Ok(Outcome::passed(json!({
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
         "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split,
-        "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
+        "exits": exits, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
     })))
 }

@@ -1,10 +1,14 @@
 //! The command line: arguments, output, exit codes. Results go to stdout, logs and progress to stderr.
 
+mod ablate;
 mod bench;
 mod data;
 pub mod device;
 mod doctor;
 mod eval;
+mod export;
+mod import;
+mod init;
 mod predict;
 mod progress;
 mod recorder;
@@ -40,6 +44,8 @@ struct Cli {
 enum Command {
     /// Trains a network; with no arguments a small one on rendered faces.
     Train(Box<train::Args>),
+    /// Trains the rows of the paper's ablation over several seeds and tabulates them; goes on where it was stopped.
+    Ablate(Box<ablate::Args>),
     /// Evaluates a model on a split of a data set.
     Eval(eval::Args),
     /// Gives the probabilities of images.
@@ -48,6 +54,10 @@ enum Command {
     Verify(verify::Args),
     /// Times training steps or inference.
     Bench(bench::Args),
+    /// Makes a model file from weights of other programs.
+    Import(import::Args),
+    /// Writes a model for other programs (ONNX, PyTorch), for the web page, or with 16-bit weights.
+    Export(export::Args),
     /// Counts and checks a data set.
     #[command(subcommand)]
     Data(data::Command),
@@ -90,10 +100,13 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Outcome> {
     match &cli.command {
         Command::Train(args) => train::run(args),
+        Command::Ablate(args) => ablate::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
         Command::Data(command) => data::run(command, cli.json),
         Command::Doctor => doctor::run(),
     }

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device, eval::inputs, train::esr_of};
+use super::{Outcome, device, eval::inputs, train::network_of};
 use crate::{
     Error, Result,
     checkpoint::load_model,
     data::{Image, Transform},
     exec::{DeviceChoice, Precision},
-    train::{arg_max, evaluate::softmax, majority_vote, session::Evaluator},
+    models::{Decision, NetworkSpec},
+    predict::{arg_max, majority_vote, softmax},
+    train::session::Evaluator,
 };
 
 /// Arguments of `moue predict`.
@@ -42,8 +44,12 @@ struct Prediction {
     branches: Vec<Vec<f32>>,
 }
 
-fn prediction(logits: &[f32], classes: usize) -> Prediction {
+fn prediction(logits: &[f32], network: &NetworkSpec) -> Prediction {
+    let classes = network.classes();
     let branches: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();
+    if let (Decision::Last, Some(last)) = (network.decision(), branches.last()) {
+        return Prediction { class: arg_max(last), ensemble: last.clone(), branches };
+    }
     let mean = |class: usize| branches.iter().map(|branch| branch[class]).sum::<f32>() / branches.len() as f32;
     let ensemble = (0..classes).map(mean).collect();
     let class = majority_vote(branches.iter().map(|branch| arg_max(branch)), classes);
@@ -53,21 +59,21 @@ fn prediction(logits: &[f32], classes: usize) -> Prediction {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let classes = &model.meta.classes;
-    let esr = esr_of(&model.meta.architecture, classes.len(), &args.model)?;
+    let network = network_of(&model.meta.architecture, classes.len(), &args.model)?;
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
     let inputs = inputs(&model, 1);
     let transform = Transform { size: inputs.size, normalise: inputs.normalise, order: inputs.order };
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, 1, &model.tensors)?;
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];
     let mut predictions = Vec::new();
     for image in &images {
         transform.evaluate(image, &mut pixels)?;
-        predictions.push(prediction(&evaluator.answer(&pixels)?.logits, classes.len()));
+        predictions.push(prediction(&evaluator.answer(&pixels)?.logits, &network));
     }
     if args.csv {
-        print_csv(args, classes, esr.branches, &predictions)?;
+        print_csv(args, classes, &network, &predictions)?;
     } else {
         print_text(args, classes, &predictions);
     }
@@ -98,14 +104,16 @@ fn print_text(args: &Args, classes: &[String], predictions: &[Prediction]) {
     }
 }
 
-fn print_csv(args: &Args, classes: &[String], branches: usize, predictions: &[Prediction]) -> Result<()> {
+fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions: &[Prediction]) -> Result<()> {
     let failed = |error: csv::Error| {
         Error::io("standard output", "writing the table", std::io::Error::other(error), "check where it goes")
     };
     let mut table = csv::Writer::from_writer(std::io::stdout().lock());
     let mut header = vec!["image".to_owned(), "prediction".to_owned()];
     header.extend(classes.iter().cloned());
-    header.extend((0..branches).flat_map(|b| classes.iter().map(move |class| format!("branch{b}.{class}"))));
+    for head in 0..network.heads() {
+        header.extend(classes.iter().map(|class| format!("{}.{class}", network.head_name(head))));
+    }
     table.write_record(&header).map_err(failed)?;
     for (path, prediction) in args.images.iter().zip(predictions) {
         let mut row = vec![path.display().to_string(), classes[prediction.class].clone()];

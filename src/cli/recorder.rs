@@ -16,9 +16,10 @@ use crate::{
     Error, Result,
     checkpoint::{ColourOrder, DiversityMeta, ModelMeta, ModelResult, save_model},
     exec::Stats,
-    models::EsrSpec,
+    models::NetworkSpec,
     train::{
         EpochRecord, RunFolder, RunStart, TrainConfig,
+        choices::Colour,
         schedule::Stage,
         session::TermReport,
         trainer::{self, Observer, Save, Snapshot, StepRecord},
@@ -58,12 +59,9 @@ impl<'a> Recorder<'a> {
         self.folder
     }
 
-    fn meta(&self, esr: &EsrSpec) -> ModelMeta {
-        let architecture = json!({
-            "model": "esr", "branches": esr.branches, "width": esr.width, "size": esr.size, "attention": esr.attention,
-        });
-        let mut meta = ModelMeta::new(architecture, self.begin.classes.clone(), esr.size);
-        meta.colour = ColourOrder::Rgb;
+    fn meta(&self, network: &NetworkSpec) -> ModelMeta {
+        let mut meta = ModelMeta::new(network.architecture(), self.begin.classes.clone(), network.size());
+        meta.colour = if self.config.colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb };
         meta.data = Some(self.begin.data.clone());
         meta.diversity = (!self.gammas.is_empty()).then(|| DiversityMeta {
             similarity: self.config.similarity.to_string(),
@@ -77,9 +75,9 @@ impl<'a> Recorder<'a> {
 
 impl Observer for Recorder<'_> {
     fn stage(&mut self, number: usize, stage: &Stage, gammas: &[f64], stats: &Stats) -> Result<()> {
-        let kinds = [("spatial", self.config.spatial_diversity), ("channel", self.config.channel_diversity)];
-        let kinds = kinds.into_iter().filter(|kind| kind.1 && self.config.attention && stage.branches > 1);
-        self.gammas = kinds.map(|kind| kind.0.to_owned()).zip(gammas.iter().copied()).collect();
+        // A stage of one branch has no terms, hence no γ.
+        let kinds = self.config.diversified_kinds().into_iter().map(str::to_owned);
+        self.gammas = kinds.zip(gammas.iter().copied()).collect();
         self.progress.stage(number, stage.epochs, stage.branches);
         let record = json!({
             "kind": "stage", "stage": number, "branches": stage.branches, "epochs": stage.epochs,
@@ -126,10 +124,13 @@ impl Observer for Recorder<'_> {
             val_loss: record.validation.loss,
             val_accuracy: record.accuracy,
             branch_accuracy: record.validation.branch_accuracy(),
+            similarity_branch: term("branch").map(matrix),
             similarity_spatial: term("spatial").map(matrix),
             similarity_channel: term("channel").map(matrix),
+            diversity_branch: term("branch").map(|term| term.value),
             diversity_spatial: term("spatial").map(|term| term.value),
             diversity_channel: term("channel").map(|term| term.value),
+            gradient_branch: term("branch").map(|term| term.gradient_norm),
             gradient_spatial: term("spatial").map(|term| term.gradient_norm),
             gradient_channel: term("channel").map(|term| term.gradient_norm),
             seconds: record.seconds,
@@ -148,7 +149,7 @@ impl Observer for Recorder<'_> {
     }
 
     fn save(&mut self, what: Save, snapshot: &Snapshot<'_>) -> Result<()> {
-        let meta = self.meta(snapshot.esr);
+        let meta = self.meta(snapshot.network);
         match what {
             Save::Best => self.folder.save_best(&meta, snapshot.tensors),
             Save::StageBest => {

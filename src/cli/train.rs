@@ -10,19 +10,25 @@ use std::{
 
 use serde_json::json;
 
-use super::{Outcome, device, progress::Progress, recorder::Recorder};
+use super::{
+    Outcome, device,
+    init::{self, Init},
+    progress::Progress,
+    recorder::Recorder,
+};
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
     data::{Augment, ColourOrder, Dataset, Spec},
     diversity::{Diversity, LOGDET_EPS},
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::variables::Tensors,
     ops::Objective,
     train::{
         Evaluation, RunFolder, RunStart, Status, Summary, TrainConfig, TrainOptions,
-        choices::{self, ObjectiveKind, Protocol, Schedule, SimilarityKind},
+        choices::{self, Colour, ObjectiveKind, Protocol, Schedule, SimilarityKind},
         evaluate::{Inputs, evaluate},
+        resident::Residency,
         schedule::{LrSchedule, Plan},
         session::{Evaluator, SessionSpec},
         trainer::{Gamma, Settings, Start, fresh, train},
@@ -48,27 +54,69 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             TrainConfig::resolve(&file, &args.options)?
         }
     };
-    let (data, validation) = load(&config)?;
-    let settings = settings(&config, data.classes.len())?;
+    let done = train_run(&config, resumed.as_deref(), &interrupt())?;
+    let Summary { best_val_accuracy, best_epoch, epochs, images_per_s, .. } = done.summary;
+    println!(
+        "best validation accuracy {best_val_accuracy:.4} in epoch {best_epoch} of {epochs}; {images_per_s:.0} images/s; {}",
+        done.folder.display()
+    );
+    let json = json!({
+        "run": done.folder, "best_val_accuracy": best_val_accuracy, "epochs": epochs,
+        "seconds": done.summary.seconds, "images_per_s": images_per_s, "device": done.summary.device,
+    });
+    Ok(Outcome::passed(json))
+}
+
+/// A finished training.
+pub(super) struct Trained {
+    /// The run's folder.
+    pub(super) folder: PathBuf,
+    /// What it reached.
+    pub(super) summary: Summary,
+}
+
+/// Trains, or goes on with the run in `resumed`, until the end or until `interrupted` is set.
+///
+/// # Errors
+/// Whatever ends the training; [`Error::Interrupted`] with a checkpoint saved.
+pub(super) fn train_run(
+    config: &TrainConfig,
+    resumed: Option<&std::path::Path>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Trained> {
+    let (data, validation) = load(config)?;
+    let mut settings = settings(config, data.classes.len())?;
+    // A resumed run has the weights and the colours that it began with.
+    let init = if resumed.is_none() { start_weights(config, &settings, &data.classes)? } else { None };
+    let config = &TrainConfig { colour: init.as_ref().map_or(config.colour, |init| init.colour), ..config.clone() };
+    settings.inputs.order = order(config.colour);
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, config.precision, threads)?;
     opened.announce();
+    let residency = Residency::choose(config.resident, opened.executor.as_ref(), &data.split("train")?.samples)?;
+    eprintln!("images: {}", residency.reason);
+    settings.pool = residency.pool;
 
     let counts = data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
     let begin = RunStart {
         device: opened.name(),
         adapter: json!({"kind": opened.executor.device().kind, "reason": opened.reason}),
+        images: residency.reason,
         data: TrainingData { source: config.data_name().to_owned(), hash: data.hash.clone(), counts },
         classes: data.classes.clone(),
-        parameters: parameters(&fresh(&settings.session.esr, 0)?),
+        parameters: parameters(&fresh(&settings.session.network, 0)?),
         command: std::env::args().collect(),
+        init: init.as_ref().map_or(serde_json::Value::Null, |init| init.report.clone()),
     };
-    let (folder, start) = match &resumed {
-        Some(folder) => resume(folder, &config, &begin)?,
-        None => (RunFolder::create(&config, &begin)?, Start::default()),
+    let (folder, start) = match resumed {
+        Some(folder) => resume(folder, config, &begin)?,
+        None => {
+            let tensors = init.map(|init| init.tensors).unwrap_or_default();
+            (RunFolder::create(config, &begin)?, Start { tensors, ..Start::default() })
+        }
     };
     eprintln!("run folder: {}", folder.path().display());
-    let mut recorder = Recorder::new(folder, Progress::new(), &config, &begin, interrupt());
+    let mut recorder = Recorder::new(folder, Progress::new(), config, &begin, Arc::clone(interrupted));
     let trained = train(
         opened.executor.as_mut(),
         &settings,
@@ -88,12 +136,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (best_accuracy, best_epoch) = state.best.unwrap_or((0.0, 0));
     let mut folder = recorder.into_folder();
     let best = load_model(&folder.best())?;
-    let esr = esr_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
+    let network = network_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
     let inputs = Inputs { batch: settings.session.batch, ..settings.inputs.clone() };
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &esr, inputs.batch, &best.tensors)?;
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
     let samples = &data.split(validation)?.samples;
-    let predictions = evaluate(samples, data.classes.len(), &inputs, |images| evaluator.answer(images))?;
-    let votes = predictions.vote(predictions.branches);
+    let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
     let summary = Summary {
         best_val_accuracy: best_accuracy,
         best_epoch,
@@ -103,22 +150,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         device: begin.device.clone(),
         parameters: parameters(&best.tensors),
         split: validation.to_owned(),
-        evaluation: Some(Evaluation::from_predictions(&predictions.labels, &votes, &data.classes)?),
+        evaluation: Some(Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &data.classes)?),
         branch_accuracy: predictions.branch_accuracy(),
         ..Summary::default()
     };
-    folder.finish(&summary, &best.meta)?;
-    println!(
-        "best validation accuracy {best_accuracy:.4} in epoch {best_epoch} of {}; {:.0} images/s; {}",
-        state.epochs_done,
-        summary.images_per_s,
-        folder.path().display()
-    );
-    let json = json!({
-        "run": folder.path(), "best_val_accuracy": best_accuracy, "epochs": state.epochs_done,
-        "seconds": summary.seconds, "images_per_s": summary.images_per_s, "device": summary.device,
-    });
-    Ok(Outcome::passed(json))
+    let summary = folder.finish(&summary, &best.meta)?;
+    Ok(Trained { folder: folder.path().to_owned(), summary })
 }
 
 /// The data with a validation split, and the split that chooses the best epoch.
@@ -135,17 +172,12 @@ fn load(config: &TrainConfig) -> Result<(Dataset, &'static str)> {
 }
 
 fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
-    let esr = EsrSpec {
-        branches: config.branches,
-        width: config.width,
-        size: config.size,
-        classes,
-        attention: config.attention,
-    };
-    esr.validate()?;
+    let network = config.network(classes);
+    network.validate()?;
     let diversity = Diversity {
-        spatial: config.attention && config.spatial_diversity,
-        channel: config.attention && config.channel_diversity,
+        branch: config.branch_diversity,
+        spatial: config.spatial_diversity,
+        channel: config.channel_diversity,
         released: config.similarity == SimilarityKind::Released,
         objective: match config.objective {
             ObjectiveKind::Det => Objective::Det,
@@ -154,9 +186,9 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
         },
     };
     let session =
-        SessionSpec { esr, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
+        SessionSpec { network, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
     Ok(Settings {
-        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: ColourOrder::Rgb },
+        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: order(config.colour) },
         session,
         gamma: match config.gamma {
             choices::Gamma::Auto => Gamma::Auto,
@@ -189,7 +221,22 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
         early_stop: (config.early_stop > 0).then_some(config.early_stop),
         seed: config.seed,
         read_every: config.read_every,
+        pool: None,
     })
+}
+
+/// What `--init` brings for the network of the first stage.
+fn start_weights(config: &TrainConfig, settings: &Settings, classes: &[String]) -> Result<Option<Init>> {
+    if config.init.is_none() {
+        return Ok(None);
+    }
+    let branches = if settings.plan == Plan::Progressive { 1 } else { config.branches };
+    let first = settings.session.network.with_branches(branches);
+    init::load(config, fresh(&first, config.seed)?, classes)
+}
+
+fn order(colour: Colour) -> ColourOrder {
+    if colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb }
 }
 
 fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> Result<(RunFolder, Start)> {
@@ -208,15 +255,23 @@ fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> R
 /// The network that a model file describes.
 ///
 /// # Errors
-/// [`Error::File`] where the description is not of an ESR.
-pub(super) fn esr_of(architecture: &serde_json::Value, classes: usize, path: &std::path::Path) -> Result<EsrSpec> {
-    let mut value = architecture.clone();
-    let model = value.as_object_mut().and_then(|object| object.remove("model"));
-    value["classes"] = classes.into();
-    let esr = serde_json::from_value::<EsrSpec>(value).ok().filter(|_| model.as_ref().is_some_and(|m| m == "esr"));
-    esr.ok_or_else(|| Error::File {
+/// [`Error::File`] where this version knows no such network, or it is a base alone.
+pub(super) fn network_of(
+    architecture: &serde_json::Value,
+    classes: usize,
+    path: &std::path::Path,
+) -> Result<NetworkSpec> {
+    if architecture["model"] == "esr" && architecture["branches"] == 0 {
+        return Err(Error::File {
+            path: path.to_owned(),
+            expected: "an ESR with branches".into(),
+            found: "its base alone".into(),
+            hint: "train branches on it with `moue train --init FILE`".into(),
+        });
+    }
+    NetworkSpec::from_architecture(architecture, classes).ok_or_else(|| Error::File {
         path: path.to_owned(),
-        expected: "the architecture of an `esr` with branches, width, size, attention".into(),
+        expected: "the architecture of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
         found: architecture.to_string(),
         hint: "use a model file written by this version".into(),
     })
@@ -227,7 +282,7 @@ fn parameters(tensors: &Tensors) -> usize {
 }
 
 /// A flag that Ctrl-C sets; the second one ends the process at once.
-fn interrupt() -> Arc<AtomicBool> {
+pub(super) fn interrupt() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {

@@ -151,33 +151,26 @@ impl Augment {
         }
     }
 
+    /// Everything random about one image of `size` pixels, drawn in this order: colours, geometry, erasing.
+    pub(super) fn draw(&self, size: usize, rng: &mut Rng) -> Draw {
+        Draw { colours: self.colours(rng), warp: self.warp(size, rng), erased: self.erased(size, rng) }
+    }
+
     /// Colour jitter, in a random order of its parts.
-    pub(super) fn recolour(&self, pixels: &mut Pixels, rng: &mut Rng) {
+    fn colours(&self, rng: &mut Rng) -> [Colour; 3] {
         let factor = |rng: &mut Rng, spread: f64| rng.range((1.0 - spread).max(0.0), 1.0 + spread) as f32;
         let mut parts = [0, 1, 2];
         rng.shuffle(&mut parts);
-        for part in parts {
-            match part {
-                0 if self.brightness > 0.0 => {
-                    let factor = factor(rng, self.brightness);
-                    values(pixels).for_each(|value| *value = (*value * factor).min(1.0));
-                }
-                1 if self.contrast > 0.0 => {
-                    let factor = factor(rng, self.contrast);
-                    let rest = (1.0 - factor) * mean_grey(pixels);
-                    values(pixels).for_each(|value| *value = (*value * factor + rest).clamp(0.0, 1.0));
-                }
-                2 if self.saturation > 0.0 => {
-                    let factor = factor(rng, self.saturation);
-                    saturate(pixels, factor);
-                }
-                _ => {}
-            }
-        }
+        parts.map(|part| match part {
+            0 if self.brightness > 0.0 => Colour::Brightness(factor(rng, self.brightness)),
+            1 if self.contrast > 0.0 => Colour::Contrast(factor(rng, self.contrast)),
+            2 if self.saturation > 0.0 => Colour::Saturation(factor(rng, self.saturation)),
+            _ => Colour::Same,
+        })
     }
 
     /// One draw of the geometry, from the result's pixels back to the resized picture's.
-    pub(super) fn warp(&self, size: usize, rng: &mut Rng) -> Warp {
+    fn warp(&self, size: usize, rng: &mut Rng) -> Warp {
         let side = size as f32;
         let mut warp = Warp::identity();
         let flip = self.flip > 0.0 && rng.chance(self.flip);
@@ -197,10 +190,10 @@ impl Augment {
         if flip { warp.after(&Warp([-1.0, 0.0, side, 0.0, 1.0, 0.0])) } else { warp }
     }
 
-    /// Erases a rectangle of the three planes with probability `erase`, as torchvision in at most ten tries.
-    pub(super) fn erase(&self, size: usize, rng: &mut Rng, out: &mut [f32]) {
+    /// With probability `erase` a rectangle, as torchvision in at most ten tries: top, left, bottom, right.
+    fn erased(&self, size: usize, rng: &mut Rng) -> [usize; 4] {
         if self.erase <= 0.0 || !rng.chance(self.erase) {
-            return;
+            return [0; 4];
         }
         for _ in 0..10 {
             let area = rng.range(self.erase_area.0, self.erase_area.1) * (size * size) as f64;
@@ -210,14 +203,81 @@ impl Augment {
                 continue;
             }
             let (top, left) = (rng.below(size - height + 1), rng.below(size - width + 1));
-            for plane in out.chunks_exact_mut(size * size) {
-                for row in plane.chunks_exact_mut(size).skip(top).take(height) {
-                    row[left..left + width].fill(0.0);
-                }
+            return [top, left, top + height, left + width];
+        }
+        [0; 4]
+    }
+}
+
+/// What one image gets of an [`Augment`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Draw {
+    /// Changes of colour, in order.
+    pub(super) colours: [Colour; 3],
+    /// From the result's pixels back to the resized picture's.
+    pub(super) warp: Warp,
+    /// Top, left, bottom, right of what is erased, the last two excluded.
+    pub(super) erased: [usize; 4],
+}
+
+impl Draw {
+    /// Nothing random.
+    pub(super) const NONE: Self = Self { colours: [Colour::Same; 3], warp: Warp::identity(), erased: [0; 4] };
+
+    /// Erases the rectangle of the three planes.
+    pub(super) fn erase(&self, size: usize, out: &mut [f32]) {
+        let [top, left, bottom, right] = self.erased;
+        for plane in out.chunks_exact_mut(size * size) {
+            for row in plane.chunks_exact_mut(size).take(bottom).skip(top) {
+                row[left..right].fill(0.0);
             }
-            return;
         }
     }
+}
+
+/// A change of colour by a factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Colour {
+    /// None.
+    Same,
+    /// About black.
+    Brightness(f32),
+    /// About the mean grey of the picture.
+    Contrast(f32),
+    /// About each pixel's own grey; grey pictures stay as they are.
+    Saturation(f32),
+}
+
+impl Colour {
+    /// Changes a picture.
+    pub(super) fn apply(self, pixels: &mut Pixels) {
+        let [factor, _, rest] = self.numbers(pixels.grey, || mean_grey(pixels.grey, pixels.values.iter().copied()));
+        match self {
+            Self::Same => {}
+            Self::Brightness(_) => values(pixels).for_each(|value| *value = (*value * factor).min(1.0)),
+            Self::Contrast(_) => {
+                values(pixels).for_each(|value| *value = (*value * factor + rest).clamp(0.0, 1.0));
+            }
+            Self::Saturation(_) => saturate(pixels, factor),
+        }
+    }
+
+    /// The same as (a, b, c) of [`changed`]; `mean` is the mean grey of the picture before.
+    pub(super) fn numbers(self, grey: bool, mean: impl FnOnce() -> f32) -> [f32; 3] {
+        match self {
+            Self::Brightness(factor) => [factor, 0.0, 0.0],
+            Self::Contrast(factor) => [factor, 0.0, (1.0 - factor) * mean()],
+            Self::Saturation(factor) if !grey => [factor, 1.0 - factor, 0.0],
+            Self::Same | Self::Saturation(_) => [1.0, 0.0, 0.0],
+        }
+    }
+}
+
+/// `p ← clamp(a·p + (b·grey(p) + c), 0, 1)`, to the bits of [`Colour::apply`].
+pub(super) fn changed(pixel: [f32; 4], [a, b, c]: [f32; 3]) -> [f32; 4] {
+    let [red, green, blue, _] = pixel;
+    let rest = if b == 0.0 { c } else { b * (GREY[0] * red + GREY[1] * green + GREY[2] * blue) + c };
+    pixel.map(|value| (value * a + rest).clamp(0.0, 1.0))
 }
 
 /// ITU-R 601 weights, as torchvision's `rgb_to_grayscale`.
@@ -227,13 +287,14 @@ fn values(pixels: &mut Pixels) -> impl Iterator<Item = &mut f32> {
     pixels.values.as_flattened_mut().iter_mut()
 }
 
-fn mean_grey(pixels: &Pixels) -> f32 {
+pub(super) fn mean_grey(grey: bool, pixels: impl ExactSizeIterator<Item = [f32; 4]>) -> f32 {
+    let count = pixels.len() as f32;
     let mut sums = [0.0; 4];
-    for pixel in &pixels.values {
+    for pixel in pixels {
         sums = std::array::from_fn(|lane| sums[lane] + pixel[lane]);
     }
-    let [red, green, blue, _] = sums.map(|sum| sum / pixels.values.len() as f32);
-    if pixels.grey { red } else { GREY[0] * red + GREY[1] * green + GREY[2] * blue }
+    let [red, green, blue, _] = sums.map(|sum| sum / count);
+    if grey { red } else { GREY[0] * red + GREY[1] * green + GREY[2] * blue }
 }
 
 fn saturate(pixels: &mut Pixels, factor: f32) {

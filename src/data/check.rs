@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use super::spec::SPLITS;
-use super::{Dataset, Dropped, Image, Sample, Spec, ferplus};
+use super::{Dataset, Dropped, Image, Sample, Spec, affectnet, ferplus, rafdb};
 
 /// How many images a data set has, of which classes, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -26,6 +26,10 @@ pub struct SplitReport {
     pub usable: usize,
     /// Images that should be, where the data set is known.
     pub expected: Option<usize>,
+    /// Images of each class that should be, where that is known.
+    pub expected_per_class: Option<Vec<usize>>,
+    /// What is wrong with the order of the labels, where the classes' counts tell.
+    pub conflict: Option<String>,
     /// Used images of each class, in the order of [`Report::classes`].
     pub per_class: Vec<usize>,
     /// Images that the train split has pixel for pixel too (always 0 for train itself): they make a test easier.
@@ -40,6 +44,7 @@ impl Report {
     pub fn is_as_expected(&self) -> bool {
         self.splits.values().all(|split| {
             split.expected.is_none_or(|expected| expected == split.usable)
+                && split.expected_per_class.as_ref().is_none_or(|expected| *expected == split.per_class)
                 && !split.dropped.iter().any(|drop| drop.unreadable)
         })
     }
@@ -54,13 +59,22 @@ impl Dataset {
         let splits = self.splits.iter().map(|(name, split)| {
             let mut per_class = vec![0; self.classes.len()];
             split.samples.iter().for_each(|sample| per_class[sample.label] += 1);
+            let expected_per_class = match &spec {
+                Some(Spec::RafDb(..)) => rafdb::expected(name),
+                _ => None,
+            };
+            let conflict =
+                expected_per_class.as_ref().and_then(|expected| conflict(&self.classes, &per_class, expected));
             let report = SplitReport {
                 usable: split.samples.len(),
                 expected: match &spec {
                     Some(Spec::FerPlus(_)) => ferplus::expected(name),
+                    Some(Spec::AffectNet(_)) => affectnet::expected(name),
                     Some(Spec::Synthetic(spec)) => spec.count(name),
-                    _ => None,
+                    _ => expected_per_class.as_ref().map(|counts| counts.iter().sum()),
                 },
+                expected_per_class,
+                conflict,
                 per_class,
                 also_in_train: if name == "train" {
                     0
@@ -78,6 +92,24 @@ impl Dataset {
             splits: splits.collect(),
         }
     }
+}
+
+/// Why the counts of the classes look like those of another order of the labels.
+fn conflict(classes: &[String], found: &[usize], expected: &[usize]) -> Option<String> {
+    let sorted = |counts: &[usize]| {
+        let mut counts = counts.to_vec();
+        counts.sort_unstable();
+        counts
+    };
+    if found == expected || sorted(found) != sorted(expected) {
+        return None;
+    }
+    let moved = (0..found.len()).filter(|&class| found[class] != expected[class]).map(|class| {
+        let other = expected.iter().position(|&count| count == found[class]).expect("invariant: the same counts");
+        format!("`{}` has {} images, the published number of `{}`", classes[class], found[class], classes[other])
+    });
+    let moved = moved.collect::<Vec<_>>().join("; ");
+    Some(format!("the labels are in another order than the published one: {moved}"))
 }
 
 fn images(samples: &[Sample]) -> impl Iterator<Item = &Image> {
@@ -105,6 +137,15 @@ impl fmt::Display for Report {
             row(f, "expected", splits.iter().map(|(_, split)| cell(split)).collect())?;
         }
         for (name, split) in &splits {
+            if let Some(conflict) = &split.conflict {
+                writeln!(f, "{name}: {conflict}")?;
+            } else if let Some(expected) = &split.expected_per_class {
+                for ((class, found), expected) in self.classes.iter().zip(&split.per_class).zip(expected) {
+                    if found != expected {
+                        writeln!(f, "{name}: {found} images of `{class}`, {expected} expected")?;
+                    }
+                }
+            }
             if split.also_in_train > 0 {
                 writeln!(f, "{name}: {} images are in train too, pixel for pixel", split.also_in_train)?;
             }

@@ -1,4 +1,4 @@
-//! Images in memory, and reading many image files at once.
+//! Reading image files, many at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,27 +6,12 @@ use std::sync::Arc;
 use image::{DynamicImage, ImageDecoder, ImageReader, imageops::FilterType, metadata::Orientation};
 use rayon::prelude::*;
 
-use super::{Dropped, Sample};
+use super::{Dropped, Image, Sample};
 use crate::{Error, Result};
 
 /// Larger images are reduced to this many pixels on their longer side when they are read: more than any
 /// network here looks at, and a folder of photographs still fits into memory.
 const LONGEST_SIDE: u32 = 512;
-
-/// An image of 8 bits per channel.
-///
-/// `pixels` is row-major and interleaved, [height, width, channels]; channels is 1 (grey) or 3 (red, green, blue).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Image {
-    /// Pixels per row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// 1 or 3.
-    pub channels: usize,
-    /// height · width · channels bytes.
-    pub pixels: Vec<u8>,
-}
 
 impl Image {
     /// Reads a PNG, JPEG, BMP or WebP file, turned upright as its EXIF data asks.
@@ -37,32 +22,26 @@ impl Image {
     /// # Errors
     /// [`Error::File`] if the file is missing, truncated or in another format.
     pub fn open(path: &Path) -> Result<Self> {
-        decode(path).map_err(|found| Error::File {
+        decode(path, None).map_err(|found| Error::File {
             path: path.to_path_buf(),
             expected: "a whole PNG, JPEG, BMP or WebP image".into(),
             found,
             hint: "copy the file again, or leave it out".into(),
         })
     }
-
-    /// What is wrong with the sizes, as (expected, found).
-    pub(crate) fn check(&self) -> std::result::Result<(), (String, String)> {
-        let Self { width, height, channels, pixels } = self;
-        if *width == 0 || *height == 0 || !matches!(channels, 1 | 3) {
-            return Err((
-                "at least one pixel with 1 or 3 channels".into(),
-                format!("{width}×{height} pixels with {channels} channels"),
-            ));
-        }
-        let expected = width * height * channels;
-        if pixels.len() != expected {
-            return Err((format!("{width}×{height}×{channels} = {expected} bytes"), format!("{} bytes", pixels.len())));
-        }
-        Ok(())
-    }
 }
 
-fn decode(path: &Path) -> std::result::Result<Image, String> {
+/// A face's rectangle in a picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Face {
+    pub(super) x: u32,
+    pub(super) y: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// Reads a picture and cuts out the face, as far as it lies inside the picture.
+pub(super) fn picture(path: &Path, face: Option<Face>) -> std::result::Result<DynamicImage, String> {
     let mut decoder = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|error| error.to_string())?
@@ -72,13 +51,24 @@ fn decode(path: &Path) -> std::result::Result<Image, String> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     picture.apply_orientation(orientation);
+    if let Some(Face { x, y, width, height }) = face {
+        if x >= picture.width() || y >= picture.height() {
+            return Err(format!("a face at ({x}, {y}) outside {}×{} pixels", picture.width(), picture.height()));
+        }
+        picture = picture.crop_imm(x, y, width, height);
+    }
+    if picture.width() == 0 || picture.height() == 0 {
+        return Err("an image without pixels".into());
+    }
+    Ok(picture)
+}
+
+fn decode(path: &Path, face: Option<Face>) -> std::result::Result<Image, String> {
+    let mut picture = picture(path, face)?;
     if picture.width().max(picture.height()) > LONGEST_SIDE {
         picture = picture.resize(LONGEST_SIDE, LONGEST_SIDE, FilterType::Triangle);
     }
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    if width == 0 || height == 0 {
-        return Err("an image without pixels".into());
-    }
     Ok(if picture.color().has_color() {
         Image { width, height, channels: 3, pixels: picture.into_rgb8().into_raw() }
     } else {
@@ -92,6 +82,8 @@ pub(super) struct Pending {
     pub(super) path: PathBuf,
     pub(super) label: usize,
     pub(super) votes: Option<Vec<f32>>,
+    /// What of the picture is used; none: all of it.
+    pub(super) face: Option<Face>,
 }
 
 /// Reads the files on all cores, in order; a file that cannot be read is dropped with its reason.
@@ -102,7 +94,7 @@ pub(super) fn read_all(what: &str, pending: Vec<Pending>) -> Result<(Vec<Sample>
     let total = pending.len();
     let read: Vec<_> = pending
         .into_par_iter()
-        .map(|Pending { id, path, label, votes }| match decode(&path) {
+        .map(|Pending { id, path, label, votes, face }| match decode(&path, face) {
             Ok(image) => Ok(Sample { id, image: Arc::new(image), label, votes }),
             Err(reason) => Err(Dropped { id, reason: format!("unreadable: {reason}"), unreadable: true }),
         })

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{Pending, read_all};
+use super::files::{contents, rows};
 use super::{Dropped, EXPRESSIONS, Image, Sample, Split};
 use crate::{Error, Result};
 
@@ -96,20 +97,6 @@ impl Layout {
     }
 }
 
-/// What a folder holds, for an error message.
-pub(super) fn contents(dir: &Path) -> String {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return if dir.exists() { "no readable folder" } else { "no such folder" }.into();
-    };
-    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    match names.len() {
-        0 => "an empty folder".into(),
-        1..=4 => names.join(", "),
-        more => format!("{}, … ({more} entries)", names[..3].join(", ")),
-    }
-}
-
 /// One split in the canonical layout.
 fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
     let path = labels.join("label.csv");
@@ -128,7 +115,9 @@ fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
         }
         let id = format!("{name}/{file}");
         match majority(&counts(&path, line, &record, 2)?) {
-            Ok((label, votes)) => pending.push(Pending { id, path: images.join(file), label, votes: Some(votes) }),
+            Ok((label, votes)) => {
+                pending.push(Pending { id, path: images.join(file), label, votes: Some(votes), face: None })
+            }
             Err(reason) => dropped.push(Dropped { id, reason, unreadable: false }),
         }
     }
@@ -206,28 +195,6 @@ fn face_of(path: &Path, line: u64, text: &str) -> Result<Image> {
         });
     }
     Ok(Image { width: 48, height: 48, channels: 1, pixels })
-}
-
-type Row = Result<(u64, csv::StringRecord)>;
-
-/// The rows of a csv file with their line numbers; the first line is skipped if it is a header.
-fn rows(path: &Path, header: bool) -> Result<impl Iterator<Item = Row>> {
-    let reader = csv::ReaderBuilder::new()
-        .has_headers(header)
-        .flexible(true)
-        .from_path(path)
-        .map_err(|error| csv_error(path, &error))?;
-    let path = path.to_path_buf();
-    Ok(reader.into_records().map(move |record| {
-        let record = record.map_err(|error| csv_error(&path, &error))?;
-        Ok((record.position().map_or(0, csv::Position::line), record))
-    }))
-}
-
-/// A file that csv cannot read.
-pub(super) fn csv_error(path: &Path, error: &csv::Error) -> Error {
-    let expected = "a readable csv file in UTF-8".into();
-    Error::File { path: path.into(), expected, found: error.to_string(), hint: "restore the file".into() }
 }
 
 /// The ten votes that start at column `first`.

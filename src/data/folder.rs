@@ -5,16 +5,13 @@
 //! `classes.txt`'s (one name per line), else [`EXPRESSIONS`]' if all names are expressions, else alphabetical.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::decode::{Pending, read_all};
-use super::ferplus::{contents, csv_error};
+use super::files::{ENDINGS, contents, csv_error, folders_in, is_image, leaves, names_in};
 use super::spec::SPLITS;
 use super::{Dropped, EXPRESSIONS, Split};
 use crate::{Error, Result};
-
-/// The formats that can be read, by their endings.
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
 
 /// An image as listed, its class still a name.
 struct Listed {
@@ -41,7 +38,7 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<
         let mut pending = Vec::with_capacity(images.len());
         for Listed { id, path, class } in images {
             let label = classes.iter().position(|name| *name == class).expect("invariant: `classes` has every class");
-            pending.push(Pending { id, path, label, votes: None });
+            pending.push(Pending { id, path, label, votes: None, face: None });
         }
         let what = format!("the {name} split in {}", dir.display());
         let (samples, unreadable) = read_all(&what, pending)?;
@@ -90,8 +87,7 @@ fn walk(dir: &Path, names: &[&str]) -> Result<Listing> {
                 let folder = if part.is_empty() { class.clone() } else { format!("{part}/{class}") };
                 for file in names_in(&dir.join(&folder), |path| path.is_file())? {
                     let id = format!("{folder}/{file}");
-                    let ending = Path::new(&file).extension().map(|ending| ending.to_string_lossy().to_lowercase());
-                    if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+                    if is_image(&file) {
                         images.push(Listed { path: dir.join(&id), id, class: class.clone() });
                     } else {
                         let reason = format!("not one of {}", ENDINGS.join(", "));
@@ -103,30 +99,6 @@ fn walk(dir: &Path, names: &[&str]) -> Result<Listing> {
         }
     }
     Ok(listing)
-}
-
-fn folders_in(dir: &Path) -> Result<Vec<String>> {
-    names_in(dir, |path| path.is_dir())
-}
-
-/// The names in a folder that are not hidden and pass `keep`, sorted.
-fn names_in(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<String>> {
-    let refused = |error| Error::io(dir, "listing the folder", error, "name a folder that exists and may be read");
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(refused)? {
-        let entry = entry.map_err(refused)?;
-        let name = entry.file_name().into_string().map_err(|name| Error::File {
-            path: dir.into(),
-            expected: "file names in UTF-8".into(),
-            found: name.to_string_lossy().into_owned(),
-            hint: "rename that file".into(),
-        })?;
-        if !name.starts_with('.') && keep(&entry.path()) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The rows of `labels.csv`.
@@ -176,20 +148,6 @@ fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
         }
     }
     Ok(listing)
-}
-
-/// Does a path lead out of the folder it is relative to?
-fn leaves(path: &Path) -> bool {
-    let mut depth = 0;
-    path.components().any(|component| {
-        depth += match component {
-            Component::Normal(_) => 1,
-            Component::CurDir => 0,
-            Component::ParentDir => -1,
-            Component::RootDir | Component::Prefix(_) => return true,
-        };
-        depth < 0
-    })
 }
 
 /// The classes in their order.

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 
-use super::{Augment, ColourOrder, Normalise, Sample, Transform, by_class};
-use crate::{Error, Result, rng::Rng};
+use super::{Augment, ColourOrder, Normalise, Pool, Sample, Transform, augment::Draw, by_class};
+use crate::{Error, Result, ops::augment::RECORD, rng::Rng};
 
 /// Batches that wait for the device while it works; more would only take memory.
 const AHEAD: usize = 3;
@@ -55,6 +55,9 @@ pub struct LoaderOptions {
     pub limit_per_class: Option<usize>,
     /// The stage of training; every stage draws anew.
     pub stage: u64,
+    /// Where the images stay on the device: batches then hold records of them, drawn alike, instead of images. It is
+    /// of the same samples.
+    pub pool: Option<Arc<Pool>>,
 }
 
 impl Default for LoaderOptions {
@@ -75,6 +78,7 @@ impl Default for LoaderOptions {
             mixup: 0.0,
             limit_per_class: None,
             stage: 0,
+            pool: None,
         }
     }
 }
@@ -83,8 +87,10 @@ impl Default for LoaderOptions {
 /// full has zeros behind its first `count` images and targets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// [N, 3, S, S].
+    /// [N, 3, S, S]; empty where the images stay on the device.
     pub images: Vec<f32>,
+    /// [N, 27], the records of [`ops::Augment`](crate::ops::Augment) where the images stay on the device.
+    pub records: Vec<f32>,
     /// [N, classes], each of the first `count` rows summing to 1.
     pub targets: Vec<f32>,
     /// The labels of the first `count` images; under mixup those of the image with the larger share.
@@ -121,6 +127,14 @@ impl Loader {
     /// [`Error::Io`] if no thread could be started.
     pub fn new(samples: &[Sample], classes: usize, options: LoaderOptions) -> Result<Self> {
         options.check()?;
+        if let Some(pool) = options.pool.as_ref().filter(|pool| pool.images() != samples.len()) {
+            return Err(Error::Data {
+                what: "the images on the device".into(),
+                expected: format!("the {} of the split", samples.len()),
+                found: pool.images().to_string(),
+                hint: "make the pool of the samples that are loaded".into(),
+            });
+        }
         let order = order(samples, classes, &options);
         let full = order.len() / options.batch;
         let len = if options.drop_last { full } else { order.len().div_ceil(options.batch) };
@@ -237,6 +251,11 @@ impl LoaderOptions {
         }
         self.augment.check()
     }
+
+    /// The stream of an image's random changes.
+    fn rng(&self, index: usize) -> Rng {
+        Rng::named("augment", &[self.seed, self.epoch, index as u64])
+    }
 }
 
 /// The order of the epoch: the stage's draw, shuffled if asked for.
@@ -285,37 +304,21 @@ impl Maker {
     }
 
     fn batch(&self, number: usize, samples: &[(usize, Sample)]) -> Result<Batch> {
-        let LoaderOptions { batch: n, size, seed, epoch, augment, normalise, order, .. } = self.options;
-        let transform = Transform { size, normalise, order };
+        let LoaderOptions { batch: n, size, seed, epoch, .. } = self.options;
         let volume = 3 * size * size;
         let mut batch = self.free.try_recv().unwrap_or_default();
         batch.number = number;
         batch.count = samples.len();
-        if batch.images.len() == n * volume {
-            batch.images[samples.len() * volume..].fill(0.0);
-        } else {
-            // Zeroed by the operating system, page by page, as the threads below first touch it.
-            batch.images = vec![0.0; n * volume];
-        }
         batch.targets.clear();
         batch.targets.resize(n * self.classes, 0.0);
         batch.labels.clear();
         batch.labels.extend(samples.iter().map(|(_, sample)| sample.label));
         batch.indices.clear();
         batch.indices.extend(samples.iter().map(|(index, _)| *index));
-        let (stop, classes) = (&self.stop, self.classes);
-        batch.images.par_chunks_exact_mut(volume).zip(samples).try_for_each(|(out, (index, sample))| {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            sample.check(classes)?;
-            if augment.is_none() {
-                transform.evaluate(&sample.image, out)
-            } else {
-                let mut rng = Rng::named("augment", &[seed, epoch, *index as u64]);
-                transform.augmented(&sample.image, &augment, &mut rng, out)
-            }
-        })?;
+        match &self.options.pool {
+            Some(pool) => self.records(pool, samples, &mut batch)?,
+            None => self.images(samples, &mut batch)?,
+        }
         for (target, (_, sample)) in batch.targets.chunks_exact_mut(self.classes).zip(samples) {
             match (&sample.votes, self.options.targets) {
                 (Some(votes), Targets::Votes) => target.copy_from_slice(votes),
@@ -328,13 +331,64 @@ impl Maker {
         }
         Ok(batch)
     }
+
+    fn images(&self, samples: &[(usize, Sample)], batch: &mut Batch) -> Result<()> {
+        let LoaderOptions { batch: n, size, augment, normalise, order, .. } = self.options;
+        let transform = Transform { size, normalise, order };
+        let volume = 3 * size * size;
+        if batch.images.len() == n * volume {
+            batch.images[samples.len() * volume..].fill(0.0);
+        } else {
+            // Zeroed by the operating system, page by page, as the threads below first touch it.
+            batch.images = vec![0.0; n * volume];
+        }
+        let Self { options, classes, stop, .. } = self;
+        batch.images.par_chunks_exact_mut(volume).zip(samples).try_for_each(|(out, (index, sample))| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            sample.check(*classes)?;
+            if augment.is_none() {
+                transform.evaluate(&sample.image, out)
+            } else {
+                transform.augmented(&sample.image, &augment, &mut options.rng(*index), out)
+            }
+        })
+    }
+
+    fn records(&self, pool: &Pool, samples: &[(usize, Sample)], batch: &mut Batch) -> Result<()> {
+        let LoaderOptions { batch: n, size, augment, .. } = self.options;
+        batch.records.clear();
+        batch.records.resize(n * RECORD, 0.0);
+        // What is no image is not mixed with another either.
+        batch.records.chunks_exact_mut(RECORD).skip(samples.len()).for_each(|row| row[RECORD - 1] = 1.0);
+        let Self { options, classes, stop, .. } = self;
+        let rows = batch.records.par_chunks_exact_mut(RECORD).zip(samples).enumerate();
+        rows.try_for_each(|(place, (row, (index, sample)))| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            sample.check(*classes)?;
+            let draw = if augment.is_none() { Draw::NONE } else { augment.draw(size, &mut options.rng(*index)) };
+            row.copy_from_slice(&pool.record(*index, &draw, size, place).numbers());
+            Ok(())
+        })
+    }
 }
 
 /// `x_i ← λ x_i + (1 − λ) x_{n−1−i}`, images and targets alike: the order is random already, so that mixing
 /// with the reversed batch is mixing with a random partner, in place.
 fn mix(batch: &mut Batch, lambda: f32, volume: usize, classes: usize) {
     let count = batch.count;
-    for (values, length) in [(&mut batch.images, volume), (&mut batch.targets, classes)] {
+    for (place, row) in batch.records.chunks_exact_mut(RECORD).take(count).enumerate() {
+        let partner = count - 1 - place;
+        // An image in the middle keeps itself.
+        if partner != place {
+            row[RECORD - 2..].copy_from_slice(&[partner as f32, lambda]);
+        }
+    }
+    let images = (!batch.images.is_empty()).then_some((&mut batch.images, volume));
+    for (values, length) in images.into_iter().chain([(&mut batch.targets, classes)]) {
         let values = &mut values[..count * length];
         let half = count / 2;
         let (front, back) = values.split_at_mut(values.len() - half * length);

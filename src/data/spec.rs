@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Dataset, SyntheticSpec, ferplus, folder, synthetic};
+use super::{Dataset, Faces, SyntheticSpec, affectnet, ferplus, folder, rafdb, synthetic};
 use crate::{Error, Result};
 
 /// The splits a data set may have, in the order in which they are reported.
@@ -16,6 +16,10 @@ pub(super) const SPLITS: [&str; 3] = ["train", "valid", "test"];
 pub enum Spec {
     /// `ferplus:DIR`, FER+ in any of its three layouts.
     FerPlus(PathBuf),
+    /// `rafdb:DIR`, RAF-DB's aligned faces, or `rafdb-original:DIR`, its photographs, in either layout.
+    RafDb(PathBuf, Faces),
+    /// `affectnet:DIR`, AffectNet in any of its layouts, or prepared by `moue data prepare`.
+    AffectNet(PathBuf),
     /// `folder:DIR`, one folder per class, or images with a `labels.csv`.
     Folder(PathBuf),
     /// `synthetic` or `synthetic:seed=1,train=4000,valid=800,test=800,size=64`: rendered faces, nothing to download.
@@ -33,7 +37,7 @@ impl Spec {
     }
 
     /// Loads the named splits only: files of other splits are not opened. FER+ and synthetic data must have
-    /// every named split, a folder gives those of them that it has.
+    /// every named split, the others give those of them that they have.
     ///
     /// # Errors
     /// As [`Spec::load`], and [`Error::Usage`] for a name other than `train`, `valid` and `test`.
@@ -48,6 +52,8 @@ impl Spec {
         }
         let (classes, splits) = match self {
             Self::FerPlus(dir) => ferplus::load(dir, names)?,
+            Self::RafDb(dir, faces) => rafdb::load(dir, *faces, names)?,
+            Self::AffectNet(dir) => affectnet::load(dir, names)?,
             Self::Folder(dir) => folder::load(dir, names)?,
             Self::Synthetic(spec) => synthetic::load(spec, names)?,
         };
@@ -62,17 +68,20 @@ impl FromStr for Spec {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match (kind, rest) {
             ("synthetic", rest) => Ok(Self::Synthetic(rest.parse()?)),
-            ("ferplus" | "folder", "") => Err(Error::Usage {
+            ("ferplus" | "rafdb" | "rafdb-original" | "affectnet" | "folder", "") => Err(Error::Usage {
                 setting: "the data set".into(),
                 expected: format!("{kind}:DIR"),
                 found: format!("`{text}`"),
                 hint: "name the folder after the colon".into(),
             }),
             ("ferplus", dir) => Ok(Self::FerPlus(dir.into())),
+            ("rafdb", dir) => Ok(Self::RafDb(dir.into(), Faces::Aligned)),
+            ("rafdb-original", dir) => Ok(Self::RafDb(dir.into(), Faces::Original)),
+            ("affectnet", dir) => Ok(Self::AffectNet(dir.into())),
             ("folder", dir) => Ok(Self::Folder(dir.into())),
             _ => Err(Error::Usage {
                 setting: "the data set".into(),
-                expected: "ferplus:DIR, folder:DIR or synthetic".into(),
+                expected: "ferplus:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic".into(),
                 found: format!("`{text}`"),
                 hint: if Path::new(text).is_dir() {
                     format!("write `folder:{text}` for a folder with one subfolder per class")
@@ -88,6 +97,9 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FerPlus(dir) => write!(f, "ferplus:{}", dir.display()),
+            Self::RafDb(dir, Faces::Aligned) => write!(f, "rafdb:{}", dir.display()),
+            Self::RafDb(dir, Faces::Original) => write!(f, "rafdb-original:{}", dir.display()),
+            Self::AffectNet(dir) => write!(f, "affectnet:{}", dir.display()),
             Self::Folder(dir) => write!(f, "folder:{}", dir.display()),
             Self::Synthetic(spec) => write!(f, "synthetic:{spec}"),
         }

@@ -65,11 +65,12 @@ impl Transform {
     /// As [`Transform::evaluate`].
     pub fn augmented(&self, image: &Image, augment: &Augment, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
         self.check(image, out)?;
+        let draw = augment.draw(self.size, rng);
         let mut pixels = Pixels::of(image, self.size);
-        augment.recolour(&mut pixels, rng);
-        self.resample(&pixels, &augment.warp(self.size, rng), out);
+        draw.colours.into_iter().for_each(|colour| colour.apply(&mut pixels));
+        self.resample(&pixels, &draw.warp, out);
         self.finish(out);
-        augment.erase(self.size, rng, out);
+        draw.erase(self.size, out);
         Ok(())
     }
 
@@ -189,21 +190,31 @@ pub(super) struct Pixels {
 
 impl Pixels {
     /// The image, averaged over blocks where it is at least twice `size`.
-    fn of(image: &Image, size: usize) -> Self {
+    pub(super) fn of(image: &Image, size: usize) -> Self {
         let &Image { width, height, channels, .. } = image;
-        let factor = (width.min(height) / size.max(1)).max(1);
+        let factor = block(image, size);
         let scale = 1.0 / (255.0 * (factor * factor) as f32);
         let grey = channels == 1;
         let values = match (factor, grey) {
-            (1, true) => image.pixels.iter().map(|&value| [f32::from(value) * scale; 4]).collect(),
-            (1, false) => {
-                let pixels = image.pixels.chunks_exact(3);
-                pixels.map(|pixel| std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)).collect()
-            }
+            (1, true) => image.pixels.iter().map(|&value| Self::grey(value, scale)).collect(),
+            (1, false) => image.pixels.chunks_exact(3).map(|pixel| Self::colour(pixel, scale)).collect(),
             _ => averaged(image, factor, scale),
         };
         Self { width: width / factor, height: height / factor, grey, values }
     }
+
+    pub(super) fn grey(value: u8, scale: f32) -> [f32; 4] {
+        [f32::from(value) * scale; 4]
+    }
+
+    pub(super) fn colour(pixel: &[u8], scale: f32) -> [f32; 4] {
+        std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)
+    }
+}
+
+/// The side of the blocks that an image is averaged over before it is resized to `size`.
+pub(super) fn block(image: &Image, size: usize) -> usize {
+    (image.width.min(image.height) / size.max(1)).max(1)
 }
 
 /// The means over blocks of `factor`² pixels; what is left over at the right and at the bottom is left out.

@@ -10,7 +10,12 @@ mod profile;
 pub use choice::{DeviceChoice, Precision};
 pub use profile::{Clock, OpCost, Profile};
 
+use std::{future::Future, pin::Pin};
+
 use crate::{Result, graph::Graph, ops::TensorId};
+
+/// Values on their way from a device: those of each tensor asked for.
+pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>>>>>;
 
 /// A compiled graph of an executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,11 @@ pub trait Executor {
     /// Forgets all programs and variables, to start anew with another network.
     fn clear(&mut self);
 
+    /// The most elements of a tensor that an op has to see whole.
+    fn largest_tensor(&self) -> usize {
+        usize::MAX
+    }
+
     /// Writes an input of a program.
     ///
     /// # Errors
@@ -88,6 +98,15 @@ pub trait Executor {
     /// # Errors
     /// [`crate::Error::Device`] where the device fails.
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>>;
+
+    /// Asks for outputs of the last run; the values can be awaited where waiting is not allowed, such as in a browser.
+    ///
+    /// # Errors
+    /// See [`Executor::read`], as for what is awaited.
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let values = tensors.iter().map(|id| self.read(program, *id)).collect::<Result<_>>();
+        Ok(Box::pin(std::future::ready(values)))
+    }
 
     /// Reads an output in full precision where the executor computes in float64.
     ///

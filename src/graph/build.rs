@@ -4,12 +4,15 @@ use super::{Graph, Init, Role, Variable};
 use crate::{
     Result,
     ops::{
-        Activation, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat, Conv2d, CrossEntropy, Determinant,
-        Emit, Function, GlobalPool, Multiply, Objective, Op, Pool2d, Pooling, Sgd, Similarity, Slice, SpatialGate,
-        SpatialGateEval, TensorId, WeightedSum, shape_error,
+        Activation, Augment, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat,
+        Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, Multiply, Objective, Op, Patches, Pool2d,
+        Pooling, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum, shape_error,
     },
     shape::Shape,
 };
+
+/// What stands for a part's number in a name: counted from 0, or from 1.
+pub(crate) const PART: [char; 2] = ['*', '#'];
 
 impl Graph {
     /// A tensor that the host writes before each run.
@@ -17,8 +20,8 @@ impl Graph {
         self.add(name.into(), shape.into(), Role::Input)
     }
 
-    /// A trained tensor. `name` may hold one `*`: then it is stacked from `parts` equal parts, whose names have the
-    /// part's number in its place.
+    /// A trained tensor. `name` may hold one `*` or `#`: then it is stacked from `parts` equal parts, whose names have
+    /// the part's number in its place, counted from 0 for `*` and from 1 for `#`.
     pub fn parameter(&mut self, name: &str, parts: usize, shape: impl Into<Shape>, init: Init) -> TensorId {
         let variable = Variable { parts: part_names(name, parts), init };
         self.add(name.to_owned(), shape.into(), Role::Parameter(variable))
@@ -243,7 +246,49 @@ impl Graph {
     /// See [`Graph::conv2d`].
     pub fn weighted_sum(&mut self, terms: &[(TensorId, f64)]) -> Result<TensorId> {
         let inputs: Vec<_> = terms.iter().map(|term| term.0).collect();
-        self.one(WeightedSum { weights: terms.iter().map(|term| term.1).collect() }.into(), &inputs)
+        let weights = terms.iter().map(|term| term.1).collect();
+        self.one(WeightedSum { weights, activation: None }.into(), &inputs)
+    }
+
+    /// `max(a + b, 0)`, the end of a residual block.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn add_relu(&mut self, a: TensorId, b: TensorId) -> Result<TensorId> {
+        self.one(WeightedSum { weights: vec![1.0; 2], activation: Some(Function::Relu) }.into(), &[a, b])
+    }
+
+    /// The sum over an axis, which disappears, times `scale`.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn axis_sum(&mut self, x: TensorId, axis: usize, scale: f64) -> Result<TensorId> {
+        self.one(AxisSum { axis, scale }.into(), &[x])
+    }
+
+    /// The mean over an axis, which disappears.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn axis_mean(&mut self, x: TensorId, axis: usize) -> Result<TensorId> {
+        let length = self.tensor(x).shape.dims().get(axis).copied().unwrap_or(1);
+        self.axis_sum(x, axis, 1.0 / length as f64)
+    }
+
+    /// Copies along a new axis of `length`.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn axis_repeat(&mut self, x: TensorId, axis: usize, length: usize) -> Result<TensorId> {
+        self.one(AxisRepeat { axis, length, scale: 1.0 }.into(), &[x])
+    }
+
+    /// A map cut into equal patches, stacked along the channels: [N, C, H, W] → [N, P·C, H', W'].
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn patches(&mut self, x: TensorId, op: Patches) -> Result<TensorId> {
+        self.one(op.into(), &[x])
     }
 
     /// The elementwise product; b may be one number [1].
@@ -278,6 +323,14 @@ impl Graph {
     /// See [`Graph::conv2d`].
     pub fn determinant(&mut self, similarity: TensorId, objective: Objective) -> Result<TensorId> {
         Ok(self.push(Determinant { objective }.into(), &[similarity], &[])?[0])
+    }
+
+    /// Training images out of a pool: records [N, 27], 1 to 6 tensors of the pool → [N, 3, S, S]; see [`Augment`].
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn augment(&mut self, records: TensorId, pool: &[TensorId], op: Augment) -> Result<TensorId> {
+        self.one(op.into(), &[&[records], pool].concat())
     }
 
     /// Appends gradients and one SGD step for all parameters that `loss` depends on.
@@ -343,9 +396,9 @@ impl Graph {
 }
 
 fn part_names(name: &str, parts: usize) -> Vec<String> {
-    if name.contains('*') {
-        (0..parts).map(|part| name.replacen('*', &part.to_string(), 1)).collect()
-    } else {
-        vec![name.to_owned()]
+    let first = usize::from(name.contains('#'));
+    match name.contains(PART) {
+        true => (first..first + parts).map(|part| name.replacen(PART, &part.to_string(), 1)).collect(),
+        false => vec![name.to_owned()],
     }
 }

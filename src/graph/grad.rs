@@ -88,7 +88,7 @@ impl Graph {
         gradients[root.0] = Some(match (contribution, gradients[root.0]) {
             (Contribution::Add(new), Some(so_far)) => {
                 let new = self.reshape(new, shape)?;
-                self.emit(Op::from(WeightedSum { weights: vec![1.0, 1.0] }), &[so_far, new])?[0]
+                self.emit(Op::from(WeightedSum { weights: vec![1.0, 1.0], activation: None }), &[so_far, new])?[0]
             }
             (Contribution::Add(new) | Contribution::Replace(new), _) => self.reshape(new, shape)?,
         });

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use crate::{
     Result,
-    ops::{Emit, Op, TensorId, shape_error},
+    ops::{Emit, Multiply, Op, TensorId, shape_error},
     shape::Shape,
 };
 
@@ -236,6 +236,13 @@ impl Emit for Graph {
             Role::Constant(value) => Some(value),
             _ => None,
         }
+    }
+
+    fn unscaled(&self, tensor: TensorId) -> (TensorId, f64) {
+        let node = self.nodes.iter().find(|node| node.outputs.contains(&tensor));
+        let factors =
+            node.filter(|node| node.op == Op::Multiply(Multiply)).map(|node| (node.inputs[0], node.inputs[1]));
+        factors.and_then(|(a, b)| Some((a, self.constant_value(b)?))).unwrap_or((tensor, 1.0))
     }
 
     fn constant(&mut self, shape: Shape, value: f64) -> TensorId {

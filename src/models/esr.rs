@@ -1,5 +1,6 @@
 //! ESR: one base, many branches, run as one grouped network (Siqueira et al. 2020; with CBAM: Heidari & Iosifidis).
 
+use super::{Maps, Network};
 use crate::{
     Error, Result,
     graph::Graph,
@@ -25,17 +26,6 @@ pub struct EsrSpec {
     pub attention: bool,
 }
 
-/// An ESR's outputs in a graph.
-#[derive(Debug, Clone, Copy)]
-pub struct Esr {
-    /// Logits [N, B·K], branch-major.
-    pub logits: TensorId,
-    /// Spatial attention of each branch's last CBAM [N, B, H, W].
-    pub spatial: Option<TensorId>,
-    /// Channel attention of each branch's last CBAM [N, B·C].
-    pub channel: Option<TensorId>,
-}
-
 /// One layer: convolution, batch norm, ReLU, pooling, CBAM.
 struct Layer {
     out: usize,
@@ -54,6 +44,17 @@ const BRANCH: [Layer; 4] =
     [layer(128, 3, 0, false), layer(256, 3, 0, true), layer(256, 3, 0, false), layer(512, 3, 1, false)];
 
 impl EsrSpec {
+    /// The network that a model file's metadata describe: the object `architecture`, and the number of classes.
+    #[must_use]
+    pub fn described(architecture: &serde_json::Value, classes: usize) -> Option<Self> {
+        let mut object = architecture.as_object()?.clone();
+        if object.remove("model")? != "esr" {
+            return None;
+        }
+        object.insert("classes".to_owned(), classes.into());
+        serde_json::from_value(object.into()).ok()
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -93,11 +94,12 @@ impl EsrSpec {
         })
     }
 
-    /// Adds the network to a graph; `x` is the batch [N, 3, size, size].
+    /// Adds the network to a graph; `x` is the batch [N, 3, size, size]. Its maps are the attention of each branch's
+    /// last CBAM: spatial [N, B, H, W] and channel [N, B·C].
     ///
     /// # Errors
     /// [`Error::Usage`] where the specification is out of range, [`Error::Shape`] where `x` does not fit.
-    pub fn build(&self, graph: &mut Graph, x: TensorId, mode: Mode) -> Result<Esr> {
+    pub fn build(&self, graph: &mut Graph, x: TensorId, mode: Mode) -> Result<Network> {
         self.validate()?;
         let mut layers = Layers { graph, mode, parts: self.branches };
         let mut x = x;
@@ -111,7 +113,9 @@ impl EsrSpec {
         layers.graph.set_scope("branches.*.pool");
         let pooled = layers.graph.global_avg_pool(x)?;
         let logits = layers.linear("branches.*.fc", pooled, self.classes)?;
-        Ok(Esr { logits, spatial: attention.map(|a| a.1), channel: attention.map(|a| a.0) })
+        let maps = |kind, map| Maps { kind, learners: self.branches, map };
+        let maps = attention.map(|(channel, spatial)| vec![maps("spatial", spatial), maps("channel", channel)]);
+        Ok(Network { logits, maps: maps.unwrap_or_default() })
     }
 
     fn layer(
@@ -147,7 +151,7 @@ mod tests {
         EsrSpec { branches: 9, width: 1.0, size: 96, classes: 8, attention: true }
     }
 
-    fn build(spec: &EsrSpec, images: usize) -> Result<(Graph, Esr)> {
+    fn build(spec: &EsrSpec, images: usize) -> Result<(Graph, Network)> {
         let mut graph = Graph::new();
         let x = graph.input("images", [images, 3, spec.size, spec.size]);
         let esr = spec.build(&mut graph, x, Mode::Train)?;
@@ -169,9 +173,10 @@ mod tests {
     #[test]
     fn attention_maps_have_the_papers_sizes() {
         let (graph, esr) = build(&spec(), 2).expect("a valid network");
-        let shape = |id: Option<TensorId>| graph.tensor(id.expect("attention")).shape.dims().to_vec();
-        assert_eq!(shape(esr.spatial), [2, 9, 6, 6]);
-        assert_eq!(shape(esr.channel), [2, 9 * 512]);
+        let shapes: Vec<_> =
+            esr.maps.iter().map(|maps| (maps.kind, maps.learners, graph.tensor(maps.map).shape.dims())).collect();
+        let expected: [(&str, usize, &[usize]); 2] = [("spatial", 9, &[2, 9, 6, 6]), ("channel", 9, &[2, 9 * 512])];
+        assert_eq!(shapes, expected);
         assert_eq!(graph.tensor(esr.logits).shape.dims(), [2, 72]);
     }
 
@@ -179,7 +184,7 @@ mod tests {
     fn the_smallest_image_builds_and_one_pixel_less_does_not() {
         let smallest = spec().smallest();
         let (graph, esr) = build(&EsrSpec { size: smallest, ..spec() }, 2).expect("a valid network");
-        assert_eq!(graph.tensor(esr.spatial.expect("attention")).shape.dims()[2..], [1, 1]);
+        assert_eq!(graph.tensor(esr.maps[0].map).shape.dims()[2..], [1, 1]);
         assert!(build(&EsrSpec { size: smallest - 1, ..spec() }, 2).is_err());
     }
 

@@ -1,5 +1,186 @@
-//! Networks.
+//! Network architectures, and what training and evaluation need to know of any of them.
 
 pub mod esr;
+pub mod manet;
 
-pub use esr::{Esr, EsrSpec};
+pub use esr::EsrSpec;
+pub use manet::ManetSpec;
+
+use crate::{Result, graph::Graph, nn::Mode, ops::TensorId};
+
+/// The architecture of a network.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "model", rename_all = "lowercase")]
+pub enum NetworkSpec {
+    /// A shared base and branches that vote.
+    Esr(EsrSpec),
+    /// A local and a global branch whose logits are combined.
+    Manet(ManetSpec),
+}
+
+/// A network's outputs in a graph.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Logits [N, B·K], head-major: of an ESR's branches, or of MA-Net's [`ManetSpec::HEADS`].
+    pub logits: TensorId,
+    /// What diversity compares, in the order of the loss's terms.
+    pub maps: Vec<Maps>,
+}
+
+/// Maps of several learners.
+#[derive(Debug, Clone, Copy)]
+pub struct Maps {
+    /// `branch`, `spatial` or `channel`.
+    pub kind: &'static str,
+    /// The number of learners L.
+    pub learners: usize,
+    /// [N, L·F…], learner-major within an image.
+    pub map: TensorId,
+}
+
+/// How heads become one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decision {
+    /// By the majority of the heads; ties go to the lowest class.
+    #[default]
+    Vote,
+    /// The last head combines the others.
+    Last,
+}
+
+impl NetworkSpec {
+    /// Adds the network to a graph; `x` is the batch [N, 3, size, size].
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] where the specification is out of range, [`crate::Error::Shape`] where `x` does not fit.
+    pub fn build(&self, graph: &mut Graph, x: TensorId, mode: Mode) -> Result<Network> {
+        match self {
+            Self::Esr(spec) => spec.build(graph, x, mode),
+            Self::Manet(spec) => spec.build(graph, x, mode),
+        }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] with the setting, its range and the value.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Esr(spec) => spec.validate(),
+            Self::Manet(spec) => spec.validate(),
+        }
+    }
+
+    /// Side of the input images, in pixels.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Esr(spec) => spec.size,
+            Self::Manet(spec) => spec.size,
+        }
+    }
+
+    /// Classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Esr(spec) => spec.classes,
+            Self::Manet(spec) => spec.classes,
+        }
+    }
+
+    /// Heads B, each with logits of its own.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        match self {
+            Self::Esr(spec) => spec.branches,
+            Self::Manet(_) => ManetSpec::HEADS.len(),
+        }
+    }
+
+    /// The name of a head in tables.
+    #[must_use]
+    pub fn head_name(&self, head: usize) -> String {
+        match self {
+            Self::Esr(_) => format!("branch{head}"),
+            Self::Manet(_) => ManetSpec::HEADS[head].to_owned(),
+        }
+    }
+
+    /// Weight of each head's cross-entropy in the loss (paper Eqs. 4 and 5).
+    #[must_use]
+    pub fn head_weights(&self) -> Vec<f64> {
+        match self {
+            Self::Esr(spec) => vec![1.0; spec.branches],
+            Self::Manet(_) => ManetSpec::WEIGHTS.to_vec(),
+        }
+    }
+
+    /// How its heads become one answer.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        match self {
+            Self::Esr(_) => Decision::Vote,
+            Self::Manet(_) => Decision::Last,
+        }
+    }
+
+    /// The kinds of maps that it can be diversified by; an ESR with attention from two branches on.
+    #[must_use]
+    pub fn kinds(&self) -> &'static [&'static str] {
+        match self {
+            Self::Esr(spec) if spec.attention && spec.branches > 1 => &["spatial", "channel"],
+            Self::Esr(_) => &[],
+            Self::Manet(_) => &["branch", "spatial", "channel"],
+        }
+    }
+
+    /// The same network with another number of branches; of a MA-Net the same.
+    #[must_use]
+    pub fn with_branches(&self, branches: usize) -> Self {
+        match self {
+            Self::Esr(spec) => Self::Esr(EsrSpec { branches, ..spec.clone() }),
+            Self::Manet(_) => self.clone(),
+        }
+    }
+
+    /// The architecture as model files have it: `model` and all settings but the classes, which stand by themselves.
+    #[must_use]
+    pub fn architecture(&self) -> serde_json::Value {
+        let mut value = serde_json::to_value(self).expect("invariant: a specification is plain data");
+        value.as_object_mut().map(|object| object.remove("classes"));
+        value
+    }
+
+    /// The network of a model file's architecture; none where it is no network that this version knows.
+    #[must_use]
+    pub fn from_architecture(architecture: &serde_json::Value, classes: usize) -> Option<Self> {
+        let mut value = architecture.clone();
+        value.as_object_mut()?.insert("classes".into(), classes.into());
+        serde_json::from_value(value).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_without_its_classes_gives_the_network_back() {
+        let esr = EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true };
+        for spec in [NetworkSpec::Esr(esr), NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7 })] {
+            let architecture = spec.architecture();
+            assert!(architecture.get("classes").is_none() && architecture.get("model").is_some(), "{architecture}");
+            assert_eq!(NetworkSpec::from_architecture(&architecture, 7), Some(spec));
+        }
+        assert_eq!(NetworkSpec::from_architecture(&serde_json::json!({"model": "vgg", "size": 1}), 7), None);
+    }
+
+    #[test]
+    fn the_weights_of_the_heads_are_as_many_as_the_heads() {
+        let esr = EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true };
+        for spec in [NetworkSpec::Esr(esr), NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7 })] {
+            assert_eq!(spec.head_weights().len(), spec.heads());
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! Layers: parameters under PyTorch's names, and the ops that use them.
 
 pub mod cbam;
+pub mod residual;
 pub mod variables;
 
 use crate::{
     Result,
-    graph::{Graph, Init},
+    graph::{Graph, Init, build::PART},
     ops::{BatchNorm, BatchNormEval, Conv2d, Emit, Function, Pooling, TensorId, shape_error},
 };
 
@@ -24,13 +25,13 @@ pub enum Mode {
 /// Builds layers into a graph.
 ///
 /// A layer of `parts` branches is one grouped layer: its parameters are stacked from the branches', and its name
-/// holds a `*` where the branch's number goes.
+/// holds a `*` (`#`) where the branch's number, counted from 0 (1), goes.
 pub struct Layers<'g> {
     /// The graph that is built.
     pub graph: &'g mut Graph,
     /// Training or evaluation.
     pub mode: Mode,
-    /// The number of branches that layers with a `*` in their name are stacked from.
+    /// The number of branches that layers with a `*` or `#` in their name are stacked from.
     pub parts: usize,
 }
 
@@ -71,7 +72,7 @@ impl Layers<'_> {
     /// The number of parts of a layer of this name.
     #[must_use]
     pub fn parts_of(&self, name: &str) -> usize {
-        if name.contains('*') { self.parts } else { 1 }
+        if name.contains(PART) { self.parts } else { 1 }
     }
 
     /// Convolution with PyTorch's default start: weight and bias uniform in ±1/√fan_in.

@@ -14,6 +14,26 @@ use crate::{
 /// Tensors by their PyTorch names: shape and row-major values.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// Where the values of variables come from, by the names of their parts.
+pub trait Source {
+    /// A tensor's shape.
+    fn shape(&self, name: &str) -> Option<&[usize]>;
+    /// Appends the values, row-major, of a tensor that is there.
+    fn append(&self, name: &str, values: &mut Vec<f32>);
+}
+
+impl Source for Tensors {
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.get(name).map(|(shape, _)| &**shape)
+    }
+
+    fn append(&self, name: &str, values: &mut Vec<f32>) {
+        if let Some((_, tensor)) = self.get(name) {
+            values.extend_from_slice(tensor);
+        }
+    }
+}
+
 /// A variable of a graph, with what is needed to take it apart.
 #[derive(Debug, Clone)]
 pub struct Stacked<'g> {
@@ -85,14 +105,14 @@ pub fn initial(graph: &Graph, seed: u64) -> Tensors {
 ///
 /// # Errors
 /// [`Error::Data`] that lists all missing and misshapen tensors at once; nothing is written then.
-pub fn write(executor: &mut dyn Executor, graph: &Graph, tensors: &Tensors) -> Result<()> {
+pub fn write(executor: &mut dyn Executor, graph: &Graph, tensors: &dyn Source) -> Result<()> {
     let mut wrong = Vec::new();
     let entries = stacked(graph);
     for entry in &entries {
         for part in &entry.variable.parts {
-            match tensors.get(part) {
+            match tensors.shape(part) {
                 None => wrong.push(format!("{part} is missing")),
-                Some((shape, _)) if *shape != entry.part_shape => {
+                Some(shape) if shape != entry.part_shape => {
                     wrong.push(format!("{part} is {shape:?} instead of {:?}", entry.part_shape));
                 }
                 Some(_) => {}
@@ -108,7 +128,8 @@ pub fn write(executor: &mut dyn Executor, graph: &Graph, tensors: &Tensors) -> R
         });
     }
     for entry in entries {
-        let values: Vec<f32> = entry.variable.parts.iter().flat_map(|part| tensors[part].1.iter().copied()).collect();
+        let mut values = Vec::with_capacity(entry.part_elements() * entry.variable.parts.len());
+        entry.variable.parts.iter().for_each(|part| tensors.append(part, &mut values));
         executor.write_variable(entry.name, &values)?;
     }
     if graph.find("healthy").is_some() {

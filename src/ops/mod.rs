@@ -4,6 +4,8 @@
 //! Letters: N images, C channels, H, W, K filter size, G groups, L learners (branches, patches, layers).
 
 pub mod activation;
+pub mod augment;
+pub mod axis_sum;
 pub mod batch_norm;
 pub mod channel_attention;
 pub mod channel_gate;
@@ -13,6 +15,7 @@ pub mod cross_entropy;
 pub mod determinant;
 pub mod global_pool;
 pub mod multiply;
+pub mod patches;
 pub mod pool2d;
 pub mod sgd;
 pub mod similarity;
@@ -22,6 +25,8 @@ pub mod weighted_sum;
 use crate::{Error, Result, shape::Shape};
 
 pub use activation::{Activation, ActivationGrad, Function};
+pub use augment::Augment;
+pub use axis_sum::{AxisRepeat, AxisSum};
 pub use batch_norm::{BatchNorm, BatchNormEval, BatchNormGrad};
 pub use channel_attention::{ChannelAttention, ChannelAttentionGrad};
 pub use channel_gate::{ChannelGate, ChannelGateGrad};
@@ -31,6 +36,7 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use determinant::{Determinant, Objective};
 pub use global_pool::{GlobalPool, GlobalPoolGrad, Pooling};
 pub use multiply::Multiply;
+pub use patches::{Patches, PatchesJoin};
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
@@ -92,6 +98,9 @@ pub trait Emit {
     fn shape(&self, tensor: TensorId) -> &Shape;
     /// The value of a constant tensor.
     fn constant_value(&self, tensor: TensorId) -> Option<f64>;
+    /// The tensor and the number whose product this one is, where it is such a product; else itself and 1. A rule that
+    /// is linear in a gradient takes the number along, which saves the op that would multiply.
+    fn unscaled(&self, tensor: TensorId) -> (TensorId, f64);
     /// A tensor filled with one value.
     fn constant(&mut self, shape: Shape, value: f64) -> TensorId;
     /// The same elements under another shape.
@@ -179,6 +188,9 @@ macro_rules! ops {
 ops!(
     Activation,
     ActivationGrad,
+    Augment,
+    AxisRepeat,
+    AxisSum,
     BatchNorm,
     BatchNormEval,
     BatchNormGrad,
@@ -196,6 +208,8 @@ ops!(
     GlobalPool,
     GlobalPoolGrad,
     Multiply,
+    Patches,
+    PatchesJoin,
     Pool2d,
     Pool2dGrad,
     Sgd,

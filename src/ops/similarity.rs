@@ -53,7 +53,8 @@ impl Contract for Similarity {
 
     fn grad(&self, args: &mut GradArgs<'_>) -> Result<()> {
         let ds = args.output_grad(0);
-        let op = SimilarityGrad { similarity: *self };
+        let (ds, scale) = args.emit.unscaled(ds);
+        let op = SimilarityGrad { similarity: *self, scale };
         let inputs = [ds, args.inputs[0], args.inputs[1], args.outputs[1]];
         let dmaps = args.emit.emit(Op::from(op), &inputs)?[0];
         args.add(0, dmaps);
@@ -63,13 +64,15 @@ impl Contract for Similarity {
 
 /// The gradient of [`Similarity`] with respect to the maps.
 ///
-/// `dφ_l(x_n) = −(2γ/N) Σ_{k≠l} (dS[l,k] + dS[k,l])·kernel[n,l,k]·(φ_l(x_n) − φ_k(x_n))`
+/// `dφ_l(x_n) = −(2γc/N) Σ_{k≠l} (dS[l,k] + dS[k,l])·kernel[n,l,k]·(φ_l(x_n) − φ_k(x_n))`
 ///
 /// Inputs: dS [L, L], maps, γ [1], kernel values [N, L, L]. Output: dφ like the maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimilarityGrad {
     /// The forward op.
     pub similarity: Similarity,
+    /// c, a factor of dS.
+    pub scale: f64,
 }
 
 impl Contract for SimilarityGrad {

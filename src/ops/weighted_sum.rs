@@ -1,15 +1,17 @@
-//! Sums of tensors with fixed weights: addition, subtraction, scaling, the parts of a loss.
+//! Sums of tensors with fixed weights: addition, subtraction, scaling, the parts of a loss, the end of a residual block.
 
-use super::{Contract, GradArgs, Op, expect_inputs, expect_shape};
+use super::{ActivationGrad, Contract, Function, GradArgs, Op, expect_inputs, expect_shape};
 use crate::{Result, shape::Shape};
 
 const STEM: &str = "weighted_sum";
 
-/// `y = Σ_i weight_i·x_i` over 1 to 4 tensors of one shape. Output: y.
+/// `y = act(Σ_i weight_i·x_i)` over 1 to 4 tensors of one shape. Output: y.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightedSum {
     /// A weight an input.
     pub weights: Vec<f64>,
+    /// Applied to the sum.
+    pub activation: Option<Function>,
 }
 
 impl Contract for WeightedSum {
@@ -27,7 +29,10 @@ impl Contract for WeightedSum {
     }
 
     fn grad(&self, args: &mut GradArgs<'_>) -> Result<()> {
-        let dy = args.output_grad(0);
+        let mut dy = args.output_grad(0);
+        if let Some(function) = self.activation {
+            dy = args.emit.emit(Op::from(ActivationGrad { function }), &[dy, args.outputs[0]])?[0];
+        }
         for (i, &weight) in self.weights.iter().enumerate() {
             if !args.wanted[i] {
                 continue;
@@ -38,7 +43,7 @@ impl Contract for WeightedSum {
                     args.emit.constant(shape, value * weight)
                 }
                 None if weight == 1.0 => dy,
-                None => args.emit.emit(Op::from(Self { weights: vec![weight] }), &[dy])?[0],
+                None => args.emit.emit(Op::from(Self { weights: vec![weight], activation: None }), &[dy])?[0],
             };
             args.add(i, dx);
         }

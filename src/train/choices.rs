@@ -30,6 +30,8 @@ words! {
     ModelKind {
         /// ESR: a shared base and branches.
         Esr = "esr",
+        /// MA-Net: a local branch over four quadrants and a global one.
+        Manet = "manet",
     }
 }
 
@@ -92,12 +94,46 @@ words! {
 }
 
 words! {
+    /// Whether the training images stay on the device, which then makes the batches from them.
+    Resident {
+        /// On a GPU, where they fit.
+        Auto = "auto",
+        /// Yes.
+        On = "on",
+        /// No: the host makes the batches.
+        Off = "off",
+    }
+}
+
+words! {
     /// Which split chooses the best epoch.
     Protocol {
         /// A validation split, never the test split.
         Clean = "clean",
         /// The split that is reported, as the released code does: optimistic.
         Released = "released",
+    }
+}
+
+words! {
+    /// The order of the input's three channels.
+    Colour {
+        /// As the weights to start from expect; red, green, blue where there are none.
+        Auto = "auto",
+        /// Red, green, blue.
+        Rgb = "rgb",
+        /// Blue, green, red, as the paper's released code reads AffectNet and FER+.
+        Bgr = "bgr",
+    }
+}
+
+words! {
+    /// How much of the weights to start from is used.
+    InitPart {
+        /// Everything that fits.
+        Full = "full",
+        /// What all members share: ESR's base, MA-Net's stem and first two layers.
+        Base = "base",
     }
 }
 

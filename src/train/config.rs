@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
+};
 use super::options::TrainOptions;
 use crate::{
     Error, Result,
     exec::{DeviceChoice, Precision},
+    models::{EsrSpec, ManetSpec, NetworkSpec},
 };
 
 /// Settings that may differ when a run is resumed: none of them changes a bit of the result on the same device.
@@ -36,17 +40,26 @@ pub struct TrainConfig {
     pub protocol: Protocol,
     /// The network.
     pub model: ModelKind,
-    /// Branches, 1 to 16.
+    /// Branches, 1 to 16; of an ESR.
     pub branches: usize,
     /// The factor of the channels, in (0, 4].
     pub width: f64,
     /// The edge of the input image, in pixels.
     pub size: usize,
-    /// Whether the branches have CBAM attention.
+    /// Whether the branches have CBAM attention; of an ESR, a MA-Net always has it.
     pub attention: bool,
-    /// Whether channel attention is diversified.
+    /// The weights to start from, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used.
+    pub init_part: InitPart,
+    /// The order of the input's channels; `auto` until the weights to start from are known.
+    pub colour: Colour,
+    /// Whether the two branches of a MA-Net are diversified.
+    pub branch_diversity: bool,
+    /// Whether channel attention, or the channel means of a MA-Net's patches, are diversified.
     pub channel_diversity: bool,
-    /// Whether spatial attention is diversified.
+    /// Whether spatial attention, or the spatial means of a MA-Net's patches, are diversified.
     pub spatial_diversity: bool,
     /// The diagonal of S.
     pub similarity: SimilarityKind,
@@ -90,6 +103,8 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Threads of the processor; 0: all.
     pub threads: usize,
+    /// Whether the training images stay on the device.
+    pub resident: Resident,
     /// The folder of the run folders.
     pub out: PathBuf,
     /// The run's name; made from model and data if none is given.
@@ -120,6 +135,10 @@ impl Default for TrainConfig {
             width: 0.25,
             size: 64,
             attention: true,
+            init: None,
+            init_part: InitPart::Full,
+            colour: Colour::Auto,
+            branch_diversity: true,
             channel_diversity: true,
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,
@@ -143,6 +162,7 @@ impl Default for TrainConfig {
             device: DeviceChoice::Auto,
             precision: Precision::F32,
             threads: 0,
+            resident: Resident::Auto,
             out: "runs".into(),
             name: None,
             resume: None,
@@ -218,12 +238,15 @@ fn one_line(message: &str) -> String {
 }
 
 impl TrainConfig {
-    /// The settings of a training: a flag wins over the file's key, the key over the default.
+    /// The settings of a training: a flag wins over the file's key, the key over the default of the model and data.
     ///
     /// # Errors
     /// [`Error::Usage`] for a value out of range.
     pub fn resolve(file: &TrainOptions, flags: &TrainOptions) -> Result<Self> {
+        let model = flags.model.or(file.model).unwrap_or(ModelKind::Esr);
+        let data = flags.data.as_ref().or(file.data.as_ref()).map_or("", |data| data);
         let mut table = table_of(&Self::default())?;
+        table.extend(table_of(&TrainOptions::recipe(model, data_name(data)))?);
         table.extend(table_of(file)?);
         table.extend(table_of(flags)?);
         let config = Self::try_from_table(table).map_err(|found| Error::Usage {
@@ -256,6 +279,18 @@ impl TrainConfig {
         Self::resolve(&saved, flags)
     }
 
+    /// The first setting that changes a trained network and is not the same in `other`, in words; the run's name and
+    /// place do not count.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let (ours, theirs) = (table_of(self).ok()?, table_of(other).ok()?);
+        let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
+        let free = |key: &&String| FREE_ON_RESUME.contains(&key.as_str()) || *key == "name";
+        let key = keys.filter(|key| !free(key)).find(|key| ours.get(*key) != theirs.get(*key))?;
+        let text = |table: &toml::Table| table.get(key).map_or_else(|| "unset".into(), toml::Value::to_string);
+        Some(format!("`{key}` {} instead of {}", text(&ours), text(&theirs)))
+    }
+
     fn try_from_table(table: toml::Table) -> std::result::Result<Self, String> {
         toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| one_line(error.message()))
     }
@@ -275,25 +310,40 @@ impl TrainConfig {
     /// Whether any diversity term is part of the loss.
     #[must_use]
     pub fn diversified(&self) -> bool {
-        self.attention && self.branches > 1 && (self.channel_diversity || self.spatial_diversity)
+        !self.diversified_kinds().is_empty()
+    }
+
+    /// The kinds of maps that are diversified, of those that the network has.
+    #[must_use]
+    pub fn diversified_kinds(&self) -> Vec<&'static str> {
+        let wanted = |kind: &str| match kind {
+            "branch" => self.branch_diversity,
+            "spatial" => self.spatial_diversity,
+            _ => self.channel_diversity,
+        };
+        self.network(0).kinds().iter().copied().filter(|kind| wanted(kind)).collect()
     }
 
     /// The data set's name without its folder, such as `ferplus`.
     #[must_use]
     pub fn data_name(&self) -> &str {
-        self.data.split(':').next().unwrap_or_default()
+        data_name(&self.data)
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self, classes: usize) -> NetworkSpec {
+        let Self { branches, width, size, attention, .. } = *self;
+        match self.model {
+            ModelKind::Esr => NetworkSpec::Esr(EsrSpec { branches, width, size, classes, attention }),
+            ModelKind::Manet => NetworkSpec::Manet(ManetSpec { width, size, classes }),
+        }
     }
 
     /// The network as it stands in a model file.
     #[must_use]
     pub fn architecture(&self) -> serde_json::Value {
-        serde_json::json!({
-            "model": self.model,
-            "branches": self.branches,
-            "width": self.width,
-            "size": self.size,
-            "attention": self.attention,
-        })
+        self.network(0).architecture()
     }
 
     /// Checks every range.
@@ -330,6 +380,9 @@ impl TrainConfig {
         }
         if !(1..=16).contains(&self.branches) {
             return wrong("branches", "1 to 16", &self.branches);
+        }
+        if self.model == ModelKind::Manet && self.schedule != Schedule::Joint {
+            return wrong("schedule", "`joint` for a MA-Net, whose branches always learn together", &self.schedule);
         }
         if self.batch < 2 {
             return wrong("batch", "at least 2, since batch norm needs a variance", &self.batch);
@@ -373,6 +426,11 @@ impl TrainConfig {
         }
         Ok(())
     }
+}
+
+/// The data set's name in a specification such as `ferplus:DIR`.
+fn data_name(data: &str) -> &str {
+    data.split(':').next().unwrap_or_default()
 }
 
 /// The settings that are given, by key.

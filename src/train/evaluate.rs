@@ -1,12 +1,11 @@
-//! Answers over a whole split: votes, mean probabilities, each branch.
+//! Answers over a whole split: the network's, votes, mean probabilities, each head.
 
-use super::{
-    metrics::{arg_max, majority_vote},
-    session::Answers,
-};
+use super::session::Answers;
 use crate::{
     Result,
-    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample},
+    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample, Transform},
+    models::{Decision, NetworkSpec},
+    predict::{arg_max, majority_vote, softmax},
 };
 
 /// How images become inputs of an evaluation.
@@ -22,18 +21,28 @@ pub struct Inputs {
     pub order: ColourOrder,
 }
 
-/// The probabilities of every branch for every image, with the labels.
+impl Inputs {
+    /// How an image becomes an input.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        Transform { size: self.size, normalise: self.normalise, order: self.order }
+    }
+}
+
+/// The probabilities of every head for every image, with the labels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Predictions {
     /// The number of classes K.
     pub classes: usize,
-    /// The number of branches B.
+    /// The number of heads B: an ESR's branches.
     pub branches: usize,
+    /// How the heads become one answer.
+    pub decision: Decision,
     /// The true class of each image.
     pub labels: Vec<usize>,
-    /// Softmax of each branch's logits [images, B, K].
+    /// Softmax of each head's logits [images, B, K].
     pub probabilities: Vec<f32>,
-    /// Mean over images of the sum over branches of the cross-entropies.
+    /// Mean over images of the weighted sum over heads of the cross-entropies.
     pub loss: f64,
 }
 
@@ -42,6 +51,15 @@ impl Predictions {
     fn branch_classes(&self, image: usize) -> impl Iterator<Item = usize> {
         let stride = self.branches * self.classes;
         self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes).map(arg_max)
+    }
+
+    /// The class of each image that the network answers with.
+    #[must_use]
+    pub fn answers(&self) -> Vec<usize> {
+        match self.decision {
+            Decision::Vote => self.vote(self.branches),
+            Decision::Last => (0..self.labels.len()).filter_map(|image| self.branch_classes(image).last()).collect(),
+        }
     }
 
     /// The class of each image by majority vote of the first `branches` branches; ties go to the lowest class.
@@ -85,13 +103,40 @@ impl Predictions {
     }
 }
 
-/// Softmax of a row of logits.
-#[must_use]
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|z| (z - max).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|e| e / sum).collect()
+impl Predictions {
+    /// The probabilities [K] that an image's answer rests on: the mean over the heads that vote, or the last head's.
+    fn answering(&self, image: usize) -> Vec<f32> {
+        let stride = self.branches * self.classes;
+        let heads = self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes);
+        let mut heads = heads.skip(if self.decision == Decision::Last { self.branches - 1 } else { 0 });
+        let mut sum = heads.next().expect("invariant: a network has a head").to_vec();
+        let mut count = 1.0;
+        for head in heads {
+            sum.iter_mut().zip(head).for_each(|(sum, p)| *sum += p);
+            count += 1.0;
+        }
+        sum.iter_mut().for_each(|sum| *sum /= count);
+        sum
+    }
+
+    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last head's):
+    /// over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo et al.,
+    /// "On calibration of modern neural networks", 2017). 0 to 1.
+    #[must_use]
+    pub fn calibration_error(&self) -> f64 {
+        const BINS: usize = 15;
+        let mut bins = [[0.0_f64; 2]; BINS];
+        for (image, &label) in self.labels.iter().enumerate() {
+            let probabilities = self.answering(image);
+            let class = arg_max(&probabilities);
+            let confidence = f64::from(probabilities[class]);
+            let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+            bins[bin][0] += f64::from(u8::from(class == label));
+            bins[bin][1] += confidence;
+        }
+        let gap: f64 = bins.iter().map(|[hits, confidence]| (hits - confidence).abs()).sum();
+        gap / self.labels.len().max(1) as f64
+    }
 }
 
 /// Runs a network over samples, in order.
@@ -100,7 +145,7 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
 /// [`crate::Error::Device`] where the device fails, [`crate::Error::Data`] where there are no samples.
 pub fn evaluate(
     samples: &[Sample],
-    classes: usize,
+    network: &NetworkSpec,
     inputs: &Inputs,
     mut answer: impl FnMut(&[f32]) -> Result<Answers>,
 ) -> Result<Predictions> {
@@ -111,17 +156,16 @@ pub fn evaluate(
         order: inputs.order,
         ..LoaderOptions::default()
     };
+    let (classes, branches, weights) = (network.classes(), network.heads(), network.head_weights());
     let mut loader = Loader::new(samples, classes, options)?;
-    let mut predictions = Predictions { classes, ..Predictions::default() };
+    let mut predictions = Predictions { classes, branches, decision: network.decision(), ..Predictions::default() };
     while let Some(batch) = loader.next() {
         let batch = batch?;
         let answers = answer(&batch.images)?;
-        let stride = answers.logits.len() / inputs.batch;
-        predictions.branches = stride / classes;
-        for (image, &label) in answers.logits.chunks(stride).zip(&batch.labels) {
-            for logits in image.chunks(classes) {
+        for (image, &label) in answers.logits.chunks(branches * classes).zip(&batch.labels) {
+            for (logits, weight) in image.chunks(classes).zip(&weights) {
                 let probabilities = softmax(logits);
-                predictions.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
+                predictions.loss -= weight * f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
                 predictions.probabilities.extend(probabilities);
             }
         }
@@ -140,7 +184,8 @@ mod tests {
         // Two images, three branches, three classes.
         let one = |class: usize| (0..3).map(move |k| if k == class { 0.5 } else { 0.25 });
         let probabilities = [2, 2, 0, 1, 2, 0].into_iter().flat_map(one).collect();
-        Predictions { classes: 3, branches: 3, labels: vec![2, 1], probabilities, loss: 0.0 }
+        let decision = Decision::Vote;
+        Predictions { classes: 3, branches: 3, decision, labels: vec![2, 1], probabilities, loss: 0.0 }
     }
 
     #[test]
@@ -151,13 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn a_network_answers_by_vote_or_by_its_last_head() {
+        assert_eq!(predictions().answers(), [2, 0]);
+        assert_eq!(Predictions { decision: Decision::Last, ..predictions() }.answers(), [0, 0]);
+    }
+
+    #[test]
     fn each_branch_is_counted_alone() {
         assert_eq!(predictions().branch_accuracy(), [1.0, 0.5, 0.0]);
     }
 
     #[test]
-    fn softmax_survives_large_logits() {
-        let probabilities = softmax(&[1000.0, 999.0]);
-        assert!((probabilities[0] - 0.731).abs() < 1e-3 && (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    fn calibration_is_the_gap_between_confidence_and_accuracy() {
+        let of = |classes: [usize; 2]| {
+            let one = |class: usize| (0..2).map(move |k| if k == class { 0.75 } else { 0.25 });
+            let probabilities = [0, 1].into_iter().flat_map(one).collect();
+            Predictions { classes: 2, branches: 1, labels: classes.to_vec(), probabilities, ..Predictions::default() }
+        };
+        assert!((of([0, 1]).calibration_error() - 0.25).abs() < 1e-9, "always right at 0.75");
+        assert!((of([1, 0]).calibration_error() - 0.75).abs() < 1e-9, "never right at 0.75");
+        assert!((of([0, 0]).calibration_error() - 0.25).abs() < 1e-9, "right every other time");
     }
 }

@@ -60,7 +60,8 @@ const SHOWN: usize = 6;
 #[must_use]
 pub fn similarity_svg(records: &[EpochRecord]) -> String {
     type Pick = fn(&EpochRecord) -> Option<&Vec<Vec<f64>>>;
-    let kinds: [(&str, &'static str, Pick); 2] = [
+    let kinds: [(&str, &'static str, Pick); 3] = [
+        ("branch", "three", |record| record.similarity_branch.as_ref()),
         ("spatial", "one", |record| record.similarity_spatial.as_ref()),
         ("channel", "two", |record| record.similarity_channel.as_ref()),
     ];
@@ -68,7 +69,7 @@ pub fn similarity_svg(records: &[EpochRecord]) -> String {
     if kinds.is_empty() {
         let mut svg = Svg::new(960.0, 90.0, "Similarity between branches");
         svg.text("head", (16.0, 30.0), Anchor::Start, "Similarity between branches");
-        let why = "not recorded: this training compared no attention maps";
+        let why = "not recorded: this training compared no maps";
         svg.text("soft", (16.0, 56.0), Anchor::Start, why);
         return svg.finish();
     }
@@ -77,7 +78,7 @@ pub fn similarity_svg(records: &[EpochRecord]) -> String {
     let height = chart + 28.0 + row * kinds.len() as f64 + 8.0;
     let mut svg = Svg::new(960.0, height, "Similarity between branches over the epochs");
     let line = |(label, class, pick): &(&str, &'static str, Pick)| Line {
-        label: format!("{label} attention"),
+        label: format!("{label} maps"),
         class,
         points: records
             .iter()

@@ -4,38 +4,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Error, Result};
 
-/// The class that most branches chose; of classes with equally many votes the one of the lowest index.
-///
-/// `votes` holds one class index per branch, `classes` is their number; an index past it counts for nothing.
-#[must_use]
-pub fn majority_vote(votes: impl IntoIterator<Item = usize>, classes: usize) -> usize {
-    let mut counts = vec![0_usize; classes];
-    for vote in votes {
-        if let Some(count) = counts.get_mut(vote) {
-            *count += 1;
-        }
-    }
-    let mut winner = 0;
-    for (class, count) in counts.iter().enumerate() {
-        if *count > counts[winner] {
-            winner = class;
-        }
-    }
-    winner
-}
-
-/// The index of the largest value; of equal ones the lowest index. A NaN is never the largest.
-#[must_use]
-pub fn arg_max(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] || values[best].is_nan() {
-            best = index;
-        }
-    }
-    best
-}
-
 /// How well a set of predictions fits its labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -158,14 +126,20 @@ pub struct EpochRecord {
     pub val_accuracy: f64,
     /// Each branch's accuracy on the validation split.
     pub branch_accuracy: Vec<f64>,
+    /// S between the pooled features of a MA-Net's two branches; none without the term.
+    pub similarity_branch: Option<Vec<Vec<f64>>>,
     /// S between the branches' spatial attention maps, the mean over the epoch's read batches; none without the term.
     pub similarity_spatial: Option<Vec<Vec<f64>>>,
     /// S between the branches' channel attention vectors.
     pub similarity_channel: Option<Vec<Vec<f64>>>,
+    /// The diversity term of a MA-Net's branches.
+    pub diversity_branch: Option<f64>,
     /// The spatial diversity term.
     pub diversity_spatial: Option<f64>,
     /// The channel diversity term.
     pub diversity_channel: Option<f64>,
+    /// The norm of the branch term's gradient with respect to its maps.
+    pub gradient_branch: Option<f64>,
     /// The norm of the spatial term's gradient with respect to its maps.
     pub gradient_spatial: Option<f64>,
     /// The norm of the channel term's gradient with respect to its maps.

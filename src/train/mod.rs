@@ -1,5 +1,6 @@
 //! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
+pub mod ablation;
 pub mod bench;
 pub mod choices;
 mod config;
@@ -10,6 +11,7 @@ mod metrics;
 mod model_card;
 mod options;
 mod report;
+pub mod resident;
 mod run_folder;
 pub mod schedule;
 pub mod session;
@@ -20,7 +22,7 @@ pub mod trainer;
 pub use config::TrainConfig;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
-pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, arg_max, majority_vote, mean_off_diagonal};
+pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, mean_off_diagonal};
 pub use model_card::model_card;
 pub use options::TrainOptions;
 pub use report::report_html;

@@ -4,23 +4,30 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::choices::{ObjectiveKind, Protocol};
+use super::choices::{ModelKind, ObjectiveKind, Protocol};
 use super::config::TrainConfig;
 use super::metrics::Summary;
 use super::report::{duration, percent, run_rows};
-use crate::checkpoint::ModelMeta;
+use crate::{checkpoint::ModelMeta, models::manet::LAMBDA};
 
 /// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
 #[must_use]
 pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Summary, meta: &ModelMeta) -> String {
     let mut card = String::with_capacity(8 << 10);
     let data = config.data_name();
+    let manet = config.model == ModelKind::Manet;
     let split = if summary.split.is_empty() { "validation" } else { &summary.split };
     let _ = write!(
         card,
         "# {} trained on {data}\n\n{}\n\n## Model\n\n| | |\n|---|---|\n",
-        config.model.to_string().to_uppercase(),
+        if manet { "MA-Net" } else { "ESR" },
         match config.branches {
+            _ if manet => format!(
+                "A convolutional network that names the apparent expression of one face in an image, by {LAMBDA} times \
+                 the logits of its local branch, which sees the four quadrants apart, plus {} times those of its global \
+                 branch.",
+                1.0 - LAMBDA
+            ),
             1 => "A convolutional network that names the apparent expression of one face in an image.".into(),
             branches => format!(
                 "An ensemble of convolutional networks that names the apparent expression of one face in an image, by \
@@ -28,14 +35,21 @@ pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Su
             ),
         },
     );
-    let attention = if config.attention { "CBAM (channel and spatial) in every branch" } else { "none" };
+    let attention = if manet {
+        "CBAM (channel and spatial) in every block of the local branch"
+    } else if config.attention {
+        "CBAM (channel and spatial) in every branch"
+    } else {
+        "none"
+    };
     let gammas = meta.diversity.iter().flat_map(|diversity| &diversity.gamma);
     let gammas: Vec<_> = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect();
     let diversity = if config.diversified() {
         let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
         format!(
-            "{} of the similarity matrix of the branches' attention maps, {aim} (similarity `{}`; {})",
+            "{} of the similarity matrix of {}, {aim} (similarity `{}`; {})",
             config.objective,
+            if manet { "the patches' and branches' pooled features" } else { "the branches' attention maps" },
             config.similarity,
             if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }
         )
@@ -150,7 +164,9 @@ fn data_note(data: &str) -> &'static str {
             " FER+ labels 48 × 48 grey web images by ten annotators' votes; an image counts where one expression has the \
              majority. The rarest classes (contempt, disgust) have few images. Who is shown is not recorded."
         }
-        "rafdb" => " RAF-DB labels web images by about 40 annotators each. Its classes are unevenly filled.",
+        "rafdb" | "rafdb-original" => {
+            " RAF-DB labels web images by about 40 annotators each. Its classes are unevenly filled."
+        }
         "affectnet" => {
             " AffectNet labels images found with web searches for emotion words, one annotator each; its labels are noisy \
              and its classes unevenly filled."

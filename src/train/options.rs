@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, LrSchedule, ModelKind, ObjectiveKind, Protocol, Schedule, SimilarityKind, Targets};
+use super::choices::{
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
+    Targets,
+};
 use crate::exec::{DeviceChoice, Precision};
 
 /// Every setting of [`TrainConfig`](super::TrainConfig), given or not: as flags (`--stage-epochs 5`) and as keys of a
@@ -13,7 +16,7 @@ use crate::exec::{DeviceChoice, Precision};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[group(skip)]
 pub struct TrainOptions {
-    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `folder:DIR`, …
+    /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `affectnet:DIR`, `folder:DIR`, …
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -46,7 +49,7 @@ pub struct TrainOptions {
     #[arg(long, help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelKind>,
-    /// The number of branches, 1 to 16
+    /// The number of branches, 1 to 16 (esr)
     #[arg(long, value_name = "N", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branches: Option<usize>,
@@ -58,16 +61,32 @@ pub struct TrainOptions {
     #[arg(long, value_name = "PIXELS", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// CBAM attention in the branches
+    /// CBAM attention in the branches (esr; manet always has it)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<bool>,
+    /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// How much of them is used
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_part: Option<InitPart>,
+    /// The order of the colours; auto: as the weights to start from expect, else rgb
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
 
-    /// Diversifies the branches' channel attention
+    /// Diversifies the pooled features of the two branches (manet)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch_diversity: Option<bool>,
+    /// Diversifies the branches' channel attention, or the patches' channel means (manet)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_diversity: Option<bool>,
-    /// Diversifies the branches' spatial attention
+    /// Diversifies the branches' spatial attention, or the patches' spatial means (manet)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spatial_diversity: Option<bool>,
@@ -157,6 +176,10 @@ pub struct TrainOptions {
     #[arg(long, value_name = "N", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Whether the training images stay on the device, which then makes the batches
+    #[arg(long, help_heading = "Run")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident: Option<Resident>,
     /// The folder of the run folders
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,4 +200,35 @@ pub struct TrainOptions {
     #[arg(long, value_name = "STEPS", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_every: Option<usize>,
+}
+
+impl TrainOptions {
+    /// What a model's training starts from where a user says nothing; for MA-Net the paper's recipe on the data set.
+    #[must_use]
+    pub fn recipe(model: ModelKind, data: &str) -> Self {
+        if model == ModelKind::Esr {
+            return Self::default();
+        }
+        let (augment, epochs, step_size, batch) = match data {
+            "affectnet" => ("affectnet", 20, 5, 128),
+            "rafdb" => ("rafdb", 100, 15, 128),
+            "ferplus" => ("affectnet", 100, 15, 32),
+            _ => ("light", 100, 15, 32),
+        };
+        Self {
+            augment: Some(augment.into()),
+            width: Some(1.0),
+            size: Some(224),
+            epochs: Some(epochs),
+            batch: Some(batch),
+            lr: Some(0.01),
+            nesterov: Some(false),
+            weight_decay: Some(1e-4),
+            lr_schedule: Some(LrSchedule::Step),
+            step_size: Some(step_size),
+            step_gamma: Some(0.1),
+            warmup: Some(0.0),
+            ..Self::default()
+        }
+    }
 }

@@ -4,12 +4,15 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::choices::Protocol;
+use super::choices::{ModelKind, Protocol};
 use super::config::TrainConfig;
 use super::metrics::{EpochRecord, Summary};
 use super::svg::escape;
 use super::{confusion_svg, curves_svg, similarity_svg};
-use crate::checkpoint::ModelMeta;
+use crate::{
+    checkpoint::ModelMeta,
+    models::{Decision, NetworkSpec},
+};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -50,13 +53,12 @@ pub fn report_html(
     summary: &Summary,
     meta: &ModelMeta,
 ) -> String {
-    let title = format!(
-        "{} with {} {} on {}",
-        config.model.to_string().to_uppercase(),
-        config.branches,
-        if config.branches == 1 { "branch" } else { "branches" },
-        config.data_name()
-    );
+    let network = match (config.model, config.branches) {
+        (ModelKind::Manet, _) => "MA-Net".to_owned(),
+        (ModelKind::Esr, 1) => "ESR with 1 branch".to_owned(),
+        (ModelKind::Esr, branches) => format!("ESR with {branches} branches"),
+    };
+    let title = format!("{network} on {}", config.data_name());
     let title = escape(&title);
     let mut page = Page(String::with_capacity(1 << 17));
     page.add(&format!(
@@ -103,13 +105,17 @@ pub fn report_html(
         });
     }
     if !summary.branch_accuracy.is_empty() {
-        section(&mut page, "Branches", |page| branches(page, summary));
+        section(&mut page, "Branches", |page| branches(page, &config.network(meta.classes.len()), summary));
     }
     section(&mut page, "Similarity", |page| {
+        let learners = match config.model {
+            ModelKind::Esr => "two branches’ attention maps",
+            ModelKind::Manet => "two patches’ (or the two branches’) pooled features",
+        };
         if records.iter().any(|record| record.similarity_spatial.is_some() || record.similarity_channel.is_some()) {
             page.add(&format!(
             "<p class='soft'>S of Eq. 1, the mean over read batches of exp(−γ‖φ<sub>l</sub> − φ<sub>k</sub>‖²) between \
-             two branches’ attention maps; γ = {}, similarity <code>{}</code>, objective <code>{}</code>.</p>\n",
+             {learners}; γ = {}, similarity <code>{}</code>, objective <code>{}</code>.</p>\n",
             gamma(config, meta),
             config.similarity,
             config.objective
@@ -212,10 +218,15 @@ fn millions(count: usize) -> String {
     }
 }
 
-fn branches(page: &mut Page, summary: &Summary) {
+fn branches(page: &mut Page, network: &NetworkSpec, summary: &Summary) {
+    let votes = network.decision() == Decision::Vote;
     page.add("<table class='numbers narrow'><thead><tr><th>member</th><th>accuracy</th></tr></thead>\n<tbody>\n");
     for (branch, accuracy) in summary.branch_accuracy.iter().enumerate() {
-        page.add(&format!("<tr><th>branch {}</th>{}</tr>\n", branch + 1, bar(*accuracy, &percent(*accuracy))));
+        let name = if votes { format!("branch {}", branch + 1) } else { network.head_name(branch) };
+        page.add(&format!("<tr><th>{name}</th>{}</tr>\n", bar(*accuracy, &percent(*accuracy))));
+    }
+    if !votes {
+        return page.add("</tbody></table>\n");
     }
     let count = summary.branch_accuracy.len() as f64;
     let mean = summary.branch_accuracy.iter().sum::<f64>() / count;

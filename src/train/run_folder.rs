@@ -16,8 +16,7 @@ use super::{confusion_svg, curves_svg, model_card, report_html, similarity_svg};
 use crate::checkpoint::{
     ModelMeta, TrainingData, TrainingState, file_hash, load_state, save_model, save_state, write_atomic,
 };
-use crate::nn::variables::Tensors;
-use crate::{Error, Result};
+use crate::{Error, Result, nn::variables::Tensors};
 
 /// What is known when a training starts, beside its settings.
 #[derive(Debug, Clone)]
@@ -26,6 +25,8 @@ pub struct RunStart {
     pub device: String,
     /// What the driver says of the adapter: name, backend, driver, features; null on the CPU.
     pub adapter: Value,
+    /// Where the training images are, and why.
+    pub images: String,
     /// The data set, its hash and its counts.
     pub data: TrainingData,
     /// The class names in order.
@@ -34,6 +35,8 @@ pub struct RunStart {
     pub parameters: usize,
     /// The command line.
     pub command: Vec<String>,
+    /// What the weights to start from brought; null where there are none.
+    pub init: Value,
 }
 
 /// How a run stands.
@@ -275,10 +278,13 @@ impl RunFolder {
             ("accuracy/validation", Some(record.val_accuracy)),
             ("learning_rate", Some(record.lr)),
             ("images_per_s", Some(record.images_per_s)),
+            ("similarity/branch", off_diagonal(&record.similarity_branch)),
             ("similarity/spatial", off_diagonal(&record.similarity_spatial)),
             ("similarity/channel", off_diagonal(&record.similarity_channel)),
+            ("diversity/branch", record.diversity_branch),
             ("diversity/spatial", record.diversity_spatial),
             ("diversity/channel", record.diversity_channel),
+            ("diversity_gradient/branch", record.gradient_branch),
             ("diversity_gradient/spatial", record.gradient_spatial),
             ("diversity_gradient/channel", record.gradient_channel),
         ];
@@ -395,11 +401,13 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "moue": env!("CARGO_PKG_VERSION"),
         "git": git_revision(),
         "command": start.command,
+        "init": start.init,
         "started": now_utc(),
         "finished": null,
         "seed": config.seed,
         "device": start.device,
         "adapter": start.adapter,
+        "images": start.images,
         "host": {
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "system": std::env::consts::OS,
@@ -410,10 +418,7 @@ fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
         "architecture": config.architecture(),
         "parameters": start.parameters,
     });
-    match value {
-        Value::Object(facts) => facts,
-        _ => unreachable!("invariant: an object"),
-    }
+    value.as_object().expect("invariant: an object was written").clone()
 }
 
 /// The revision of the repository that the program runs in, with `-dirty` for changes; none outside of one.
@@ -423,8 +428,8 @@ fn git_revision() -> Option<String> {
         String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
     };
     let revision = git(&["rev-parse", "HEAD"])?;
-    let clean = git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
-    Some(if clean { revision } else { format!("{revision}-dirty") })
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() { revision } else { format!("{revision}-dirty") })
 }
 
 /// Makes `out/name`, or the first of `out/name-2`, `out/name-3`, … that does not exist.

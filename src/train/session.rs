@@ -2,20 +2,21 @@
 
 use crate::{
     Error, Result,
-    data::Batch,
-    diversity::{Diversity, Loss, esr_loss, map_gradients},
+    data::{Batch, Pool, Transform},
+    diversity::{Diversity, Loss, diversified_loss, map_gradients},
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
-    models::{Esr, EsrSpec},
+    models::{Decision, Maps, Network, NetworkSpec},
     nn::{Mode, variables},
-    ops::{Emit, TensorId},
+    ops::TensorId,
+    train::resident::augmented,
 };
 
 /// What is compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionSpec {
     /// The network.
-    pub esr: EsrSpec,
+    pub network: NetworkSpec,
     /// Images of a batch.
     pub batch: usize,
     /// The diversity terms.
@@ -29,7 +30,9 @@ pub struct SessionSpec {
 struct TrainProgram {
     graph: Graph,
     program: Program,
+    /// What is written each step: the images, or their records.
     images: TensorId,
+    pool: Vec<TensorId>,
     targets: TensorId,
     weights: TensorId,
     lr: TensorId,
@@ -41,7 +44,7 @@ struct TrainProgram {
 struct EvalProgram {
     program: Program,
     images: TensorId,
-    esr: Esr,
+    network: Network,
 }
 
 /// A network on a device.
@@ -59,7 +62,7 @@ pub struct StepReport {
     pub total: f64,
     /// The sum of the weighted cross-entropies.
     pub cross_entropy: f64,
-    /// Hits of each branch, last of the majority vote.
+    /// Hits of each head of the network, last of its answer.
     pub hits: Vec<f32>,
     /// The diversity terms.
     pub terms: Vec<TermReport>,
@@ -68,11 +71,11 @@ pub struct StepReport {
 /// The numbers of one diversity term.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TermReport {
-    /// `spatial` or `channel`.
+    /// `branch`, `spatial` or `channel`.
     pub kind: String,
     /// D.
     pub value: f64,
-    /// S, row-major [B, B].
+    /// S, row-major [L, L].
     pub similarity: Vec<f32>,
     /// The mean of S off its diagonal.
     pub mean_off_diagonal: f64,
@@ -83,12 +86,10 @@ pub struct TermReport {
 /// One batch's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// Logits [N, B·K], branch-major.
+    /// Logits [N, B·K], head-major.
     pub logits: Vec<f32>,
-    /// Spatial attention [N, B, H, W], where the network has it.
-    pub spatial: Option<Vec<f32>>,
-    /// Channel attention [N, B·C], where the network has it.
-    pub channel: Option<Vec<f32>>,
+    /// The network's maps by their kind, as [`crate::models::Network`] has them.
+    pub maps: Vec<(&'static str, Vec<f32>)>,
 }
 
 impl<'e> Session<'e> {
@@ -98,9 +99,37 @@ impl<'e> Session<'e> {
     /// [`Error::Usage`], [`Error::Shape`] or [`Error::Data`] where the specification or the tensors do not fit,
     /// [`Error::Memory`] or [`Error::Device`] where the device does not carry it.
     pub fn new(executor: &'e mut dyn Executor, spec: SessionSpec, tensors: &variables::Tensors) -> Result<Self> {
+        Self::compile(executor, spec, tensors, None)
+    }
+
+    /// The same for batches of a loader that has `pool`: the images are written once, now, and [`Session::step`] writes
+    /// records of them, from which the device makes what `transform` makes on the host.
+    ///
+    /// # Errors
+    /// See [`Session::new`].
+    pub fn with_pool(
+        executor: &'e mut dyn Executor,
+        spec: SessionSpec,
+        tensors: &variables::Tensors,
+        pool: &Pool,
+        transform: &Transform,
+    ) -> Result<Self> {
+        let session = Self::compile(executor, spec, tensors, Some((pool, transform)))?;
+        for (range, &id) in session.train.pool.iter().enumerate() {
+            session.executor.write(session.train.program, id, &pool.tensor(range))?;
+        }
+        Ok(session)
+    }
+
+    fn compile(
+        executor: &'e mut dyn Executor,
+        spec: SessionSpec,
+        tensors: &variables::Tensors,
+        pool: Option<(&Pool, &Transform)>,
+    ) -> Result<Self> {
         executor.clear();
-        let train = TrainProgram::compile(executor, &spec)?;
-        let eval = EvalProgram::compile(executor, &spec.esr, spec.batch)?;
+        let train = TrainProgram::compile(executor, &spec, pool)?;
+        let eval = EvalProgram::compile(executor, &spec.network, spec.batch)?;
         variables::write(executor, &train.graph, tensors)?;
         variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;
         Ok(Self { executor, spec, train, eval })
@@ -118,14 +147,17 @@ impl<'e> Session<'e> {
         self.executor.stats(self.train.program)
     }
 
-    /// Writes what stays the same over many steps: branch weights [B], weight decay, γ of each term.
+    /// Writes what stays the same over many steps: head weights [B], which multiply the network's own, weight decay,
+    /// γ of each term.
     ///
     /// # Errors
     /// [`Error::Device`] where the device fails.
     pub fn configure(&mut self, weights: &[f32], decay: f64, gammas: &[f64]) -> Result<()> {
         let parts = self.train.graph.part_names().len();
         let TrainProgram { program, weights: weights_id, decay: decay_id, loss, .. } = &self.train;
-        self.executor.write(*program, *weights_id, weights)?;
+        let own = self.spec.network.head_weights();
+        let weights: Vec<f64> = own.iter().zip(weights).map(|(own, weight)| own * f64::from(*weight)).collect();
+        self.executor.write_f64(*program, *weights_id, &weights)?;
         self.executor.write(*program, *decay_id, &vec![decay as f32; parts])?;
         for (term, gamma) in loss.terms.iter().zip(gammas) {
             self.executor.write(*program, term.gamma, &[*gamma as f32])?;
@@ -147,7 +179,8 @@ impl<'e> Session<'e> {
     /// # Errors
     /// [`Error::Device`] where the device fails.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
-        self.write_batch(&batch.images, &batch.targets)?;
+        let images = if self.train.pool.is_empty() { &batch.images } else { &batch.records };
+        self.write_batch(images, &batch.targets)?;
         self.executor.run(self.train.program)
     }
 
@@ -164,7 +197,11 @@ impl<'e> Session<'e> {
             return Err(self.diagnose(step)?);
         }
         let cross_entropy = f64::from(self.executor.read(program, self.train.loss.cross_entropy)?[0]);
-        let hits = self.executor.read(program, self.train.loss.hits)?;
+        let mut hits = self.executor.read(program, self.train.loss.hits)?;
+        if self.spec.network.decision() == Decision::Last {
+            // The last head answers, not the vote behind it.
+            hits.pop();
+        }
         let mut terms = Vec::new();
         // Differentiation runs backwards, so the gradients come in another order than the terms.
         for term in &self.train.loss.terms {
@@ -262,14 +299,20 @@ impl<'e> Session<'e> {
 }
 
 impl TrainProgram {
-    fn compile(executor: &mut dyn Executor, spec: &SessionSpec) -> Result<Self> {
-        let (n, b, size) = (spec.batch, spec.esr.branches, spec.esr.size);
+    fn compile(executor: &mut dyn Executor, spec: &SessionSpec, resident: Option<(&Pool, &Transform)>) -> Result<Self> {
+        let (n, size) = (spec.batch, spec.network.size());
         let mut graph = Graph::new();
-        let images = graph.input("images", [n, 3, size, size]);
-        let targets = graph.input("targets", [n, spec.esr.classes]);
-        let weights = graph.input("branch_weights", [b]);
-        let esr = spec.esr.build(&mut graph, images, Mode::Train)?;
-        let loss = esr_loss(&mut graph, &esr, targets, weights, &spec.diversity)?;
+        let (x, images, pool) = match resident {
+            None => {
+                let images = graph.input("images", [n, 3, size, size]);
+                (images, images, Vec::new())
+            }
+            Some((pool, transform)) => augmented(&mut graph, n, pool, transform)?,
+        };
+        let targets = graph.input("targets", [n, spec.network.classes()]);
+        let weights = graph.input("head_weights", [spec.network.heads()]);
+        let network = spec.network.build(&mut graph, x, Mode::Train)?;
+        let loss = diversified_loss(&mut graph, &network, targets, weights, &spec.diversity)?;
         graph.sgd(loss.total, spec.momentum, spec.nesterov)?;
         let map_gradients = map_gradients(&graph);
         let terms = loss.terms.iter().flat_map(|term| [term.similarity, term.value]);
@@ -279,36 +322,34 @@ impl TrainProgram {
         let program = executor.compile(&graph)?;
         let find = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
         let (lr, decay) = (find("lr"), find("decay"));
-        Ok(Self { graph, program, images, targets, weights, lr, decay, loss, map_gradients })
+        Ok(Self { graph, program, images, pool, targets, weights, lr, decay, loss, map_gradients })
     }
 }
 
 impl EvalProgram {
-    fn compile(executor: &mut dyn Executor, spec: &EsrSpec, batch: usize) -> Result<Self> {
-        let (graph, images, esr) = eval_graph(spec, batch)?;
-        Ok(Self { program: executor.compile(&graph)?, images, esr })
+    fn compile(executor: &mut dyn Executor, spec: &NetworkSpec, batch: usize) -> Result<Self> {
+        let (graph, images, network) = eval_graph(spec, batch)?;
+        Ok(Self { program: executor.compile(&graph)?, images, network })
     }
 
     fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
         executor.write(self.program, self.images, images)?;
         executor.run(self.program)?;
-        let mut read = |id: Option<TensorId>| id.map(|id| executor.read(self.program, id)).transpose();
-        Ok(Answers {
-            logits: read(Some(self.esr.logits))?.expect("invariant: logits are always there"),
-            spatial: read(self.esr.spatial)?,
-            channel: read(self.esr.channel)?,
-        })
+        let logits = executor.read(self.program, self.network.logits)?;
+        let maps = self.network.maps.iter().map(|maps| Ok((maps.kind, executor.read(self.program, maps.map)?)));
+        Ok(Answers { logits, maps: maps.collect::<Result<_>>()? })
     }
 }
 
-fn eval_graph(spec: &EsrSpec, batch: usize) -> Result<(Graph, TensorId, Esr)> {
+fn eval_graph(spec: &NetworkSpec, batch: usize) -> Result<(Graph, TensorId, Network)> {
     let mut graph = Graph::new();
-    let images = graph.input("images", [batch, 3, spec.size, spec.size]);
-    let esr = spec.build(&mut graph, images, Mode::Eval)?;
-    for id in [Some(esr.logits), esr.spatial, esr.channel].into_iter().flatten() {
-        graph.output(id);
+    let images = graph.input("images", [batch, 3, spec.size(), spec.size()]);
+    let network = spec.build(&mut graph, images, Mode::Eval)?;
+    graph.output(network.logits);
+    for maps in &network.maps {
+        graph.output(maps.map);
     }
-    Ok((graph, images, esr))
+    Ok((graph, images, network))
 }
 
 /// A network on a device for evaluation alone.
@@ -324,7 +365,7 @@ impl<'e> Evaluator<'e> {
     /// See [`Session::new`].
     pub fn new(
         executor: &'e mut dyn Executor,
-        spec: &EsrSpec,
+        spec: &NetworkSpec,
         batch: usize,
         tensors: &variables::Tensors,
     ) -> Result<Self> {
@@ -366,8 +407,8 @@ impl<'e> Evaluator<'e> {
     }
 }
 
-/// γ for each diversity term such that γ times the median squared distance between two branches' maps is 1,
-/// from the maps of some batches in training mode; in the order spatial, channel, of those that are used.
+/// γ for each diversity term such that γ times the median squared distance between two learners' maps is 1, from the
+/// maps of some batches in training mode; in the order of [`NetworkSpec::kinds`], of those that are used.
 ///
 /// # Errors
 /// See [`Session::new`].
@@ -378,17 +419,17 @@ pub fn auto_gammas(
     batches: &[Batch],
 ) -> Result<Vec<f64>> {
     executor.clear();
-    let (n, b) = (spec.batch, spec.esr.branches);
+    let (n, size) = (spec.batch, spec.network.size());
     let mut graph = Graph::new();
-    let images = graph.input("images", [n, 3, spec.esr.size, spec.esr.size]);
-    let esr = spec.esr.build(&mut graph, images, Mode::Train)?;
-    let kinds = [(spec.diversity.spatial, esr.spatial), (spec.diversity.channel, esr.channel)];
-    let maps: Vec<TensorId> = kinds.into_iter().filter(|kind| kind.0).filter_map(|kind| kind.1).collect();
-    if b < 2 || maps.is_empty() {
+    let images = graph.input("images", [n, 3, size, size]);
+    let network = spec.network.build(&mut graph, images, Mode::Train)?;
+    let maps: Vec<Maps> =
+        network.maps.into_iter().filter(|maps| maps.learners > 1 && spec.diversity.wants(maps.kind)).collect();
+    if maps.is_empty() {
         return Ok(vec![]);
     }
     // The logits too: a program has only the variables that its outputs need, and all are written.
-    for &id in maps.iter().chain([&esr.logits]) {
+    for id in maps.iter().map(|maps| maps.map).chain([network.logits]) {
         graph.output(id);
     }
     let program = executor.compile(&graph)?;
@@ -397,15 +438,14 @@ pub fn auto_gammas(
     for batch in batches {
         executor.write(program, images, &batch.images)?;
         executor.run(program)?;
-        for (id, distances) in maps.iter().zip(&mut distances) {
-            let values = executor.read(program, *id)?;
-            let per_branch = graph.shape(*id).elements() / (n * b);
-            for image in values.chunks(per_branch * b) {
-                let branches: Vec<_> = image.chunks(per_branch).collect();
-                for l in 0..b {
-                    for k in l + 1..b {
-                        let pairs = branches[l].iter().zip(branches[k]);
-                        distances.push(pairs.map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>());
+        for (maps, distances) in maps.iter().zip(&mut distances) {
+            let values = executor.read(program, maps.map)?;
+            let features = values.len() / (n * maps.learners);
+            for image in values.chunks(features * maps.learners) {
+                let learners: Vec<_> = image.chunks(features).collect();
+                for (l, one) in learners.iter().enumerate() {
+                    for other in &learners[l + 1..] {
+                        distances.push(one.iter().zip(*other).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>());
                     }
                 }
             }

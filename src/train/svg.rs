@@ -36,6 +36,7 @@ const STYLE: &str = "\
 .moue-chart path.thin{stroke:#8c959f;stroke-width:1;stroke-opacity:.65}\
 .moue-chart path.one{stroke:#0072b2}.moue-chart circle.one{fill:#0072b2}\
 .moue-chart path.two{stroke:#d55e00;stroke-dasharray:7 4}.moue-chart circle.two{fill:#d55e00}\
+.moue-chart path.three{stroke:#009e73;stroke-dasharray:2 4}.moue-chart circle.three{fill:#009e73}\
 .moue-chart .heat{fill:#08519c;shape-rendering:crispEdges}.moue-chart .cell{fill:none;stroke:#d8dee4;stroke-width:1}\
 @media (prefers-color-scheme:dark){\
 .moue-chart text{fill:#e6edf3}.moue-chart .ground{fill:#161b22}.moue-chart .soft{fill:#9da7b1}\
@@ -43,6 +44,7 @@ const STYLE: &str = "\
 .moue-chart path.thin{stroke:#8b949e}\
 .moue-chart path.one{stroke:#56b4e9}.moue-chart circle.one{fill:#56b4e9}\
 .moue-chart path.two{stroke:#f0a35e}.moue-chart circle.two{fill:#f0a35e}\
+.moue-chart path.three{stroke:#4cc9a0}.moue-chart circle.three{fill:#4cc9a0}\
 .moue-chart .heat{fill:#79c0ff}.moue-chart .cell{stroke:#30363d}}";
 
 /// Where a text stands relative to its point.

@@ -1,6 +1,6 @@
 //! The training loop: stages, epochs, steps, validation; what it sees goes to an [`Observer`].
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     Result,
-    data::{Augment, Batch, Loader, LoaderOptions, Sample, Targets},
+    data::{Augment, Batch, Loader, LoaderOptions, Pool, Sample, Targets},
     exec::{Executor, Stats},
     graph::Graph,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::{
         Mode,
         variables::{Tensors, initial},
@@ -72,6 +72,8 @@ pub struct Settings {
     pub seed: u64,
     /// Steps between two reports.
     pub read_every: usize,
+    /// The training images where they stay on the device.
+    pub pool: Option<Arc<Pool>>,
 }
 
 /// Where training stands; with the tensors and momenta it is all that a resumed run needs to go on to the same
@@ -111,7 +113,7 @@ pub struct Sums {
     pub steps: usize,
     /// Of the loss.
     pub loss: f64,
-    /// Of the hits of the vote.
+    /// Of the hits of the network's answer.
     pub hits: f64,
     /// Images in those steps.
     pub images: usize,
@@ -139,11 +141,11 @@ pub struct EpochRecord<'a> {
     pub lr: f64,
     /// The mean training loss.
     pub train_loss: f64,
-    /// The share of hits of the vote on augmented training images.
+    /// The share of hits of the answer on augmented training images.
     pub train_accuracy: f64,
     /// The validation split's predictions.
     pub validation: &'a Predictions,
-    /// The validation accuracy by vote.
+    /// The validation accuracy of the answers.
     pub accuracy: f64,
     /// The diversity terms at the last reported step.
     pub terms: &'a [TermReport],
@@ -169,7 +171,7 @@ pub struct Snapshot<'a> {
     /// Where training stands.
     pub state: &'a State,
     /// The network, with the branches it has now.
-    pub esr: &'a EsrSpec,
+    pub network: &'a NetworkSpec,
     /// All variables.
     pub tensors: &'a Tensors,
     /// All momenta; only for [`Save::Last`].
@@ -230,7 +232,7 @@ pub fn train(
 ) -> Result<State> {
     let all = stages(
         settings.plan,
-        settings.session.esr.branches,
+        settings.session.network.heads(),
         settings.epochs,
         settings.stage_epochs,
         settings.lr,
@@ -268,14 +270,17 @@ impl<'e, 's> StageRun<'e, 's> {
     ) -> Result<Self> {
         let Start { mut state, mut tensors, momenta, stage_best } = start;
         let mut spec = settings.session.clone();
-        spec.esr.branches = stage.branches;
-        for (name, tensor) in fresh(&spec.esr, settings.seed)? {
+        spec.network = spec.network.with_branches(stage.branches);
+        for (name, tensor) in fresh(&spec.network, settings.seed)? {
             tensors.entry(name).or_insert(tensor);
         }
         if state.epoch == 0 && state.step == 0 {
             state.gammas = gammas(executor, settings, &spec, &tensors, train, &state)?;
         }
-        let mut session = Session::new(executor, spec, &tensors)?;
+        let mut session = match &settings.pool {
+            Some(pool) => Session::with_pool(executor, spec, &tensors, pool, &settings.inputs.transform())?,
+            None => Session::new(executor, spec, &tensors)?,
+        };
         session.set_momenta(&momenta)?;
         session.configure(&stage.weights, settings.weight_decay, &state.gammas)?;
         Ok(Self { session, settings, stage, train, validation, state, best: stage_best })
@@ -351,7 +356,7 @@ impl<'e, 's> StageRun<'e, 's> {
         drop(loader);
         self.state.seconds += seconds;
         let validation = self.validate()?;
-        let accuracy = validation.accuracy(&validation.vote(validation.branches));
+        let accuracy = validation.accuracy(&validation.answers());
         let sums = std::mem::take(&mut self.state.sums);
         let improved = self.state.stage_best.is_none_or(|best| accuracy > best);
         let best = self.state.best.is_none_or(|(best, _)| accuracy > best);
@@ -387,16 +392,16 @@ impl<'e, 's> StageRun<'e, 's> {
     }
 
     fn validate(&mut self) -> Result<Predictions> {
-        let classes = self.session.spec().esr.classes;
-        let inputs = Inputs { batch: self.session.spec().batch, ..self.settings.inputs.clone() };
-        evaluate(self.validation, classes, &inputs, |images| self.session.answer(images))
+        let SessionSpec { network, batch, .. } = self.session.spec().clone();
+        let inputs = Inputs { batch, ..self.settings.inputs.clone() };
+        evaluate(self.validation, &network, &inputs, |images| self.session.answer(images))
     }
 
     fn save(&mut self, what: Save, observer: &mut dyn Observer) -> Result<()> {
         let tensors = self.session.tensors()?;
         let momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
-        let esr = self.session.spec().esr.clone();
-        let snapshot = Snapshot { state: &self.state, esr: &esr, tensors: &tensors, momenta: momenta.as_ref() };
+        let network = self.session.spec().network.clone();
+        let snapshot = Snapshot { state: &self.state, network: &network, tensors: &tensors, momenta: momenta.as_ref() };
         observer.save(what, &snapshot)?;
         if what == Save::StageBest {
             self.best = Some(tensors);
@@ -421,8 +426,9 @@ fn loader(settings: &Settings, samples: &[Sample], state: &State) -> Result<Load
         mixup: settings.mixup,
         limit_per_class: settings.limit_per_class,
         stage: state.stage as u64,
+        pool: settings.pool.clone(),
     };
-    Loader::new(samples, settings.session.esr.classes, options)
+    Loader::new(samples, settings.session.network.classes(), options)
 }
 
 fn gammas(
@@ -435,11 +441,13 @@ fn gammas(
 ) -> Result<Vec<f64>> {
     match settings.gamma {
         Gamma::Value(gamma) => {
-            let terms = usize::from(spec.diversity.spatial) + usize::from(spec.diversity.channel);
-            Ok(vec![gamma; terms])
+            let terms = spec.network.kinds().iter().filter(|kind| spec.diversity.wants(kind));
+            Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
-            let batches: Vec<Batch> = loader(settings, samples, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
+            // The maps are read back anyway: the images go the host's way.
+            let settings = Settings { pool: None, ..settings.clone() };
+            let batches: Vec<Batch> = loader(&settings, samples, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }
@@ -449,9 +457,9 @@ fn gammas(
 ///
 /// # Errors
 /// [`crate::Error::Usage`] where the network is out of range.
-pub fn fresh(esr: &EsrSpec, seed: u64) -> Result<Tensors> {
+pub fn fresh(network: &NetworkSpec, seed: u64) -> Result<Tensors> {
     let mut graph = Graph::new();
-    let x = graph.input("images", [1, 3, esr.size, esr.size]);
-    esr.build(&mut graph, x, Mode::Eval)?;
+    let x = graph.input("images", [1, 3, network.size(), network.size()]);
+    network.build(&mut graph, x, Mode::Eval)?;
     Ok(initial(&graph, seed))
 }

@@ -13,18 +13,20 @@ use super::{
 };
 use crate::{
     Error, Result,
-    diversity::{Diversity, Loss, esr_loss},
+    diversity::{Diversity, Loss, diversified_loss},
     exec::{Executor, Precision, Program},
     graph::Graph,
-    models::{Esr, EsrSpec},
+    models::{EsrSpec, ManetSpec, Network, NetworkSpec, manet::LAMBDA},
     nn::{Mode, variables},
     ops::TensorId,
 };
 
-/// The settings every golden file of an ESR is made with.
+/// The settings every golden file is made with.
 const LR: f64 = 0.01;
 const MOMENTUM: f64 = 0.9;
-const SIZE: usize = 96;
+/// The sides of an ESR's images and of a MA-Net's.
+const ESR_SIZE: usize = 96;
+const MANET_SIZE: usize = 224;
 /// How many elements of a tensor `.head` holds.
 const HEAD: usize = 16;
 
@@ -37,7 +39,7 @@ const KNOWN: [&str; 9] =
 pub struct Golden {
     path: PathBuf,
     keys: BTreeMap<String, Vec<f64>>,
-    spec: EsrSpec,
+    spec: NetworkSpec,
     batch: usize,
     gamma: f64,
     salt: String,
@@ -65,9 +67,6 @@ impl Golden {
             return Err(wrong("known settings in the metadata", format!("`{unknown}`")));
         }
         let text = |key: &str| meta.get(key).ok_or_else(|| wrong(&format!("the setting `{key}`"), "none".into()));
-        if text("model")? != "esr" {
-            return Err(wrong("the model `esr`", text("model")?.clone()));
-        }
         let parse = |key: &str| -> Result<f64> {
             let value = text(key)?;
             value.parse().map_err(|_| wrong(&format!("a number for `{key}`"), value.clone()))
@@ -76,6 +75,18 @@ impl Golden {
             "False" => true,
             "True" => false,
             other => return Err(wrong("True or False for `no_attention`", other.into())),
+        };
+        let classes = parse("classes")? as usize;
+        let spec = match text("model")?.as_str() {
+            "esr" => {
+                let branches = parse("branches")? as usize;
+                NetworkSpec::Esr(EsrSpec { branches, width: 1.0, size: ESR_SIZE, classes, attention })
+            }
+            "manet" if parse("lam")? == LAMBDA => {
+                NetworkSpec::Manet(ManetSpec { width: 1.0, size: MANET_SIZE, classes })
+            }
+            "manet" => return Err(wrong(&format!("`lam` = {LAMBDA}"), text("lam")?.clone())),
+            other => return Err(wrong("the model `esr` or `manet`", other.to_owned())),
         };
         let mut keys = BTreeMap::new();
         for (name, view) in tensors.iter() {
@@ -89,13 +100,7 @@ impl Golden {
         Ok(Self {
             path: path.to_owned(),
             keys,
-            spec: EsrSpec {
-                branches: parse("branches")? as usize,
-                width: 1.0,
-                size: SIZE,
-                classes: parse("classes")? as usize,
-                attention,
-            },
+            spec,
             batch: parse("batch")? as usize,
             gamma: parse("gamma")?,
             salt: text("salt")?.clone(),
@@ -120,11 +125,12 @@ fn eight(bytes: &[u8]) -> [u8; 8] {
 /// [`Error::Device`] and [`Error::Memory`] where the device fails or is too small.
 pub fn verify(golden: &Golden, executor: &mut dyn Executor, precision: Precision) -> Result<Verdict> {
     let mut found = BTreeMap::new();
-    let labels = labels(&golden.salt, golden.batch, golden.spec.classes);
+    let (n, classes, size) = (golden.batch, golden.spec.classes(), golden.spec.size());
+    let labels = labels(&golden.salt, n, classes);
     found.insert("labels".to_owned(), labels.iter().map(|&l| l as f64).collect());
     let batch = Batch {
-        images: uniform(&format!("{}input", golden.salt), golden.batch * 3 * SIZE * SIZE).map(|u| u as f32).collect(),
-        targets: one_hot(&labels, golden.spec.classes),
+        images: uniform(&format!("{}input", golden.salt), n * 3 * size * size).map(|u| u as f32).collect(),
+        targets: one_hot(&labels, classes),
     };
     executor.clear();
     evaluate(golden, executor, &batch, &mut found)?;
@@ -142,34 +148,39 @@ type Found = BTreeMap<String, Vec<f64>>;
 
 fn evaluate(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mut Found) -> Result<()> {
     let mut graph = Graph::new();
-    let x = graph.input("images", [golden.batch, 3, SIZE, SIZE]);
-    let esr = golden.spec.build(&mut graph, x, Mode::Eval)?;
-    for id in [Some(esr.logits), esr.spatial, esr.channel].into_iter().flatten() {
+    let size = golden.spec.size();
+    let x = graph.input("images", [golden.batch, 3, size, size]);
+    let network = golden.spec.build(&mut graph, x, Mode::Eval)?;
+    for id in visible(&network) {
         graph.output(id);
     }
     let program = executor.compile(&graph)?;
     variables::write(executor, &graph, &fill(&graph, &golden.salt))?;
     executor.write(program, x, &batch.images)?;
     executor.run(program)?;
-    outputs(golden, executor, program, "eval", &esr, found)
+    outputs(golden, executor, program, "eval", &network, found)
+}
+
+/// The logits and maps.
+fn visible(network: &Network) -> impl Iterator<Item = TensorId> {
+    std::iter::once(network.logits).chain(network.maps.iter().map(|maps| maps.map))
 }
 
 /// The names of biases before a batch norm, with their convolutions' weights.
 type NoiseBiases = BTreeMap<String, String>;
 
 fn train(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mut Found) -> Result<NoiseBiases> {
-    let branches = golden.spec.branches;
+    let (size, heads) = (golden.spec.size(), golden.spec.heads());
     let mut graph = Graph::new();
-    let x = graph.input("images", [golden.batch, 3, SIZE, SIZE]);
-    let targets = graph.input("targets", [golden.batch, golden.spec.classes]);
-    let weights = graph.input("branch_weights", [branches]);
-    let esr = golden.spec.build(&mut graph, x, Mode::Train)?;
-    let diversity = if golden.spec.attention { Diversity::PAPER } else { Diversity::NONE };
-    let loss = esr_loss(&mut graph, &esr, targets, weights, &diversity)?;
+    let x = graph.input("images", [golden.batch, 3, size, size]);
+    let targets = graph.input("targets", [golden.batch, golden.spec.classes()]);
+    let weights = graph.input("head_weights", [heads]);
+    let network = golden.spec.build(&mut graph, x, Mode::Train)?;
+    let loss = diversified_loss(&mut graph, &network, targets, weights, &Diversity::PAPER)?;
     let gradients = graph.sgd(loss.total, MOMENTUM, false)?;
     let terms = loss.terms.iter().flat_map(|term| [term.similarity, term.value]);
-    let attention = [Some(esr.logits), esr.spatial, esr.channel].into_iter().flatten();
-    for id in terms.chain(attention).chain([loss.total, loss.cross_entropy]).chain(gradients.iter().copied()) {
+    let losses_too = [loss.total, loss.cross_entropy, loss.head_losses];
+    for id in terms.chain(visible(&network)).chain(losses_too).chain(gradients.iter().copied()) {
         graph.output(id);
     }
 
@@ -179,15 +190,15 @@ fn train(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mu
     let input = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
     executor.write(program, x, &batch.images)?;
     executor.write(program, targets, &batch.targets)?;
-    executor.write(program, weights, &vec![1.0; branches])?;
+    executor.write_f64(program, weights, &golden.spec.head_weights())?;
     executor.write_f64(program, input("lr"), &vec![LR; parts])?;
     executor.write_f64(program, input("decay"), &vec![golden.weight_decay; parts])?;
     for term in &loss.terms {
         executor.write_f64(program, term.gamma, &[golden.gamma])?;
     }
     executor.run(program)?;
-    outputs(golden, executor, program, "train", &esr, found)?;
-    losses(executor, program, &loss, found)?;
+    outputs(golden, executor, program, "train", &network, found)?;
+    losses(golden, executor, program, &loss, found)?;
     let noise = gradient_keys(executor, program, &graph, &gradients, found)?;
     for entry in variables::stacked(&graph).into_iter().filter(|entry| !entry.trained) {
         let values = executor.read_variable_f64(entry.name)?;
@@ -206,34 +217,49 @@ fn train(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mu
     Ok(noise)
 }
 
-/// Logits and attention maps, in the order of the file: branch outermost.
+/// Logits and maps, in the order of the file: head or learner outermost.
 fn outputs(
     golden: &Golden,
     executor: &mut dyn Executor,
     program: Program,
     tag: &str,
-    esr: &Esr,
+    network: &Network,
     found: &mut Found,
 ) -> Result<()> {
-    let (n, b) = (golden.batch, golden.spec.branches);
-    let named = [("logits", Some(esr.logits)), ("attention.spatial", esr.spatial), ("attention.channel", esr.channel)];
-    for (name, id) in named {
-        let Some(id) = id else { continue };
-        let values = executor.read_f64(program, id)?;
-        let inner = values.len() / (n * b);
-        let mut branch_first = Vec::with_capacity(values.len());
-        for branch in 0..b {
-            for image in 0..n {
-                let start = (image * b + branch) * inner;
-                branch_first.extend_from_slice(&values[start..start + inner]);
-            }
+    let logits = outermost(executor.read_f64(program, network.logits)?, golden.batch, golden.spec.heads());
+    match golden.spec {
+        NetworkSpec::Esr(_) => drop(found.insert(format!("{tag}.logits"), logits)),
+        NetworkSpec::Manet(_) => {
+            let heads = ManetSpec::HEADS.iter().zip(logits.chunks(logits.len() / ManetSpec::HEADS.len()));
+            found.extend(heads.map(|(head, logits)| (format!("{tag}.logits.{head}"), logits.to_vec())));
         }
-        found.insert(format!("{tag}.{name}"), branch_first);
+    }
+    for maps in &network.maps {
+        let name = match (&golden.spec, maps.kind) {
+            (_, "branch") => "branches".to_owned(),
+            (NetworkSpec::Esr(_), kind) => format!("attention.{kind}"),
+            (NetworkSpec::Manet(_), kind) => format!("patches.{kind}"),
+        };
+        let values = outermost(executor.read_f64(program, maps.map)?, golden.batch, maps.learners);
+        found.insert(format!("{tag}.{name}"), values);
     }
     Ok(())
 }
 
-fn losses(executor: &mut dyn Executor, program: Program, loss: &Loss, found: &mut Found) -> Result<()> {
+/// [L, N, …] from [N, L, …].
+fn outermost(values: Vec<f64>, images: usize, learners: usize) -> Vec<f64> {
+    let inner = values.len() / (images * learners);
+    let places = (0..learners).flat_map(|learner| (0..images).map(move |image| (image * learners + learner) * inner));
+    places.flat_map(|start| values[start..start + inner].iter().copied()).collect()
+}
+
+fn losses(
+    golden: &Golden,
+    executor: &mut dyn Executor,
+    program: Program,
+    loss: &Loss,
+    found: &mut Found,
+) -> Result<()> {
     let mut named: Vec<(String, TensorId)> =
         vec![("total".into(), loss.total), ("cross_entropy".into(), loss.cross_entropy)];
     for term in &loss.terms {
@@ -242,6 +268,10 @@ fn losses(executor: &mut dyn Executor, program: Program, loss: &Loss, found: &mu
     }
     for (name, id) in named {
         found.insert(format!("train.{name}"), executor.read_f64(program, id)?);
+    }
+    if let NetworkSpec::Manet(_) = golden.spec {
+        let values = executor.read_f64(program, loss.head_losses)?;
+        found.extend(ManetSpec::HEADS.iter().zip(values).map(|(head, loss)| (format!("train.{head}"), vec![loss])));
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use moue::{
     Result,
     ops::{
-        BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Pool2d, PoolKind, Pooling, Similarity,
-        SpatialGate, SpatialGateEval, TensorId,
+        BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Patches, PatchesJoin, Pool2d, PoolKind, Pooling,
+        Similarity, SpatialGate, SpatialGateEval, TensorId,
     },
 };
 
@@ -361,6 +361,45 @@ fn weighted_sum_of_one_to_four() -> Result<()> {
         net.check(loss, &inputs)?;
     }
     Ok(())
+}
+
+#[test]
+fn the_end_of_a_residual_block() -> Result<()> {
+    let mut net = Net::new();
+    let inputs = [net.random(&[2, 3, 4, 5]), net.random(&[2, 3, 4, 5])];
+    let y = net.graph.add_relu(inputs[0], inputs[1])?;
+    let loss = net.weigh(y)?;
+    net.check(loss, &inputs)?;
+    // Of one tensor twice.
+    let mut net = Net::new();
+    let x = net.random(&[2, 3, 4, 5]);
+    let y = net.graph.add_relu(x, x)?;
+    let loss = net.weigh(y)?;
+    net.check(loss, &[x])
+}
+
+#[test]
+fn sums_and_copies_along_each_axis() -> Result<()> {
+    for axis in 0..3 {
+        let mut net = Net::new();
+        let x = net.random(&[2, 3, 5]);
+        let (sum, mean) = (net.graph.axis_sum(x, axis, -1.5)?, net.graph.axis_mean(x, axis)?);
+        let copies = net.graph.axis_repeat(x, axis, 3)?;
+        let loss = net.weigh_all(&[sum, mean, copies])?;
+        net.check(loss, &[x])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn patches_cut_and_joined() -> Result<()> {
+    let patches = Patches { rows: 2, columns: 3 };
+    let mut net = Net::new();
+    let (x, stacked) = (net.random(&[2, 2, 4, 9]), net.random(&[2, 12, 3, 2]));
+    let cut = net.graph.patches(x, patches)?;
+    let joined = net.graph.emit(PatchesJoin { patches }.into(), &[stacked])?[0];
+    let loss = net.weigh_all(&[cut, joined])?;
+    net.check(loss, &[x, stacked])
 }
 
 #[test]

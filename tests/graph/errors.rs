@@ -4,10 +4,10 @@ use moue::{
     Error,
     graph::{Graph, Init},
     ops::{
-        ActivationGrad, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad, ChannelGateGrad, Concat, Conv2d,
-        Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function, GlobalPoolGrad, Objective, Op, Pool2d,
-        Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval,
-        SpatialGateGrad, TensorId, WeightedSum,
+        ActivationGrad, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad,
+        ChannelGateGrad, Concat, Conv2d, Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function,
+        GlobalPoolGrad, Objective, Op, Patches, PatchesJoin, Pool2d, Pool2dGrad, PoolKind, Pooling, Sgd, Similarity,
+        SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval, SpatialGateGrad, TensorId, WeightedSum,
     },
 };
 
@@ -101,7 +101,7 @@ fn elementwise_ops() {
     let grad = ActivationGrad { function: Function::Relu };
     assert_says(&push(grad, &[&[3, 2], &[2, 3]]), &format!("activation: expected output gradient {same}"));
     assert_says(&push(moue::ops::Multiply, &[&[2, 3], &[3, 2]]), &format!("multiply: expected second factor {same}"));
-    let sum = |weights: &[f64]| WeightedSum { weights: weights.to_vec() };
+    let sum = |weights: &[f64]| WeightedSum { weights: weights.to_vec(), activation: None };
     assert_says(&push(sum(&[1.0; 2]), &[&[2, 3], &[3, 2]]), &format!("weighted_sum: expected inputs {same}"));
     let order = "see the op's documentation for their order";
     assert_says(
@@ -325,7 +325,7 @@ fn losses() {
         &format!("similarity: expected γ of shape [1], found [2]; {sizes}"),
     );
     assert_says(
-        &push(SimilarityGrad { similarity: similarity(5) }, &[&[4, 5], &[3, 10], &[1], &[3, 5, 5]]),
+        &push(SimilarityGrad { similarity: similarity(5), scale: 1.0 }, &[&[4, 5], &[3, 10], &[1], &[3, 5, 5]]),
         &format!("similarity: expected gradient of S of shape [5, 5], found [4, 5]; {sizes}"),
     );
 }
@@ -353,6 +353,31 @@ fn concat_and_slice() {
     assert_says(
         &push(SliceGrad { slice: slice(1, 2), size: 3 }, &[&[2, 1]]),
         "concat: expected an output gradient [2, 2], found [2, 1]; check the range",
+    );
+}
+
+#[test]
+fn axes_and_patches() {
+    assert_says(
+        &push(AxisSum { axis: 2, scale: 1.0 }, &[&[2, 3]]),
+        "axis_sum: expected a tensor with an axis 2 and others, found [2, 3]; check the axis",
+    );
+    assert_says(
+        &push(AxisSum { axis: 0, scale: 1.0 }, &[&[2]]),
+        "axis_sum: expected a tensor with an axis 0 and others, found [2]; check the axis",
+    );
+    assert_says(
+        &push(AxisRepeat { axis: 3, length: 2, scale: 1.0 }, &[&[2, 3]]),
+        "axis_sum: expected a tensor of at least 3 dimensions, found [2, 3]; check the axis",
+    );
+    let patches = Patches { rows: 2, columns: 3 };
+    assert_says(
+        &push(patches, &[&[1, 2, 4, 7]]),
+        "patches: expected a map whose sides divide into 2×3 patches, found 4×7; use images of another size",
+    );
+    assert_says(
+        &push(PatchesJoin { patches }, &[&[1, 4, 2, 2]]),
+        "patches: expected channels that divide into 6 groups, found 4; change the width or the groups",
     );
 }
 

@@ -11,7 +11,7 @@ fn inputs(name: &str, [n, c, h, w]: [usize; 4]) -> Vec<Array> {
 }
 
 pub(super) fn cases(cases: &mut Cases) {
-    let sizes: [(&str, usize, [usize; 4]); 8] = [
+    let sizes: [(&str, usize, [usize; 4]); 9] = [
         ("of_one_element", 1, [1, 1, 1, 1]),
         ("of_one_group", 1, [2, 8, 5, 3]),
         ("of_nine_groups", 9, [2, 9 * 3, 3, 3]),
@@ -19,6 +19,7 @@ pub(super) fn cases(cases: &mut Cases) {
         ("of_sixteen_groups", 16, [1, 32, 2, 7]),
         ("of_67_channels", 1, [3, 67, 3, 1]),
         ("of_more_pixels_than_a_workgroup", 3, [1, 6, 17, 19]),
+        ("of_more_pixels_than_a_task", 2, [2, 6, 33, 35]),
         ("of_many_images", 2, [65, 4, 1, 3]),
     ];
     for (size, groups, dims) in sizes {

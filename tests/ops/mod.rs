@@ -1,6 +1,8 @@
 //! The cases, one file an op.
 
 mod activation;
+mod augment;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -12,6 +14,7 @@ mod determinant;
 mod global_pool;
 mod mixed;
 mod multiply;
+mod patches;
 mod pool2d;
 mod programs;
 mod sgd;
@@ -29,8 +32,10 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 16] = [
+    let ops: [(&'static str, Add); 19] = [
         ("activation", activation::cases),
+        ("augment", augment::cases),
+        ("axis_sum", axis_sum::cases),
         ("batch_norm", batch_norm::cases),
         ("channel_attention", channel_attention::cases),
         ("channel_gate", channel_gate::cases),
@@ -40,6 +45,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("determinant", determinant::cases),
         ("global_pool", global_pool::cases),
         ("multiply", multiply::cases),
+        ("patches", patches::cases),
         ("pool2d", pool2d::cases),
         ("programs", programs::cases),
         ("sgd", sgd::cases),

@@ -10,7 +10,10 @@ fn both(cases: &mut Cases, claim: &str, op: Similarity, maps: &Array, gamma: f64
     let kernel = reference(&op.into(), &forward, &mut [])[1].clone().rounded();
     let ds = Array::random(&format!("{claim} ds"), &[op.learners, op.learners]);
     cases.op(claim, op, forward);
-    cases.op(&format!("gradient_{claim}"), SimilarityGrad { similarity: op }, vec![ds, maps.clone(), gamma, kernel]);
+    for (scale, word) in [(1.0, ""), (-0.75, "_of_a_scaled_matrix")] {
+        let inputs = vec![ds.clone(), maps.clone(), gamma.clone(), kernel.clone()];
+        cases.op(&format!("gradient_{claim}{word}"), SimilarityGrad { similarity: op, scale }, inputs);
+    }
 }
 
 pub(super) fn cases(cases: &mut Cases) {

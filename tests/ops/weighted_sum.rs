@@ -1,6 +1,6 @@
 //! Weighted sums.
 
-use moue::ops::WeightedSum;
+use moue::ops::{Function, WeightedSum};
 
 use crate::support::{case::Cases, data::Array};
 
@@ -9,12 +9,17 @@ pub(super) fn cases(cases: &mut Cases) {
     for count in 1..=4 {
         for (size, dims) in [("one_element", &[1][..]), ("257_elements", &[257]), ("a_map", &[2, 9, 13, 11])] {
             let inputs = (0..count).map(|i| Array::random(&format!("{size} {i}"), dims)).collect();
-            let op = WeightedSum { weights: weights[..count].to_vec() };
+            let op = WeightedSum { weights: weights[..count].to_vec(), activation: None };
             cases.op(&format!("{count}_inputs_of_{size}"), op, inputs);
         }
     }
+    for function in [Function::Relu, Function::Sigmoid] {
+        let inputs = (0..3).map(|i| Array::random(&format!("activated {i}"), &[3, 7, 61, 5])).collect();
+        let op = WeightedSum { weights: weights[..3].to_vec(), activation: Some(function) };
+        cases.op(&format!("{function:?}_of_a_sum").to_lowercase(), op, inputs);
+    }
     let twice = vec![Array::random("a", &[67]), Array::random("a", &[67])];
-    cases.op("a_difference_of_equals_is_zero", WeightedSum { weights: vec![1.0, -1.0] }, twice);
+    cases.op("a_difference_of_equals_is_zero", WeightedSum { weights: vec![1.0, -1.0], activation: None }, twice);
     let ignored = vec![Array::random("a", &[67]), Array::random("b", &[67])];
-    cases.op("a_weight_of_zero_ignores", WeightedSum { weights: vec![0.0, 1.0] }, ignored);
+    cases.op("a_weight_of_zero_ignores", WeightedSum { weights: vec![0.0, 1.0], activation: None }, ignored);
 }

@@ -9,7 +9,7 @@
 //! what the sum in f32 is off by.
 //! What is only copied, compared or counted must agree exactly.
 
-use moue::ops::{BatchNorm, Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
+use moue::ops::{Augment, BatchNorm, Function, Objective, Op, PoolKind, Pooling, SpatialGate, SpatialGateEval};
 
 use super::{
     data::Array,
@@ -114,12 +114,19 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
     let exact = Tolerance::EXACT;
     let product = Tolerance::new(0.0, 4.0 * u);
     match op {
-        Op::Concat(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
+        Op::Concat(_) | Op::Patches(_) | Op::PatchesJoin(_) | Op::Slice(_) | Op::SliceGrad(_) => vec![exact],
         Op::Multiply(_) => vec![product],
         Op::WeightedSum(op) => {
             let size: f64 = op.weights.iter().zip(inputs).map(|(weight, x)| weight.abs() * x.max_abs()).sum();
-            vec![Tolerance::new(4.0 * u * size, 4.0 * u)]
+            let sum = Tolerance::new(4.0 * u * size, 4.0 * u);
+            let after = op.activation.map_or(Tolerance::EXACT, |activation| function(activation, size, u));
+            vec![Tolerance::new(sum.atol + after.atol, sum.rtol + after.rtol)]
         }
+        Op::AxisSum(op) => {
+            let length = inputs[0].dims[op.axis];
+            vec![Tolerance::sum(u, length, rms(0)).times(op.scale.abs())]
+        }
+        Op::AxisRepeat(_) => vec![product],
         Op::Activation(op) => vec![function(op.function, max(0), u)],
         Op::ActivationGrad(op) if op.function == Function::Relu => vec![exact],
         Op::ActivationGrad(_) => vec![Tolerance::new(f64::from(f32::MIN_POSITIVE), 8.0 * u)],
@@ -139,6 +146,7 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             all.truncate(expected.len());
             all
         }
+        Op::Augment(op) => vec![augment(op, inputs, u)],
         Op::BatchNorm(op) => batch_norm(op, inputs, expected, u),
         Op::BatchNormEval(op) => {
             let scale = (0..inputs[1].data.len())
@@ -212,7 +220,7 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
         Op::SimilarityGrad(op) => {
             let (images, learners) = (inputs[1].dims[0] as f64, op.similarity.learners as f64);
             let off_diagonal = off_diagonal_max(&inputs[3], op.similarity.learners);
-            let scale = 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
+            let scale = op.scale.abs() * 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
             vec![Tolerance::new(u * (8.0 + 4.0 * learners.sqrt()) * scale, 8.0 * u)]
         }
         other => panic!("{} has no tolerance: choose one in tests/support/compare.rs", other.name()),
@@ -225,6 +233,25 @@ fn function(function: Function, largest: f64, u: f64) -> Tolerance {
         Function::Relu => Tolerance::EXACT,
         Function::Sigmoid => Tolerance::new(f64::from(f32::MIN_POSITIVE), u * (16.0 + 4.0 * largest.min(104.0))),
     }
+}
+
+/// A position is a sum of products up to `reach`, rounded eight times; an error of it moves a value, all being in 0..1,
+/// by at most as much in each direction of the interpolation and at each edge. A change of colour, rounded a few times,
+/// stretches the error of those before it.
+fn augment(op: &Augment, inputs: &[Array], u: f64) -> Tolerance {
+    let size = op.size as f64;
+    let error = |row: &[f64]| {
+        let warp: Vec<f64> = row[6..12].iter().map(|m| m.abs()).collect();
+        let reach = (warp[0] + warp[1]).max(warp[3] + warp[4]) * size + warp[2].max(warp[5]) + size;
+        let stretched = (row[2].max(row[3]) / row[5].max(1.0) / size).max(1.0);
+        let colours = row[12..21].chunks(3).map(|part| part.iter().map(|x| x.abs()).sum::<f64>().max(1.0));
+        u * (4.0 * 8.0 * reach * stretched + 16.0 * colours.product::<f64>())
+    };
+    let most = inputs[0].data.chunks(27).map(error).fold(0.0, f64::max);
+    let std = op.std.iter().fold(f64::INFINITY, |least, &std| least.min(std.into()));
+    let mean = op.mean.iter().fold(0.0, |most, &mean| f64::from(mean.abs()).max(most));
+    // The two images' shares add up to 1.
+    Tolerance::new((most + 8.0 * u * (1.0 + mean)) / std, 8.0 * u)
 }
 
 /// Rounding of x weighs κ = max|x|/σ times as much once the mean is taken away.

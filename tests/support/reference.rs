@@ -2,6 +2,8 @@
 //! one element at a time, sums in index order, no blocking, no reuse.
 
 mod activation;
+mod augment;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -11,6 +13,7 @@ mod cross_entropy;
 mod determinant;
 mod global_pool;
 mod multiply;
+mod patches;
 mod pool2d;
 mod sgd;
 mod similarity;
@@ -30,6 +33,9 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
     match op {
         Op::Activation(op) => activation::forward(op, inputs),
         Op::ActivationGrad(op) => activation::grad(op, inputs),
+        Op::Augment(op) => augment::forward(op, inputs),
+        Op::AxisRepeat(op) => axis_sum::repeat(op, inputs),
+        Op::AxisSum(op) => axis_sum::forward(op, inputs),
         Op::BatchNorm(op) => batch_norm::train(op, inputs, updates),
         Op::BatchNormEval(op) => batch_norm::eval(op, inputs),
         Op::BatchNormGrad(op) => batch_norm::grad(op, inputs),
@@ -47,6 +53,8 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
         Op::GlobalPool(op) => global_pool::forward(op, inputs),
         Op::GlobalPoolGrad(op) => global_pool::grad(op, inputs),
         Op::Multiply(_) => multiply::forward(inputs),
+        Op::Patches(op) => patches::cut(op, inputs),
+        Op::PatchesJoin(op) => patches::join(op, inputs),
         Op::Pool2d(op) => pool2d::forward(op, inputs),
         Op::Pool2dGrad(op) => pool2d::grad(op, inputs),
         Op::Sgd(op) => sgd::step(op, inputs, updates),

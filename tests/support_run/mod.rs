@@ -45,10 +45,12 @@ pub(crate) fn start() -> RunStart {
     RunStart {
         device: "CPU (2 threads): no GPU was found".into(),
         adapter: Value::Null,
+        images: "each batch comes from the host".into(),
         data: data(),
         classes: classes(),
         parameters: 123_456,
         command: vec!["moue".into(), "train".into()],
+        init: Value::Null,
     }
 }
 
@@ -80,10 +82,13 @@ pub(crate) fn record(epoch: usize, branches: usize) -> EpochRecord {
         val_loss: 8.1 * fall + 0.7 + wave(0),
         val_accuracy: 0.925 - 0.8 * fall + wave(1) * 0.5,
         branch_accuracy: (0..branches).map(|b| 0.87 - 0.8 * fall + wave(b)).collect(),
+        similarity_branch: None,
         similarity_spatial: (branches > 1).then(|| matrix(0.9 * fall + 0.05)),
         similarity_channel: (branches > 1).then(|| matrix(0.55 * fall + 0.2)),
+        diversity_branch: None,
         diversity_spatial: Some(1.0 - fall),
         diversity_channel: Some(0.7 - 0.7 * fall),
+        gradient_branch: None,
         gradient_spatial: Some(0.01 * fall),
         gradient_channel: Some(3e-9),
         seconds: 9.25,

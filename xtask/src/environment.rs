@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Result, command::Command, root, target};
+use crate::{
+    Result,
+    command::{Command, on_path},
+    root, target,
+};
 
 /// The drivers found on this machine.
 #[derive(Debug, Default, Clone)]
@@ -105,8 +109,15 @@ pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
     if let Some(shared) = shared() {
         set("MOUE_SHARED", shared.into());
     }
+    if let Some(python) = python() {
+        set("MOUE_TEST_PYTHON", python.into());
+    }
     if let Some(ferplus) = ferplus()? {
         set("MOUE_FERPLUS", ferplus.into());
+    }
+    let dist = root().join("web").join("dist");
+    if dist.join("moue_bg.wasm").is_file() && on_path("node") {
+        set("MOUE_WEB_DIST", dist.into());
     }
     // Variables that point at nothing hide the very drivers that were just found.
     for name in ["__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"] {
@@ -163,6 +174,15 @@ pub(crate) fn shared() -> Option<PathBuf> {
     let named = std::env::var_os("MOUE_SHARED").map(PathBuf::from);
     let beside = root().parent().map(|parent| parent.join("shared"));
     named.or(beside).filter(|path| path.join("golden").is_dir())
+}
+
+/// A Python with PyTorch and ONNX Runtime: named by the user, or the one of the yardsticks.
+fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("MOUE_TEST_PYTHON").map(PathBuf::from);
+    let yardstick = target("yardstick").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let python = named.or_else(|| yardstick.is_file().then_some(yardstick))?;
+    let probe = ["-c", "import torch, safetensors, onnx, onnxruntime"];
+    Command::new(&python, probe).quiet().run().is_ok_and(|output| output.success()).then_some(python)
 }
 
 /// FER+ as a folder: named by the user, or unpacked once from the shared folder.

@@ -1,15 +1,18 @@
 //! The project's own commands, called as `cargo xtask COMMAND`.
 
 mod bench;
+mod browsers;
 mod check;
 mod command;
 mod environment;
+mod fuzz;
 mod lint;
 mod matrix;
 mod report;
 mod setup;
 mod shaders;
 mod test;
+mod web;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,9 +26,12 @@ usage: cargo xtask COMMAND
   check                           the rules of the source tree: rooms of each op, layers, file sizes
   matrix [--full] [--no-install]  every op test, golden files and a short training on every GPU adapter
   shaders                         write each shader as SPIR-V, MSL, HLSL and GLSL to target/shaders
+  web                             the engine as WebAssembly and the page, in web/dist
+  serve [--port PORT]             the page on http://127.0.0.1:8080/
   bench [--python PATH | --install] [--device DEVICE] [--cases train-9-b32,infer-9-b1,…] [--rounds N]
         [--threads N] [--warmup N] [--steps N] [-- ARGS of `moue bench`]
                                   time moue, PyTorch and ONNX Runtime in turn; target/bench.md has the tables
+  fuzz [--seconds N] [TARGET…]    the readers of outside files against libFuzzer, each for N seconds (60)
 
 --full adds the slow cases. --no-install leaves the machine as it is.
 ";
@@ -44,7 +50,10 @@ fn main() -> ExitCode {
         "check" => flags(rest, &[]).and_then(|_| check::run()),
         "matrix" => flags(rest, &["--full", "--no-install"]).and_then(|on| matrix::command(on[0], !on[1])),
         "shaders" => flags(rest, &[]).and_then(|_| shaders::run()),
+        "web" => flags(rest, &[]).and_then(|_| web::build()),
+        "serve" => web::serve::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

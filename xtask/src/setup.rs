@@ -41,6 +41,13 @@ fn needs(drivers: &Drivers) -> Vec<Need> {
             without: "the translated shaders are checked by naga alone",
         },
     ];
+    for (what, packages, programs) in [
+        ("Firefox, for the page's tests", &["firefox-esr"] as &[_], &["firefox-esr", "firefox"] as &[_]),
+        ("node and npm, which drive the browsers", &["nodejs", "npm"], &["node"]),
+    ] {
+        let there = programs.iter().any(|program| on_path(program));
+        needs.push(Need { what, packages, there, without: "the page's tests that need it are ignored" });
+    }
     if shared().is_some() {
         needs.push(Need {
             what: "xz, which unpacks FER+",

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use crate::{
-    Result, check,
+    Result, browsers, check,
     command::Command,
     environment::{self, Variables, shared},
     lint, matrix,
     report::{Ignored, Report, Tally},
-    setup,
+    setup, web,
 };
 
 /// Sets the machine up, runs every check and test, prints the summary.
@@ -21,16 +21,29 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     if shared().is_none() {
         report.missing("../shared (golden files, FER+); the tests that need it are ignored");
     }
-    let variables = environment::variables(&drivers, full)?;
     let begin = Instant::now();
     report.step("rules of the tree", check::tally()?, begin.elapsed().as_secs_f64());
     lint::run(&mut report)?;
+    web_engine(&mut report);
+    let variables = environment::variables(&drivers, full)?;
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
-    let all = ["test", "--release", "--no-fail-fast", "--package", "moue"];
+    let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
+    browsers::run(&mut report, install);
     matrix::run(&mut report, &variables, full)?;
     print!("{}", report.text());
     Ok(report.good())
+}
+
+/// Builds the web engine, which some tests run.
+fn web_engine(report: &mut Report) {
+    const NAME: &str = "cargo xtask web: built, small, without paths of this machine";
+    let begin = Instant::now();
+    let built = web::build().unwrap_or_else(|problem| {
+        println!("{problem}");
+        false
+    });
+    report.step("web engine", Tally::one(NAME, built), begin.elapsed().as_secs_f64());
 }
 
 fn cargo_test(report: &mut Report, name: &str, args: &[&str], variables: &Variables) -> Result<()> {

@@ -1,15 +1,19 @@
-//! `moue bench --mode load`: images a second of the input pipeline alone.
+//! `moue bench --mode load`: images a second of the input pipeline alone, on the host and on a device.
 
 use serde_json::json;
 
 use super::Args;
 use crate::{
     Error, Result,
-    cli::Outcome,
+    cli::{Outcome, device},
     data::Augment,
+    exec::{DeviceChoice, Precision},
+    ops::augment::RECORD,
     train::{
         TrainConfig,
-        bench::{LoadSpec, load, peak_rss_bytes},
+        bench::{LoadReport, LoadSpec, load, load_resident, peak_rss_bytes},
+        choices::Resident,
+        resident::Residency,
     },
 };
 
@@ -33,21 +37,42 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let samples = &dataset.split("train")?.samples;
     // What `moue train` does where the user names no augmentation.
     let augment: Augment = TrainConfig::default().augment.parse()?;
+    let mut resident = match args.device {
+        DeviceChoice::Auto if !device::auto().0 => None,
+        _ => {
+            let opened = device::open(&args.device, Precision::F32, args.threads)?;
+            let residency = Residency::choose(Resident::On, opened.executor.as_ref(), samples)?;
+            eprintln!("device: {}, because {}", opened.name(), opened.reason);
+            residency.pool.map(|pool| (opened, pool))
+        }
+    };
     let mut cases = Vec::new();
     for size in args.size.map_or_else(|| SIZES.to_vec(), |size| vec![size]) {
         let spec = LoadSpec { batch: args.batch, size, augment, warmup: args.warmup, epochs: args.steps.max(1) };
         let report = load(samples, dataset.classes.len(), &spec)?;
-        let median = report.median();
-        let rate = report.images as f64 / median;
-        let [min, max] = [report.seconds[0], report.seconds[report.seconds.len() - 1]];
-        println!(
-            "load to {size} pixels, N={}, augmentation {augment}, {threads} threads: {rate:.0} images/s, \
-             median {median:.4} s an epoch of {} (min {min:.4}, max {max:.4})",
-            args.batch, report.images,
-        );
-        cases.push(json!({
-            "size": size, "images_per_s": rate, "images": report.images, "median_s": median, "min_s": min, "max_s": max,
-        }));
+        let what = format!("to {size} pixels, N={}, augmentation {augment}", args.batch);
+        println!("load {what}, {threads} threads: {}", times(&report));
+        let mut case = json!({
+            "size": size, "images_per_s": report.rate(), "images": report.images, "median_s": report.median(),
+            "min_s": report.seconds[0], "max_s": report.seconds[report.seconds.len() - 1],
+            "bytes_per_image": 4 * 3 * size * size,
+        });
+        if let Some((opened, pool)) = &mut resident {
+            let report = load_resident(opened.executor.as_mut(), samples, dataset.classes.len(), &spec, pool)?;
+            println!("records {what}, {threads} threads: {}", times(&report.records));
+            println!(
+                "augment {what}, {}: {}; {} bytes an image instead of {}",
+                opened.name(),
+                times(&report.kernel),
+                4 * RECORD,
+                4 * 3 * size * size,
+            );
+            case["resident"] = json!({
+                "device": opened.name(), "records_per_s": report.records.rate(), "images_per_s": report.kernel.rate(),
+                "bytes_per_image": 4 * RECORD, "bytes": report.bytes,
+            });
+        }
+        cases.push(case);
     }
     let mut json = json!({
         "mode": "load", "data": dataset.source, "batch": args.batch, "augment": augment.to_string(),
@@ -57,4 +82,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         json["peak_rss_bytes"] = bytes.into();
     }
     Ok(Outcome::passed(json))
+}
+
+fn times(report: &LoadReport) -> String {
+    let [min, max] = [report.seconds[0], report.seconds[report.seconds.len() - 1]];
+    format!(
+        "{:.0} images/s, median {:.4} s an epoch of {} (min {min:.4}, max {max:.4})",
+        report.rate(),
+        report.median(),
+        report.images,
+    )
 }

@@ -14,7 +14,7 @@ use crate::{
     checkpoint::write_atomic,
     data::Spec,
     exec::{DeviceChoice, Precision},
-    models::EsrSpec,
+    models::{EsrSpec, ManetSpec, NetworkSpec},
     train::bench::{BenchSpec, Roofline, bench, peak_rss_bytes, trace},
 };
 
@@ -27,25 +27,25 @@ pub(super) struct Args {
     /// Training steps, inference, or the loader alone.
     #[arg(long, value_enum, default_value = "train")]
     mode: Mode,
-    /// Branches, 1 to 16.
+    /// Branches, 1 to 16; of an ESR.
     #[arg(long, default_value_t = 9)]
     branches: usize,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// Side of the images, in pixels: 96 by default; the loader by default makes 64 and 96.
+    /// Side of the images, in pixels: by default 96, of a MA-Net 224; the loader by default makes 64 and 96.
     #[arg(long)]
     size: Option<usize>,
     /// Multiplier of all widths.
     #[arg(long, default_value_t = 1.0)]
     width: f64,
-    /// Leaves CBAM and the diversity out.
+    /// Leaves CBAM and the diversity of an ESR out.
     #[arg(long)]
     no_attention: bool,
     /// γ of the diversity.
     #[arg(long, default_value_t = 10.0)]
     gamma: f64,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; the loader is also timed on it where one is named or is a real GPU.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// What the device computes in.
@@ -78,6 +78,8 @@ pub(super) struct Args {
 enum Model {
     /// The diversified ESR.
     Esr,
+    /// The diversified MA-Net.
+    Manet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -86,7 +88,7 @@ enum Mode {
     Train,
     /// Forward in evaluation mode.
     Infer,
-    /// Augmented batches without a device.
+    /// Augmented batches alone.
     Load,
 }
 
@@ -94,26 +96,39 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     if args.mode == Mode::Load {
         return load::run(args);
     }
-    let Model::Esr = args.model;
-    let esr = EsrSpec {
-        branches: args.branches,
-        width: args.width,
-        size: args.size.unwrap_or(96),
-        classes: 8,
-        attention: !args.no_attention,
+    let (width, classes) = (args.width, 8);
+    let network = match args.model {
+        Model::Esr => NetworkSpec::Esr(EsrSpec {
+            branches: args.branches,
+            width,
+            size: args.size.unwrap_or(96),
+            classes,
+            attention: !args.no_attention,
+        }),
+        Model::Manet => NetworkSpec::Manet(ManetSpec { width, size: args.size.unwrap_or(224), classes }),
     };
-    esr.validate()?;
+    network.validate()?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
     let train = args.mode == Mode::Train;
     let mode = if train { "train" } else { "infer" };
     let profile = (args.profile || args.trace.is_some()) && args.steps > 0;
-    let spec =
-        BenchSpec { esr, train, batch: args.batch, gamma: args.gamma, warmup: args.warmup, steps: args.steps, profile };
+    let spec = BenchSpec {
+        network,
+        train,
+        batch: args.batch,
+        gamma: args.gamma,
+        warmup: args.warmup,
+        steps: args.steps,
+        profile,
+    };
     let report = bench(opened.executor.as_mut(), &spec)?;
-    let what = format!("esr {mode} B={} N={}", args.branches, args.batch);
+    let (model, what) = match args.model {
+        Model::Esr => ("esr", format!("esr {mode} B={} N={}", args.branches, args.batch)),
+        Model::Manet => ("manet", format!("manet {mode} N={}", args.batch)),
+    };
     let mut json = json!({
-        "model": "esr", "mode": mode, "branches": args.branches, "batch": args.batch, "device": opened.name(),
+        "model": model, "mode": mode, "branches": args.branches, "batch": args.batch, "device": opened.name(),
         "dispatches": report.stats.dispatches, "peak_bytes": report.stats.bytes,
     });
     if let Some(median) = report.median() {

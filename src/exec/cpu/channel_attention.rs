@@ -34,24 +34,26 @@ pub(super) struct Forward(pub(super) Sizes);
 
 impl<T: Scalar> Kernel<T> for Forward {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Sizes { d, c, m, .. } = self.0;
+        let Sizes { d, m, .. } = self.0;
         let (cg, mg) = self.0.per_group();
         let (p, w1, b1, w2, b2) = (io.input(0), io.input(1), io.input(2), io.input(3), io.input(4));
         let ([a, hidden], _) = io.write();
-        hidden.par_chunks_mut(m).zip(p.par_chunks(c)).for_each(|(hidden, p)| {
-            for (unit, hidden) in hidden.iter_mut().enumerate() {
-                let p = &p[unit / mg * cg..][..cg];
+        // A task for each group of each row, so that one image, too, keeps all threads busy.
+        let groups = self.0.groups;
+        hidden.par_chunks_mut(mg).zip(p.par_chunks(cg)).enumerate().for_each(|(task, (hidden, p))| {
+            let first = task % groups * mg;
+            for (unit, hidden) in (first..).zip(hidden) {
                 let z = dot(p, &w1[unit * cg..][..cg]) + b1[unit].wide();
                 *hidden = activation::apply(Function::Relu, T::of(z));
             }
         });
         let hidden = &*hidden;
         let n = self.0.n;
-        a.par_chunks_mut(c).enumerate().for_each(|(image, a)| {
-            for (channel, a) in a.iter_mut().enumerate() {
-                let first = channel / cg * mg;
-                let z: f64 =
-                    (0..d).map(|d| dot(&hidden[(d * n + image) * m + first..][..mg], &w2[channel * mg..][..mg])).sum();
+        a.par_chunks_mut(cg).enumerate().for_each(|(task, a)| {
+            let (image, group) = (task / groups, task % groups);
+            for (channel, a) in (group * cg..).zip(a) {
+                let hidden = |d: usize| &hidden[(d * n + image) * m + group * mg..][..mg];
+                let z: f64 = (0..d).map(|d| dot(hidden(d), &w2[channel * mg..][..mg])).sum();
                 *a = activation::apply(Function::Sigmoid, T::of(z + d as f64 * b2[channel].wide()));
             }
         });

@@ -4,9 +4,13 @@ use rayon::prelude::*;
 
 use super::{
     Scalar,
+    conv2d::rows::Rows,
     kernel::{Io, Kernel},
     sum::dot,
 };
+
+/// Pixels of a task, whose maxima and means stay in the first-level cache.
+const PIECE: usize = 1024;
 
 pub(super) struct Forward {
     pub(super) groups: usize,
@@ -19,35 +23,41 @@ impl<T: Scalar> Kernel<T> for Forward {
         let (area, per_group) = (h * w, c / self.groups);
         let (x, a) = (io.input(0), io.input(1));
         let ([y, pooled, first], _) = io.write();
-        let groups =
-            y.par_chunks_mut(per_group * area).zip(x.par_chunks(per_group * area)).zip(a.par_chunks(per_group));
-        groups.zip(pooled.par_chunks_mut(2 * area).zip(first.par_chunks_mut(area))).for_each(
-            |(((y, x), a), (pooled, first))| {
-                let (max, mean) = pooled.split_at_mut(area);
-                first.fill(T::ZERO);
-                mean.fill(T::ZERO);
-                let planes = y.chunks_exact_mut(area).zip(x.chunks_exact(area)).zip(a);
-                for (channel, ((y, x), &a)) in planes.enumerate() {
-                    let index = T::of(channel as f64);
-                    if channel == 0 {
-                        for ((y, &x), max) in y.iter_mut().zip(x).zip(max.iter_mut()) {
-                            *y = x * a;
-                            *max = *y;
-                        }
-                    }
-                    let pixels = y.iter_mut().zip(x).zip(max.iter_mut().zip(&mut *mean).zip(&mut *first));
-                    for ((y, &x), ((max, mean), first)) in pixels {
-                        let value = x * a;
-                        *y = value;
-                        *mean += value;
-                        *first = if value > *max { index } else { *first };
-                        *max = if value > *max { value } else { *max };
+        let share = T::of(1.0 / per_group as f64);
+        let (y, pooled, first) = (Rows::new(y, 1), Rows::new(pooled, 1), Rows::new(first, 1));
+        let pieces = area.div_ceil(PIECE);
+        (0..x.len() / (per_group * area) * pieces).into_par_iter().for_each(|task| {
+            let (group, from) = (task / pieces, task % pieces * PIECE);
+            let len = PIECE.min(area - from);
+            let piece = |plane: usize| plane * area + from..plane * area + from + len;
+            #[expect(unsafe_code, reason = "tasks write pieces of many planes")]
+            // SAFETY: a task has its own group and pixels.
+            let (max, mean, first) =
+                unsafe { (pooled.rows(piece(2 * group)), pooled.rows(piece(2 * group + 1)), first.rows(piece(group))) };
+            first.fill(T::ZERO);
+            mean.fill(T::ZERO);
+            for channel in 0..per_group {
+                let plane = group * per_group + channel;
+                let (x, a, index) = (&x[piece(plane)], a[plane], T::of(channel as f64));
+                #[expect(unsafe_code, reason = "as above")]
+                // SAFETY: as above; one channel at a time.
+                let y = unsafe { y.rows(piece(plane)) };
+                if channel == 0 {
+                    for (max, &x) in max.iter_mut().zip(x) {
+                        *max = x * a;
                     }
                 }
-                let share = T::of(1.0 / per_group as f64);
-                mean.iter_mut().for_each(|mean| *mean = *mean * share);
-            },
-        );
+                let pixels = y.iter_mut().zip(x).zip(max.iter_mut().zip(&mut *mean).zip(&mut *first));
+                for ((y, &x), ((max, mean), first)) in pixels {
+                    let value = x * a;
+                    *y = value;
+                    *mean += value;
+                    *first = if value > *max { index } else { *first };
+                    *max = if value > *max { value } else { *max };
+                }
+            }
+            mean.iter_mut().for_each(|mean| *mean = *mean * share);
+        });
     }
 }
 

@@ -108,12 +108,15 @@ pub(super) fn nchw(shape: &Shape) -> [usize; 4] {
 /// Prepares an op for its shapes.
 pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     use super::{
-        activation, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy, determinant,
-        global_pool, multiply, pool2d, sgd, similarity, spatial_gate, weighted_sum,
+        activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
+        determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
     };
     match op {
         Op::Activation(op) => Box::new(activation::Forward(op.function)),
         Op::ActivationGrad(op) => Box::new(activation::Gradient(op.function)),
+        Op::Augment(op) => Box::new(augment::Forward(*op)),
+        Op::AxisRepeat(op) => Box::new(axis_sum::Repeat::new(op, outputs[0])),
+        Op::AxisSum(op) => Box::new(axis_sum::Forward::new(op, inputs[0])),
         Op::BatchNorm(op) => Box::new(batch_norm::Forward { op: *op, dims: nchw(inputs[0]) }),
         Op::BatchNormEval(op) => Box::new(batch_norm::Evaluation { op: *op, dims: nchw(inputs[0]) }),
         Op::BatchNormGrad(op) => Box::new(batch_norm::Gradient { op: *op, dims: nchw(inputs[1]) }),
@@ -137,14 +140,19 @@ pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape])
         Op::GlobalPool(op) => Box::new(global_pool::Forward { pooling: op.pooling, dims: nchw(inputs[0]) }),
         Op::GlobalPoolGrad(op) => Box::new(global_pool::Gradient { pooling: op.pooling, dims: op.shape }),
         Op::Multiply(_) => Box::new(multiply::Forward),
+        Op::Patches(op) => Box::new(patches::Forward(patches::Grid::new(*op, outputs[0]))),
+        Op::PatchesJoin(op) => Box::new(patches::Join(patches::Grid::new(op.patches, inputs[0]))),
         Op::Pool2d(op) => Box::new(pool2d::Forward(pool2d::Windows::new(op, inputs[0], outputs[0]))),
         Op::Pool2dGrad(op) => Box::new(pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0]))),
         Op::Sgd(op) => Box::new(sgd::Forward(op.clone())),
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
-        Op::SimilarityGrad(op) => Box::new(similarity::Gradient(similarity::Forward::new(op.similarity, inputs[1]))),
+        Op::SimilarityGrad(op) => {
+            let forward = similarity::Forward::new(op.similarity, inputs[1]);
+            Box::new(similarity::Gradient { forward, scale: op.scale })
+        }
         Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
         Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
         Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient::new(op.groups, &inputs[1..])),
-        Op::WeightedSum(op) => Box::new(weighted_sum::Forward(op.weights.clone())),
+        Op::WeightedSum(op) => Box::new(weighted_sum::Forward(op.clone())),
     }
 }

@@ -4,6 +4,8 @@
 //! fixed order, so that the same program gives the same bits every run, with any number of threads.
 
 mod activation;
+mod augment;
+mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
@@ -11,11 +13,14 @@ mod columns;
 mod concat;
 mod conv2d;
 mod cross_entropy;
+#[cfg(not(target_family = "wasm"))]
 mod denormals;
 mod determinant;
 mod global_pool;
 mod kernel;
 mod multiply;
+mod patches;
+mod pool;
 mod pool2d;
 mod program;
 mod scalar;
@@ -27,7 +32,9 @@ mod sum;
 mod tasks;
 mod weighted_sum;
 
-use std::{collections::HashMap, thread, time::Instant};
+use std::collections::HashMap;
+
+use web_time::Instant;
 
 use super::{Clock, DeviceInfo, Executor, OpCost, Profile, Program, Stats};
 use crate::{
@@ -36,6 +43,7 @@ use crate::{
     ops::{TensorId, shape_error},
 };
 use kernel::Span;
+use pool::Pool;
 use program::Compiled;
 
 pub use scalar::Scalar;
@@ -60,7 +68,7 @@ pub use scalar::Scalar;
 /// ```
 pub struct CpuExecutor<T: Scalar> {
     device: DeviceInfo,
-    pool: rayon::ThreadPool,
+    pool: Pool,
     memory: Memory<T>,
     programs: Vec<Compiled<T>>,
 }
@@ -144,27 +152,11 @@ impl<T: Scalar> CpuExecutor<T> {
     /// # Errors
     /// [`Error::Usage`] for 0 threads, [`Error::Device`] where the threads cannot be started.
     pub fn new(threads: Option<usize>) -> Result<Self> {
-        if threads == Some(0) {
-            return Err(Error::Usage {
-                setting: "threads".to_owned(),
-                expected: "at least 1".to_owned(),
-                found: "0".to_owned(),
-                hint: "leave it out to use every core".to_owned(),
-            });
-        }
-        let threads = threads.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
-        let start = |_| {
-            if T::FLUSH {
-                denormals::flush_on_this_thread();
-            }
+        let pool = Pool::new(threads, T::FLUSH)?;
+        let detail = match pool.threads() {
+            1 => format!("{}, {}, 1 thread", instruction_set(), T::NAME),
+            threads => format!("{}, {}, {threads} threads", instruction_set(), T::NAME),
         };
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(start);
-        let pool = builder.thread_name(|i| format!("moue-cpu-{i}")).build().map_err(|error| Error::Device {
-            device: "cpu".to_owned(),
-            problem: format!("{threads} threads could not be started: {error}"),
-            hint: "ask for fewer threads".to_owned(),
-        })?;
-        let detail = format!("{}, {}, {threads} threads", instruction_set(), T::NAME);
         let device = DeviceInfo { kind: "cpu", name: processor(), detail, software: false, notes: Vec::new() };
         Ok(Self { device, pool, memory: Memory::new(), programs: Vec::new() })
     }
@@ -204,9 +196,9 @@ impl<T: Scalar> CpuExecutor<T> {
     ) -> Result<Option<R>> {
         self.program(program)?;
         let (program, memory) = (&mut self.programs[program.0], &mut self.memory);
-        let threads = self.pool.current_num_threads();
+        let threads = self.pool.threads();
         memory.version += u64::from(program.updates);
-        Ok(self.pool.install(|| {
+        Ok(self.pool.run(|| {
             program.steps.iter_mut().find_map(|step| {
                 step.run(&mut memory.arena, &mut memory.scratch, memory.version, threads);
                 after(step, &memory.arena)
@@ -221,7 +213,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
     }
 
     fn compile(&mut self, graph: &Graph) -> Result<Program> {
-        let threads = self.pool.current_num_threads();
+        let threads = self.pool.threads();
         let compiled = Compiled::new(graph, &mut self.memory, threads)?;
         self.programs.push(compiled);
         Ok(Program(self.programs.len() - 1))
@@ -350,5 +342,5 @@ fn instruction_set() -> &'static str {
             return "AVX2";
         }
     }
-    std::env::consts::ARCH
+    if cfg!(target_feature = "simd128") { "simd128" } else { std::env::consts::ARCH }
 }

@@ -1,5 +1,7 @@
 //! Max and average pooling over windows, and their gradient.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -26,57 +28,92 @@ impl Windows {
         Self { pool: *pool, h, w, out_h, out_w }
     }
 
-    /// The positions of a window that lie on the map, in order.
-    fn window(&self, i: usize, j: usize) -> impl Iterator<Item = usize> {
+    /// The part of window `at` along an axis of length `side` that lies on the map.
+    #[inline(always)]
+    fn range(&self, at: usize, side: usize) -> Range<usize> {
         let Pool2d { size, stride, padding, .. } = self.pool;
-        let width = self.w;
-        let range = move |at: usize, side: usize| {
-            let start = at * stride;
-            start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(side)
-        };
-        let columns = range(j, self.w);
-        range(i, self.h).flat_map(move |row| columns.clone().map(move |column| row * width + column))
+        let start = at * stride;
+        start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(side)
     }
 
-    /// The first of the largest elements of a window.
-    fn winner<T: Scalar>(&self, x: &[T], i: usize, j: usize) -> usize {
-        let mut window = self.window(i, j);
-        let first = window.next().expect("invariant: the padding is at most half the window");
-        window.fold(first, |best, at| if x[at] > x[best] { at } else { best })
-    }
-
-    fn is_max2(&self) -> bool {
-        self.pool == Pool2d::MAX2
-    }
-
-    /// The gradient of one plane under [`Pool2d::MAX2`], without branches.
-    fn max2_gradient<T: Scalar>(&self, dx: &mut [T], x: &[T], dy: &[T]) {
-        let (w, covered) = (self.w, 2 * self.out_w);
-        dx[2 * self.out_h * w..].fill(T::ZERO);
-        for (i, dy) in dy.chunks_exact(self.out_w).enumerate() {
-            let (top, bottom) = x[2 * i * w..][..2 * w].split_at(w);
-            let (dtop, dbottom) = dx[2 * i * w..][..2 * w].split_at_mut(w);
-            dtop[covered..].fill(T::ZERO);
-            dbottom[covered..].fill(T::ZERO);
-            let x = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
-            let dx = dtop.as_chunks_mut::<2>().0.iter_mut().zip(dbottom.as_chunks_mut::<2>().0);
-            for (((&[a, b], &[c, d]), (dtop, dbottom)), &dy) in x.zip(dx).zip(dy) {
-                let (right, right_below) = (b > a, d > c);
-                let below = if right_below { d } else { c } > if right { b } else { a };
-                let only = |hit: bool| if hit { dy } else { T::ZERO };
-                *dtop = [only(!below & !right), only(!below & right)];
-                *dbottom = [only(below & !right_below), only(below & right_below)];
+    /// Calls `with` for each output of a plane with the place of the first of its window's largest elements.
+    ///
+    /// First the largest of each column of a row of windows, with its row, then the largest of so many neighbouring
+    /// columns, from each column on: loops over columns become vectors, and a stride leaves some of them unused.
+    #[inline(always)]
+    fn winners<T: Scalar>(&self, x: &[T], band: &mut [T], mut with: impl FnMut(usize, usize)) {
+        let Pool2d { size, stride, padding, .. } = self.pool;
+        let (w, columns) = (self.w, self.columns());
+        let mut rooms = band.chunks_exact_mut(columns);
+        let [largest, row, best, best_row, step] =
+            std::array::from_fn(|_| rooms.next().expect("invariant: a band has five rooms"));
+        // Beside the map nothing wins.
+        largest.fill(T::of(f64::NEG_INFINITY));
+        for i in 0..self.out_h {
+            let rows = self.range(i, self.h);
+            largest[padding..][..w].copy_from_slice(&x[rows.start * w..][..w]);
+            row.fill(T::of(rows.start as f64));
+            for below in rows.start + 1..rows.end {
+                let at = T::of(below as f64);
+                let columns = largest[padding..].iter_mut().zip(&mut row[padding..]);
+                for ((largest, row), &x) in columns.zip(&x[below * w..][..w]) {
+                    let wins = x > *largest;
+                    *largest = if wins { x } else { *largest };
+                    *row = if wins { at } else { *row };
+                }
+            }
+            best.copy_from_slice(largest);
+            best_row.copy_from_slice(row);
+            step.fill(T::ZERO);
+            for right in 1..size {
+                let at = T::of(right as f64);
+                let so_far = best.iter_mut().zip(&mut *best_row).zip(&mut *step);
+                for (((best, best_row), step), (&largest, &row)) in
+                    so_far.zip(largest[right..].iter().zip(&row[right..]))
+                {
+                    let wins = (largest > *best) | ((largest == *best) & (row < *best_row));
+                    *best = if wins { largest } else { *best };
+                    *best_row = if wins { row } else { *best_row };
+                    *step = if wins { at } else { *step };
+                }
+            }
+            for j in 0..self.out_w {
+                let at = j * stride;
+                // Where no element is larger than nothing, as of NaN, a neighbour's column may have won.
+                let column = (at + step[at].wide() as usize).saturating_sub(padding).min(w - 1);
+                with(i * self.out_w + j, best_row[at].wide() as usize * w + column);
             }
         }
     }
-}
 
-/// The first of the largest of a 2×2 window's elements.
-#[inline(always)]
-fn max2<T: Scalar>([a, b]: [T; 2], [c, d]: [T; 2]) -> T {
-    let top = if b > a { b } else { a };
-    let bottom = if d > c { d } else { c };
-    if bottom > top { bottom } else { top }
+    /// Calls `with` for each output of a plane with each place of its window.
+    #[inline(always)]
+    fn members(&self, mut with: impl FnMut(usize, usize)) {
+        for i in 0..self.out_h {
+            for j in 0..self.out_w {
+                for row in self.range(i, self.h) {
+                    for column in self.range(j, self.w) {
+                        with(i * self.out_w + j, row * self.w + column);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Columns of a row of windows, those beside the map included.
+    fn columns(&self) -> usize {
+        self.w + 2 * self.pool.padding
+    }
+
+    /// Room for [`Windows::winners`].
+    fn band<T: Scalar>(&self) -> Vec<T> {
+        vec![T::ZERO; 5 * self.columns()]
+    }
+
+    /// What each element of a window counts in its average.
+    fn share<T: Scalar>(&self) -> T {
+        T::of(1.0 / (self.pool.size * self.pool.size) as f64)
+    }
 }
 
 pub(super) struct Forward(pub(super) Windows);
@@ -86,24 +123,19 @@ impl<T: Scalar> Kernel<T> for Forward {
         let windows = &self.0;
         let x = io.input(0);
         let ([y], _) = io.write();
-        let share = T::of(1.0 / (windows.pool.size * windows.pool.size) as f64);
-        y.par_chunks_mut(windows.out_h * windows.out_w).zip(x.par_chunks(windows.h * windows.w)).for_each(|(y, x)| {
-            for (i, y) in y.chunks_exact_mut(windows.out_w).enumerate() {
-                if windows.is_max2() {
-                    let (top, bottom) = x[2 * i * windows.w..][..2 * windows.w].split_at(windows.w);
-                    for ((y, &top), &bottom) in y.iter_mut().zip(top.as_chunks().0).zip(bottom.as_chunks().0) {
-                        *y = max2(top, bottom);
-                    }
-                    continue;
+        let share: T = windows.share();
+        let planes = y.par_chunks_mut(windows.out_h * windows.out_w).zip(x.par_chunks(windows.h * windows.w));
+        planes.for_each_init(
+            || windows.band(),
+            |band, (y, x)| match windows.pool.kind {
+                PoolKind::Max => windows.winners(x, band, |to, from| y[to] = x[from]),
+                PoolKind::Avg => {
+                    y.fill(T::ZERO);
+                    windows.members(|to, from| y[to] += x[from]);
+                    y.iter_mut().for_each(|y| *y = *y * share);
                 }
-                for (j, y) in y.iter_mut().enumerate() {
-                    *y = match windows.pool.kind {
-                        PoolKind::Max => x[windows.winner(x, i, j)],
-                        PoolKind::Avg => windows.window(i, j).fold(T::ZERO, |sum, at| sum + x[at]) * share,
-                    };
-                }
-            }
-        });
+            },
+        );
     }
 }
 
@@ -115,19 +147,17 @@ impl<T: Scalar> Kernel<T> for Gradient {
         let (dy, x) = (io.input(0), io.input(1));
         let ([dx], _) = io.write();
         let (area, out_area) = (windows.h * windows.w, windows.out_h * windows.out_w);
-        let share = T::of(1.0 / (windows.pool.size * windows.pool.size) as f64);
-        dx.par_chunks_mut(area).zip(x.par_chunks(area)).zip(dy.par_chunks(out_area)).for_each(|((dx, x), dy)| {
-            if windows.is_max2() {
-                return windows.max2_gradient(dx, x, dy);
-            }
-            dx.fill(T::ZERO);
-            for (at, &dy) in dy.iter().enumerate() {
-                let (i, j) = (at / windows.out_w, at % windows.out_w);
+        let share: T = windows.share();
+        let planes = dx.par_chunks_mut(area).zip(x.par_chunks(area)).zip(dy.par_chunks(out_area));
+        planes.for_each_init(
+            || windows.band(),
+            |band, ((dx, x), dy)| {
+                dx.fill(T::ZERO);
                 match windows.pool.kind {
-                    PoolKind::Max => dx[windows.winner(x, i, j)] += dy,
-                    PoolKind::Avg => windows.window(i, j).for_each(|at| dx[at] += dy * share),
+                    PoolKind::Max => windows.winners(x, band, |from, to| dx[to] += dy[from]),
+                    PoolKind::Avg => windows.members(|from, to| dx[to] += dy[from] * share),
                 }
-            }
-        });
+            },
+        );
     }
 }

@@ -91,7 +91,8 @@ macro_rules! scalar {
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
-                $t::mul_add(self, a, b)
+                // Where there is no instruction, rounding once takes a long function.
+                if cfg!(target_family = "wasm") { self * a + b } else { $t::mul_add(self, a, b) }
             }
         }
     };

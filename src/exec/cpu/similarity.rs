@@ -48,11 +48,14 @@ impl<T: Scalar> Kernel<T> for Forward {
     }
 }
 
-pub(super) struct Gradient(pub(super) Forward);
+pub(super) struct Gradient {
+    pub(super) forward: Forward,
+    pub(super) scale: f64,
+}
 
 impl<T: Scalar> Kernel<T> for Gradient {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Forward { op, images, features: f } = self.0;
+        let Forward { op, images, features: f } = self.forward;
         let l = op.learners;
         let (ds, maps, gamma, kernel) = (io.input(0), io.input(1), io.input(2)[0].wide(), io.input(3));
         let ([dmaps], _) = io.write();
@@ -61,7 +64,7 @@ impl<T: Scalar> Kernel<T> for Gradient {
             let maps = &maps[image * l * f..][..l * f];
             let mut factors = [0.0; MAX_LEARNERS];
             for (k, factor) in factors[..l].iter_mut().enumerate().filter(|(k, _)| *k != i) {
-                let weight = ds[i * l + k].wide() + ds[k * l + i].wide();
+                let weight = self.scale * (ds[i * l + k].wide() + ds[k * l + i].wide());
                 *factor = -2.0 * gamma / images as f64 * weight * kernel[(image * l + i) * l + k].wide();
             }
             for (at, dmap) in dmaps.iter_mut().enumerate() {

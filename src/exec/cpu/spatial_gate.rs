@@ -21,6 +21,12 @@ use crate::{
     shape::Shape,
 };
 
+/// Tasks that a convolution should have at least.
+const TASKS: usize = 4;
+
+/// Rows of a map that are worth a task.
+const HIGH: usize = 8;
+
 /// The sizes of a gate.
 #[derive(Debug, Clone, Copy)]
 struct Gate {
@@ -29,6 +35,7 @@ struct Gate {
     /// Channels of a group.
     channels: usize,
     area: usize,
+    w: usize,
     conv: Sizes,
 }
 
@@ -38,7 +45,7 @@ impl Gate {
         let ([images, c, h, w], filters) = (nchw(inputs[0]), nchw(inputs[2]));
         let conv = Conv2d { stride: 1, padding: filters[2] / 2, groups };
         let conv = Sizes::new(&conv, nchw(inputs[1]), filters);
-        Self { images, groups, channels: c / groups, area: h * w, conv }
+        Self { images, groups, channels: c / groups, area: h * w, w, conv }
     }
 
     /// Groups of all images.
@@ -140,13 +147,17 @@ fn scores<T: Scalar>(
     scratch: &mut [T],
     threads: usize,
 ) {
-    let (maps, taps) = (Rows::new(z, gate.area), filters.len() / gate.groups);
-    for_each_task(scratch, conv.per_thread(), threads, gate.tasks(), |task, scratch| {
-        let filters = &filters[task % gate.groups * taps..][..taps];
+    let (rows, taps, h) = (Rows::new(z, gate.w), filters.len() / gate.groups, gate.area / gate.w);
+    // One large map is shared out too.
+    let bands = TASKS.div_ceil(gate.tasks()).min(h.div_ceil(HIGH));
+    for_each_task(scratch, conv.per_thread(), threads, gate.tasks() * bands, |task, scratch| {
+        let (map, band) = (task / bands, task % bands);
+        let filters = &filters[map % gate.groups * taps..][..taps];
+        let first = h * band / bands;
         #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
-        // SAFETY: each task comes once and has a map of its own.
-        let z = unsafe { maps.row(task) };
-        conv.image(&pooled[task * 2 * gate.area..][..2 * gate.area], filters, None, z, scratch);
+        // SAFETY: each task comes once and has rows of its own.
+        let z = unsafe { rows.rows(map * h + first..map * h + h * (band + 1) / bands) };
+        conv.image(&pooled[map * 2 * gate.area..][..2 * gate.area], filters, None, z, first, scratch);
     });
 }
 
@@ -179,9 +190,9 @@ impl<T: Scalar> Kernel<T> for Evaluation {
             let g = task % gate.groups;
             let scale = weight[g].wide() / (variance[g].wide() + op.eps).sqrt();
             let (scale, shift) = (T::of(scale), T::of(bias[g].wide() - mean[g].wide() * scale));
-            for a in a {
+            a.par_iter_mut().with_min_len(BLOCK).for_each(|a| {
                 *a = activation::apply(Function::Sigmoid, *a * scale + shift);
-            }
+            });
         });
         multiply(gate, y, x, a);
     }
@@ -289,7 +300,7 @@ impl<T: Scalar> Kernel<T> for Gradient {
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
             // SAFETY: each task comes once and has maps and sums of its own.
             let (dpooled, sums) = unsafe { (maps.row(task), partials.row(task)) };
-            conv.image(dz, &filters[g * taps..][..taps], None, dpooled, scratch);
+            conv.image(dz, &filters[g * taps..][..taps], None, dpooled, 0, scratch);
             filter_gradient.image(dz, &pooled[task * 2 * area..][..2 * area], sums, scratch);
         });
         filter_gradient.join(dfilters, partial);

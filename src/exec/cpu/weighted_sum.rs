@@ -1,29 +1,45 @@
-//! Sums of tensors with fixed weights.
+//! Sums of tensors with fixed weights, and an activation of the sum.
+
+use rayon::prelude::*;
 
 use super::{
-    Scalar,
-    kernel::{Io, Kernel, map, zip_map},
+    Scalar, activation,
+    kernel::{BLOCK, Io, Kernel},
 };
+use crate::ops::{Function, WeightedSum};
 
-pub(super) struct Forward(pub(super) Vec<f64>);
+pub(super) struct Forward(pub(super) WeightedSum);
+
+impl Forward {
+    /// Block by block, so that a block of y stays in the first-level cache.
+    fn sum<T: Scalar>(&self, io: &mut Io<'_, T>, activation: impl Fn(T) -> T + Sync) {
+        let weights = &self.0.weights;
+        let (first, others) = (io.input(0), (1..weights.len()).map(|i| io.input(i)).collect::<Vec<_>>());
+        let ([y], _) = io.write();
+        y.par_chunks_mut(BLOCK).enumerate().for_each(|(block, y)| {
+            let weight = T::of(weights[0]);
+            for (y, &x) in y.iter_mut().zip(&first[block * BLOCK..]) {
+                *y = weight * x;
+            }
+            for (x, &weight) in others.iter().zip(&weights[1..]) {
+                let weight = T::of(weight);
+                for (y, &x) in y.iter_mut().zip(&x[block * BLOCK..]) {
+                    *y += weight * x;
+                }
+            }
+            for y in y {
+                *y = activation(*y);
+            }
+        });
+    }
+}
 
 impl<T: Scalar> Kernel<T> for Forward {
     fn run(&self, io: &mut Io<'_, T>) {
-        let weight = |i: usize| T::of(self.0[i]);
-        let x = |i: usize| io.input(i);
-        let count = io.inputs();
-        let inputs: [&[T]; 4] = std::array::from_fn(|i| if i < count { x(i) } else { &[] });
-        let ([y], _) = io.write();
-        match count {
-            1 => map(y, inputs[0], |a| weight(0) * a),
-            2 => zip_map(y, inputs[0], inputs[1], |a, b| weight(0) * a + weight(1) * b),
-            3 | 4 => {
-                zip_map(y, inputs[0], inputs[1], |a, b| weight(0) * a + weight(1) * b);
-                for (i, x) in inputs.iter().enumerate().take(count).skip(2) {
-                    y.iter_mut().zip(*x).for_each(|(y, &x)| *y += weight(i) * x);
-                }
-            }
-            _ => unreachable!("the contract allows 1 to 4 terms"),
+        match self.0.activation {
+            None => self.sum(io, |y| y),
+            Some(Function::Relu) => self.sum(io, |y| activation::apply(Function::Relu, y)),
+            Some(Function::Sigmoid) => self.sum(io, |y| activation::apply(Function::Sigmoid, y)),
         }
     }
 }

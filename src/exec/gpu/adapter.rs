@@ -48,9 +48,10 @@ fn instance() -> wgpu::Instance {
 }
 
 /// All adapters, in an order that stays the same on one machine.
+#[cfg(not(target_family = "wasm"))]
 #[must_use]
 pub fn adapters() -> Vec<AdapterReport> {
-    pollster::block_on(list()).iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
+    pollster::block_on(list()).iter().enumerate().map(|(i, adapter)| report(i, adapter, adapter.get_info())).collect()
 }
 
 async fn list() -> Vec<wgpu::Adapter> {
@@ -63,8 +64,7 @@ fn is_software(info: &wgpu::AdapterInfo) -> bool {
         || ["llvmpipe", "swiftshader", "softpipe", "basic render"].iter().any(|word| name.contains(word))
 }
 
-fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
-    let info = adapter.get_info();
+fn report(index: usize, adapter: &wgpu::Adapter, info: wgpu::AdapterInfo) -> AdapterReport {
     let limits = adapter.limits();
     let wanted = wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::SHADER_F16
@@ -86,7 +86,8 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
             ("min_storage_buffer_offset_alignment", limits.min_storage_buffer_offset_alignment.into()),
         ],
         unusable: unusable(adapter),
-        name: info.name,
+        // Browsers may keep it to themselves.
+        name: if info.name.is_empty() { "unnamed GPU".to_owned() } else { info.name },
     }
 }
 
@@ -105,6 +106,25 @@ fn unusable(adapter: &wgpu::Adapter) -> Option<String> {
         .into_iter()
         .find(|(_, has, needs)| has < needs)
         .map(|(what, has, needs)| format!("it allows {has} {what}, moue needs {needs}"))
+}
+
+/// All adapters with their reports.
+#[cfg(not(target_family = "wasm"))]
+async fn found() -> (Vec<wgpu::Adapter>, Vec<AdapterReport>) {
+    let all = list().await;
+    let reports = all.iter().enumerate().map(|(i, adapter)| report(i, adapter, adapter.get_info())).collect();
+    (all, reports)
+}
+
+/// The browser's adapter, if it grants one, with the name that the browser gives it.
+#[cfg(target_family = "wasm")]
+async fn found() -> (Vec<wgpu::Adapter>, Vec<AdapterReport>) {
+    let Some(name) = super::browser::adapter_name().await else { return Default::default() };
+    let all = list().await;
+    let named = |info: wgpu::AdapterInfo| wgpu::AdapterInfo { name: name.clone(), ..info };
+    let reports = all.iter().enumerate().map(|(index, adapter)| report(index, adapter, named(adapter.get_info())));
+    let reports = reports.collect();
+    (all, reports)
 }
 
 fn no_device(selector: &Selector, problem: String) -> Error {
@@ -135,8 +155,7 @@ fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
 /// # Errors
 /// [`Error::Device`] where none fits or it gives no device.
 pub(crate) async fn open(selector: &Selector, mixed: bool) -> Result<Gpu> {
-    let all = list().await;
-    let reports: Vec<_> = all.iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect();
+    let (all, reports) = found().await;
     let usable = |report: &&AdapterReport| report.unusable.is_none();
     let chosen = match selector {
         Selector::Auto => {

@@ -18,19 +18,23 @@ use crate::{
 
 params!(BatchNormParams for "batch_norm" {
     images: u32, channels: u32, plane: u32, width: u32, items: u32, across: u32,
-    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, lanes: u32,
+    walk_images: u32, walk_pixels: u32, walk_item_images: u32, walk_items: u32, run: u32, lanes: u32,
     share: u32, first_split: u32, all_splits: u32, leads: u32, first_image: u32, all_images: u32,
     x_at: u32, y_at: u32, weight_at: u32, bias_at: u32, mean_at: u32, variance_at: u32, eps: f32, momentum: f32,
 });
 params!(BatchNormGradParams for "batch_norm_grad" {
     images: u32, channels: u32, plane: u32, height: u32, width: u32,
     items: u32, across: u32, outputs: u32, out_across: u32,
-    walk_images: u32, walk_items: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32, first_image: u32,
-    all_images: u32, dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
+    walk_images: u32, walk_items: u32, run: u32, lanes: u32, share: u32, first_split: u32, all_splits: u32,
+    first_image: u32, all_images: u32, dy_at: u32, x_at: u32, dx_at: u32, weight_at: u32, bias_at: u32, count: f32,
 });
 
+/// Invocations of a workgroup.
+const WORKGROUP: usize = 256;
 /// Elements of a channel up to which one workgroup does all of it.
 const WHOLE: usize = 16_384;
+/// Elements of such a channel that an invocation has at most, before more than one share a workgroup.
+const OWN: usize = 16;
 /// Elements of a channel that a workgroup takes otherwise.
 const SPLIT: usize = 4096;
 /// The most splits of a channel in a dispatch.
@@ -42,6 +46,8 @@ struct Cut {
     splits: usize,
     /// Items, or with descriptors images, of a workgroup.
     share: usize,
+    /// Invocations that share a channel.
+    run: usize,
     /// Invocations that share a plane.
     lanes: usize,
 }
@@ -51,15 +57,15 @@ impl Cut {
     fn new(items: usize, per_item: usize, most: usize) -> Self {
         let splits = (items * per_item).div_ceil(SPLIT).clamp(1, most);
         let share = items.div_ceil(splits);
-        Self { splits: items.div_ceil(share), share, lanes: 256 }
+        Self { splits: items.div_ceil(share), share, run: WORKGROUP, lanes: WORKGROUP }
     }
 
     /// Whole images of `plane` elements; all planes of a workgroup at once where that leaves 8 invocations for each.
     fn images(images: usize, plane: usize, items: usize, most: usize) -> Self {
         let share = (SPLIT / plane).max(images.div_ceil(most)).clamp(1, images);
-        let lanes = (256 / share.next_power_of_two().min(32)).min(lanes_for(items));
-        let share = share.next_multiple_of(256 / lanes).min(images);
-        Self { splits: images.div_ceil(share), share, lanes }
+        let lanes = (WORKGROUP / share.next_power_of_two().min(32)).min(lanes_for(items));
+        let share = share.next_multiple_of(WORKGROUP / lanes).min(images);
+        Self { splits: images.div_ceil(share), share, run: WORKGROUP, lanes }
     }
 }
 
@@ -95,6 +101,17 @@ impl Layout {
         Cut::new(images * items, if self.pool { 4 } else { 1 }, most)
     }
 
+    /// How all of a channel is done at once, several channels by a workgroup where each has few elements.
+    fn whole(&self, items: usize) -> Cut {
+        let [n, c, ..] = self.dims;
+        let mut run = (n * self.plane()).div_ceil(OWN).next_power_of_two().clamp(8, WORKGROUP);
+        while !c.is_multiple_of(WORKGROUP / run) {
+            run *= 2;
+        }
+        let cut = self.cut(n, items, 1);
+        Cut { run, lanes: cut.lanes.min(run), ..cut }
+    }
+
     fn params(&self) -> BatchNormParams {
         let [n, c, _, w] = self.dims;
         let (plane, items) = (self.plane(), self.items());
@@ -105,11 +122,12 @@ impl Layout {
             width: w as u32,
             items: items as u32,
             across: self.output()[1] as u32,
-            walk_images: (256 / plane) as u32,
-            walk_pixels: (256 % plane) as u32,
-            walk_item_images: (256 / items) as u32,
-            walk_items: (256 % items) as u32,
-            lanes: 256,
+            walk_images: 0,
+            walk_pixels: 0,
+            walk_item_images: 0,
+            walk_items: 0,
+            run: 0,
+            lanes: 0,
             share: 0,
             first_split: 0,
             all_splits: 1,
@@ -124,6 +142,21 @@ impl Layout {
             variance_at: 0,
             eps: 0.0,
             momentum: 0.0,
+        }
+    }
+
+    /// The parameters with how images are shared out, and how far one invocation goes at a time.
+    fn with_cut(&self, cut: &Cut, params: BatchNormParams) -> BatchNormParams {
+        let (plane, items) = (self.plane(), self.items());
+        BatchNormParams {
+            walk_images: (cut.run / plane) as u32,
+            walk_pixels: (cut.run % plane) as u32,
+            walk_item_images: (cut.run / items) as u32,
+            walk_items: (cut.run % items) as u32,
+            run: cut.run as u32,
+            lanes: cut.lanes as u32,
+            share: cut.share as u32,
+            ..params
         }
     }
 
@@ -165,10 +198,11 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         ..layout.params()
     };
     if chunks.len() == 1 && n * layout.plane() <= WHOLE {
-        let cut = layout.cut(n, layout.items(), 1);
-        let params = BatchNormParams { share: cut.share as u32, lanes: cut.lanes as u32, ..common };
+        let cut = layout.whole(layout.items());
+        let params = layout.with_cut(&cut, common);
         let operands = vec![cx.read(x), affine, cx.write(y), descriptors, positions, cx.write(moments), states];
-        return cx.dispatch(layout.kernel("batch_norm", "whole"), params, operands, [1, c as u32, 1]);
+        let workgroups = c / (WORKGROUP / cut.run);
+        return cx.dispatch(layout.kernel("batch_norm", "whole"), params, operands, [1, workgroups as u32, 1]);
     }
     let cuts: Vec<_> = chunks.iter().map(|images| Cut::new(images.len() * layout.plane(), 1, MOST_SPLITS)).collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
@@ -178,11 +212,10 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         let (bound_x, x_at) = cx.read_images(x, n, images);
         let params = BatchNormParams {
             images: images.len() as u32,
-            share: cut.share as u32,
             first_split,
             all_splits: all_splits as u32,
             x_at,
-            ..common
+            ..layout.with_cut(cut, common)
         };
         let operands = vec![bound_x, partial_sums::write(partials.clone())];
         cx.dispatch(Kernel::new("batch_norm", "statistics"), params, operands, [cut.splits as u32, c as u32, 1])?;
@@ -194,14 +227,12 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
-            share: cut.share as u32,
-            lanes: cut.lanes as u32,
             all_splits: all_splits as u32,
             leads: (i == 0).into(),
             first_image: images.start as u32,
             x_at,
             y_at,
-            ..common
+            ..layout.with_cut(&cut, common)
         };
         let operands = vec![
             bound_x,
@@ -230,15 +261,13 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Re
         let cut = layout.cut(images.len(), layout.items(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
-            share: cut.share as u32,
-            lanes: cut.lanes as u32,
             first_image: images.start as u32,
             x_at,
             y_at,
             weight_at: affine_at[0],
             bias_at: affine_at[1],
             eps: op.eps as f32,
-            ..layout.params()
+            ..layout.with_cut(&cut, layout.params())
         };
         let mut operands = vec![bound_x, affine.clone(), bound_y, descriptors.clone(), positions.clone()];
         operands.extend([cx.read(node.inputs[3]), cx.read(node.inputs[4])]);
@@ -255,8 +284,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
     let (across, items) = if op.pool { (w.div_ceil(2), h.div_ceil(2) * w.div_ceil(2)) } else { (w, h * w) };
     let chunks = cx.image_chunks(&[x], n)?;
     let whole = chunks.len() == 1 && n * h * w <= WHOLE;
-    let most = if whole { 1 } else { MOST_SPLITS };
-    let cuts: Vec<_> = chunks.iter().map(|images| layout.cut(images.len(), items, most)).collect();
+    let cuts: Vec<_> = if whole {
+        vec![layout.whole(items)]
+    } else {
+        chunks.iter().map(|images| layout.cut(images.len(), items, MOST_SPLITS)).collect()
+    };
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
     let (affine, affine_at) = cx.read_together(&node.inputs[2..4])?;
     let partials = cx.partial(2 * c * all_splits)?;
@@ -270,10 +302,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
         across: across as u32,
         outputs: layout.items() as u32,
         out_across: layout.output()[1] as u32,
-        walk_images: (256 / items) as u32,
-        walk_items: (256 % items) as u32,
-        lanes: 256,
-        share: (n * items) as u32,
+        walk_images: 0,
+        walk_items: 0,
+        run: 0,
+        lanes: 0,
+        share: 0,
         first_split: 0,
         all_splits: all_splits as u32,
         first_image: 0,
@@ -294,8 +327,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
         let ((bound_dy, dy_at), (bound_x, x_at)) = (cx.read_images(dy, n, images), cx.read_images(x, n, images));
         let params = BatchNormGradParams {
             images: images.len() as u32,
-            share: cut.share as u32,
+            walk_images: (cut.run / items) as u32,
+            walk_items: (cut.run % items) as u32,
+            run: cut.run as u32,
             lanes: cut.lanes as u32,
+            share: cut.share as u32,
             first_image: images.start as u32,
             dy_at,
             x_at,
@@ -308,7 +344,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
     if whole {
         let (params, mut operands) = some_images(cx, &(0..n), &cuts[0]);
         operands.extend([partial_sums::write(partials.clone()), cx.write(dx)]);
-        cx.dispatch(layout.kernel("batch_norm_grad", "whole"), params, operands, [1, c as u32, 1])?;
+        let workgroups = c / (WORKGROUP / cuts[0].run);
+        cx.dispatch(layout.kernel("batch_norm_grad", "whole"), params, operands, [1, workgroups as u32, 1])?;
     } else {
         let mut first_split = 0;
         for (images, cut) in chunks.iter().zip(&cuts) {

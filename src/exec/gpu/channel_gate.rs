@@ -12,9 +12,12 @@ params!(ChannelGateParams for "channel_gate" {
     x_at: u32, y_at: u32, pooled_at: u32, largest_at: u32,
 });
 params!(ChannelGateGradParams for "channel_gate_grad" {
-    maps: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
+    quads: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
     dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32, adds: u32,
 });
+
+/// Pixels beside each other that an invocation takes at once.
+pub(crate) const RUN: usize = 4;
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()> {
     let (x, a) = (node.inputs[0], node.inputs[1]);
@@ -37,8 +40,9 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<
             largest_at,
         };
         let operands = vec![bound_x, cx.read(a), bound_y, bound_pooled, bound_largest];
-        let pixels = images.len() * groups * h * w;
-        cx.dispatch(Kernel::new("channel_gate", "main"), params, operands, folded(pixels.div_ceil(32)))?;
+        let runs = images.len() * groups * (h * w).div_ceil(RUN);
+        let kernel = Kernel::new("channel_gate", "main").with("ALIGNED", (h * w).is_multiple_of(RUN));
+        cx.dispatch(kernel, params, operands, folded(runs.div_ceil(32)))?;
     }
     Ok(())
 }
@@ -56,9 +60,9 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let (bound_largest, largest_at) = cx.read_images(largest, n, &images);
         let (bound_x, x_at) = cx.read_images(x, n, &images);
         let (bound_dx, dx_at) = cx.write_images(dx, n, &images);
-        let maps = images.len() * c;
+        let quads = images.len() * groups * (c / groups).div_ceil(4);
         let params = ChannelGateGradParams {
-            maps: maps as u32,
+            quads: quads as u32,
             channels: (c / groups) as u32,
             plane: (h * w) as u32,
             lanes: lanes as u32,
@@ -73,7 +77,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let so_far = cx.read(*so_far.first().unwrap_or(&a));
         let operands =
             vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), so_far, bound_dx, cx.write(da)];
-        let workgroups = folded(maps.div_ceil(256 / lanes));
+        let workgroups = folded(quads.div_ceil(256 / lanes));
         cx.dispatch(Kernel::new("channel_gate_grad", "main"), params, operands, workgroups)?;
     }
     Ok(())

@@ -139,7 +139,15 @@ fn convolve(
             let [x, y, _] = folded(tiles.columns);
             (cx.gpu.variant.convolution(tiles.tile, transposed), [x, y, (conv.groups * tiles.rows) as u32])
         };
-        cx.dispatch(kernel.with("TRANSPOSED", transposed).with("STRIDE", conv.stride as u32), params, operands, grid)?;
+        let padded = transposed || conv.padding > 0;
+        // A processor that imitates a GPU loads pixels one by one; on others neighbours read what lies beside.
+        let by_rows = padded && conv.stride == 1 && cx.gpu.info.software;
+        let kernel = kernel
+            .with("TRANSPOSED", transposed)
+            .with("STRIDE", conv.stride as u32)
+            .with("PADDED", padded)
+            .with("BY_ROWS", by_rows);
+        cx.dispatch(kernel, params, operands, grid)?;
     }
     Ok(())
 }

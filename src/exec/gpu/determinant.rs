@@ -14,8 +14,9 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, objective: Objective) -> 
         Objective::LogDet { eps } => (1, eps as f32),
         Objective::Sum => (2, 0.0),
     };
-    let learners = cx.shape(node.inputs[0]).dims()[0] as u32;
+    let learners = cx.shape(node.inputs[0]).dims()[0];
     let operands = vec![cx.read(node.inputs[0]), cx.write(node.outputs[0]), cx.write(node.outputs[1])];
-    let params = DeterminantParams { learners, objective, eps };
-    cx.dispatch(Kernel::new("determinant", "main"), params, operands, [1, 1, 1])
+    let params = DeterminantParams { learners: learners as u32, objective, eps };
+    // Each minor, and the whole.
+    cx.dispatch(Kernel::new("determinant", "main"), params, operands, [(learners * learners + 1) as u32, 1, 1])
 }

@@ -17,6 +17,14 @@ use crate::{Error, Result, exec::DeviceInfo};
 #[derive(Debug, Default)]
 struct Trouble(Mutex<Option<String>>);
 
+/// What a device reports by itself, and its name for that report: what has to be asked after waiting for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reports {
+    device: String,
+    trouble: Arc<Trouble>,
+    lost: Arc<Trouble>,
+}
+
 impl Trouble {
     /// Keeps the first message: later ones follow from it.
     fn record(&self, message: String) {
@@ -46,10 +54,31 @@ pub(crate) struct Gpu {
     pub(crate) forced: Option<Tile>,
     /// Buffers, bind groups and pipelines made so far.
     pub(crate) created: u64,
-    trouble: Arc<Trouble>,
-    lost: Arc<Trouble>,
+    buffers: Vec<wgpu::Buffer>,
+    reports: Reports,
     modules: HashMap<&'static str, wgpu::ShaderModule>,
     pipelines: Vec<(Kernel, wgpu::ComputePipeline)>,
+}
+
+impl Reports {
+    pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
+        Error::Device {
+            device: self.device.clone(),
+            problem: problem.into(),
+            hint: "update its driver, choose another with --device gpu:N, or use --device cpu".to_owned(),
+        }
+    }
+
+    /// See [`Gpu::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        // A lost device stays lost.
+        if let Some(reason) = self.lost.take() {
+            self.lost.record(reason.clone());
+            let hint = "open it again, or use the processor".to_owned();
+            return Err(Error::DeviceLost { device: self.device.clone(), reason, hint });
+        }
+        self.trouble.take().map_or(Ok(()), |message| Err(self.error(message)))
+    }
 }
 
 impl Gpu {
@@ -60,7 +89,7 @@ impl Gpu {
         let recorder = Arc::clone(&lost);
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                recorder.record(format!("the device was lost: {message}"));
+                recorder.record(message);
             }
         });
         let limits = device.limits();
@@ -72,12 +101,12 @@ impl Gpu {
             forced: None,
             device,
             queue,
-            info,
             max_binding: binding / 256 * 256,
             max_buffer: limits.max_buffer_size,
             created: 0,
-            trouble,
-            lost,
+            buffers: Vec::new(),
+            reports: Reports { device: info.name.clone(), trouble, lost },
+            info,
             modules: HashMap::new(),
             pipelines: Vec::new(),
         }
@@ -115,11 +144,11 @@ impl Gpu {
     pub(crate) const ALIGNMENT: usize = 256;
 
     pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
-        Error::Device {
-            device: self.info.name.clone(),
-            problem: problem.into(),
-            hint: "update its driver, choose another with --device gpu:N, or use --device cpu".to_owned(),
-        }
+        self.reports.error(problem)
+    }
+
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     pub(crate) fn too_large(&self, what: impl Into<String>, needed: u64, limit: u64) -> Error {
@@ -134,29 +163,33 @@ impl Gpu {
 
     /// Turns what the device reported since the last call into an error.
     pub(crate) fn check(&self) -> Result<()> {
-        // A lost device stays lost.
-        if let Some(message) = self.lost.take() {
-            self.lost.record(message.clone());
-            return Err(self.error(message));
-        }
-        self.trouble.take().map_or(Ok(()), |message| Err(self.error(message)))
+        self.reports.check()
     }
 
-    /// Makes a buffer, zeroed.
+    /// Makes a buffer, zeroed, that lives until [`Gpu::free_buffers`].
     pub(crate) fn buffer(&mut self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let buffer = self.loose_buffer(label, bytes, usage)?;
+        self.buffers.push(buffer.clone());
+        Ok(buffer)
+    }
+
+    /// Gives their memory back at once: a browser would do so only when it collects garbage, and does not count what
+    /// lies on the GPU.
+    pub(crate) fn free_buffers(&mut self) {
+        self.buffers.drain(..).for_each(|buffer| buffer.destroy());
+    }
+
+    /// Makes a buffer, zeroed, that somebody else destroys.
+    pub(crate) fn loose_buffer(&mut self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let size = bytes.max(256).next_multiple_of(256);
         if size > self.max_buffer {
             return Err(self.too_large(label, size, self.max_buffer));
         }
         self.created += 1;
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
-            mapped_at_creation: false,
-        });
-        match pollster::block_on(scope.pop()) {
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        let make = || self.device.create_buffer(&descriptor);
+        let (buffer, error) = caught(&self.device, wgpu::ErrorFilter::OutOfMemory, make);
+        match error {
             Some(error) => Err(Error::Memory {
                 device: self.info.name.clone(),
                 what: format!("{label} ({error})"),
@@ -179,34 +212,24 @@ impl Gpu {
         if let Some(found) = self.pipelines.iter().position(|(other, _)| other == kernel) {
             return Ok(found);
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| {
-            let shader = wgpu::ShaderModuleDescriptor {
+        let make = || {
+            let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| self.module(kernel));
+            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(kernel.source.name),
-                source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
-            };
-            if !kernel.source.is_proven() {
-                return self.device.create_shader_module(shader);
-            }
-            #[expect(unsafe_code, reason = "the shader is a constant whose indices were shown to stay inside")]
-            // SAFETY: see `Source::is_proven`.
-            unsafe {
-                self.device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked())
-            }
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.source.name),
-            layout: None,
-            module: &module,
-            entry_point: Some(kernel.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &kernel.constants,
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        if let Some(error) = pollster::block_on(scope.pop()) {
+                layout: None,
+                module: &module,
+                entry_point: Some(kernel.entry),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &kernel.constants,
+                    // Every kernel writes its workgroup memory before it reads it.
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            });
+            (module, pipeline)
+        };
+        let ((module, pipeline), error) = caught(&self.device, wgpu::ErrorFilter::Validation, make);
+        if let Some(error) = error {
             let name = kernel.source.name;
             return Err(self.error(format!("shader {name}, entry {}, was refused: {error}", kernel.entry)));
         }
@@ -214,6 +237,21 @@ impl Gpu {
         self.created += 1;
         self.pipelines.push((kernel.clone(), pipeline));
         Ok(self.pipelines.len() - 1)
+    }
+
+    fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
+        let shader = wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.source.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
+        };
+        if !kernel.source.is_proven() {
+            return self.device.create_shader_module(shader);
+        }
+        #[expect(unsafe_code, reason = "the shader is a constant whose indices were shown to stay inside")]
+        // SAFETY: see `Source::proven`.
+        unsafe {
+            self.device.create_shader_module_trusted(shader, wgpu::ShaderRuntimeChecks::unchecked())
+        }
     }
 
     pub(crate) fn compiled(&self, pipeline: usize) -> &wgpu::ComputePipeline {
@@ -232,4 +270,18 @@ impl Gpu {
             }
         }
     }
+}
+
+/// Makes something, and what the device says against it.
+#[cfg(not(target_family = "wasm"))]
+fn caught<R>(device: &wgpu::Device, filter: wgpu::ErrorFilter, make: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+    let scope = device.push_error_scope(filter);
+    let made = make();
+    (made, pollster::block_on(scope.pop()))
+}
+
+/// The same in a browser, where what the device says cannot be waited for here: it goes to [`Reports`].
+#[cfg(target_family = "wasm")]
+fn caught<R>(_: &wgpu::Device, _: wgpu::ErrorFilter, make: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+    (make(), None)
 }

@@ -1,6 +1,8 @@
 //! Looking into a run: where a value first stops being finite, and how long each op takes.
 
-use std::{collections::HashMap, ops::Range, time::Instant};
+use std::{collections::HashMap, ops::Range};
+
+use web_time::Instant;
 
 use super::{
     GpuExecutor,
@@ -104,7 +106,7 @@ impl GpuExecutor {
             count,
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = self.gpu.buffer("profile", 8 * u64::from(count), usage)?;
+        let resolved = self.gpu.loose_buffer("profile", 8 * u64::from(count), usage)?;
         let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
         let mut ticks = vec![0_u64; count as usize];
         let mut times = Vec::with_capacity(runs);

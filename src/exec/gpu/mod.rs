@@ -5,7 +5,11 @@
 
 mod activation;
 mod adapter;
+mod augment;
+mod axis_sum;
 mod batch_norm;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod channel_attention;
 mod channel_gate;
 mod concat;
@@ -19,6 +23,7 @@ mod lower;
 mod memory;
 mod multiply;
 mod partial_sums;
+mod patches;
 mod pool2d;
 mod program;
 mod readback;
@@ -32,7 +37,9 @@ mod tile_search;
 mod variant;
 mod weighted_sum;
 
-pub use adapter::{AdapterReport, Selector, adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterReport, Selector};
 pub use shader::{Shader, shaders};
 pub use tile_search::{SEARCH_BUDGET, TileStore};
 pub use variant::Variant;
@@ -46,7 +53,7 @@ use self::{
     shader::Params,
     tile_search::Search,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
 use crate::{
     Error, Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -81,6 +88,7 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`Error::Device`] where none fits or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn new(selector: &Selector) -> Result<Self> {
         Self::with_options(selector, &Options::default())
     }
@@ -90,6 +98,7 @@ impl GpuExecutor {
     /// # Errors
     /// See [`GpuExecutor::new`]; and [`Error::Device`] where mixed precision is asked for and no variant of it is
     /// offered and passes.
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_options(selector: &Selector, options: &Options) -> Result<Self> {
         let gpu = pollster::block_on(adapter::open(selector, options.mixed))?;
         let mut executor = Self::on(gpu);
@@ -198,6 +207,12 @@ impl Executor for GpuExecutor {
     fn clear(&mut self) {
         self.programs.clear();
         self.variables = Variables::default();
+        self.readback = Readback::default();
+        self.gpu.free_buffers();
+    }
+
+    fn largest_tensor(&self) -> usize {
+        (self.gpu.max_binding.min(self.gpu.max_buffer) / 4) as usize
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
@@ -224,6 +239,11 @@ impl Executor for GpuExecutor {
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
         let view = self.tensor(program, tensor)?;
         self.readback.read(&mut self.gpu, &view)
+    }
+
+    fn read_later(&mut self, program: Program, tensors: &[TensorId]) -> Result<Reading> {
+        let views = tensors.iter().map(|id| self.tensor(program, *id)).collect::<Result<Vec<_>>>()?;
+        readback::read_later(&mut self.gpu, &views)
     }
 
     fn synchronize(&mut self) -> Result<()> {
@@ -261,6 +281,12 @@ impl Executor for GpuExecutor {
     }
 }
 
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        self.gpu.free_buffers();
+    }
+}
+
 fn expect_length(name: &str, elements: usize, values: &[f32]) -> Result<()> {
     if values.len() == elements {
         return Ok(());
@@ -274,6 +300,9 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
         Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
+        Op::Augment(op) => augment::forward(cx, node, op),
+        Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
+        Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
         Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
         Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
@@ -291,11 +320,13 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
         Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
         Op::Multiply(_) => multiply::forward(cx, node),
+        Op::Patches(op) => patches::forward(cx, node, *op),
+        Op::PatchesJoin(op) => patches::join(cx, node, op.patches),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
         Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
         Op::Sgd(op) => sgd::forward(cx, node, op),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, op.similarity),
+        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
         Op::Slice(op) => concat::slice(cx, node, *op),
         Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
@@ -312,6 +343,8 @@ type Layout = (&'static [&'static str], &'static [(&'static str, usize)]);
 static PARAMS: &[Layout] = &[
     layout::<activation::ActivationParams>(),
     layout::<activation::ActivationGradParams>(),
+    layout::<augment::AugmentParams>(),
+    layout::<axis_sum::AxisSumParams>(),
     layout::<batch_norm::BatchNormParams>(),
     layout::<batch_norm::BatchNormGradParams>(),
     layout::<channel_attention::ChannelAttentionParams>(),
@@ -328,6 +361,7 @@ static PARAMS: &[Layout] = &[
     layout::<global_pool::GlobalPoolGradParams>(),
     layout::<multiply::MultiplyParams>(),
     layout::<partial_sums::PartialSumsParams>(),
+    layout::<patches::PatchesParams>(),
     layout::<pool2d::Pool2dParams>(),
     layout::<pool2d::Pool2dGradParams>(),
     layout::<sgd::SgdParams>(),

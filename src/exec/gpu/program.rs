@@ -106,7 +106,8 @@ fn command(gpu: &mut Gpu, draft: &Draft, uniforms: &wgpu::Buffer, resolve: impl 
         resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &view.buffer,
             offset: view.offset(),
-            size: wgpu::BufferSize::new(view.bytes()),
+            // Whole vectors: tensors are aligned to more than that.
+            size: wgpu::BufferSize::new(view.bytes().next_multiple_of(16)),
         }),
     }));
     gpu.created += 1;

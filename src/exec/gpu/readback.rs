@@ -1,9 +1,13 @@
 //! Bringing tensors back to the host through one staging buffer.
 
-use std::sync::mpsc;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    task::{Context, Poll, Waker},
+};
 
 use super::{device::Gpu, memory::View};
-use crate::Result;
+use crate::{Result, exec::Reading};
 
 /// A buffer that the host can map, reused for every read.
 #[derive(Default)]
@@ -61,4 +65,70 @@ impl Readback {
         staging.unmap();
         gpu.check()
     }
+}
+
+/// The answer of `map_async`, awaited.
+#[derive(Clone, Default)]
+struct Mapping(Arc<Mutex<(Option<Answer>, Option<Waker>)>>);
+
+type Answer = std::result::Result<(), wgpu::BufferAsyncError>;
+
+impl Mapping {
+    fn answer(&self, answer: Answer) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = Some(answer);
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Mapping {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.0.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                state.1 = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// The elements of some views, after all work submitted so far, through one buffer that is made for them: several
+/// readings may be on their way.
+pub(crate) fn read_later(gpu: &mut Gpu, views: &[View]) -> Result<Reading> {
+    let bytes = views.iter().map(View::bytes).sum::<u64>().max(4);
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let staging = gpu.loose_buffer("staging", bytes, usage)?;
+    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut at = 0;
+    for view in views {
+        encoder.copy_buffer_to_buffer(&view.buffer, view.offset(), &staging, at, view.bytes());
+        at += view.bytes();
+    }
+    gpu.queue.submit([encoder.finish()]);
+    let mapping = Mapping::default();
+    let answered = mapping.clone();
+    staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |answer| answered.answer(answer));
+    // Natively nobody else looks after the device; in a browser this does nothing.
+    gpu.wait()?;
+    let (reports, lengths) = (gpu.reports().clone(), views.iter().map(|view| view.elements).collect::<Vec<_>>());
+    Ok(Box::pin(async move {
+        let answer = mapping.await;
+        reports.check()?;
+        answer.map_err(|error| reports.error(format!("reading tensors back failed: {error}")))?;
+        let values = {
+            let mapped = staging.slice(..bytes).get_mapped_range();
+            let mapped = mapped.map_err(|error| reports.error(format!("mapping failed: {error}")))?;
+            let mut rest: &[f32] = bytemuck::cast_slice(&mapped);
+            let take = |length| rest.split_off(..length).unwrap_or_default().to_vec();
+            lengths.into_iter().map(take).collect()
+        };
+        staging.destroy();
+        Ok(values)
+    }))
 }

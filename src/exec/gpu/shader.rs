@@ -110,12 +110,14 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
-    "batch_norm": "reduce", "plane", "describe", "normalise";
-    "batch_norm_grad": "reduce", "plane", "normalise";
+    "augment": ;
+    "axis_sum": "index";
+    "batch_norm": "reduce", "pairs", "moments", "plane", "describe", "normalise";
+    "batch_norm_grad": "pairs", "plane", "normalise";
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
-    "channel_gate": "index";
-    "channel_gate_grad": "reduce", "index";
+    "channel_gate": "run", "index";
+    "channel_gate_grad": "pairs", "index";
     "concat": "index";
     "conv2d": "index", "held", "tile", "conv2d";
     "conv2d_coop": "coop_tile", "index", "conv2d"; needs COOPERATIVE;
@@ -132,12 +134,13 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "global_pool_grad": "index";
     "multiply": "index";
     "partial_sums": "index";
+    "patches": "index";
     "pool2d": "index";
     "pool2d_grad": "index";
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "pairs", "strip";
+    "spatial_gate": "pairs", "moments", "run", "strip";
     "spatial_gate_grad": "pairs", "strip";
     "weighted_sum": "index";
 };

@@ -4,10 +4,14 @@ use super::{
     lower::Lower,
     shader::{Kernel, one_each, params},
 };
-use crate::{Result, graph::Node, ops::Similarity};
+use crate::{
+    Result,
+    graph::Node,
+    ops::{Similarity, SimilarityGrad},
+};
 
 params!(SimilarityParams for "similarity" { images: u32, learners: u32, features: u32, zero_diagonal: u32 });
-params!(SimilarityGradParams for "similarity_grad" { images: u32, learners: u32, features: u32 });
+params!(SimilarityGradParams for "similarity_grad" { images: u32, learners: u32, features: u32, scale: f32 });
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: Similarity) -> Result<()> {
     let [n, f] = op.sizes(cx.shape(node.inputs[0]))?;
@@ -19,11 +23,13 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: Similarity) -> Result
     cx.dispatch(Kernel::new("similarity", "main"), params, operands, [l, l, 1])
 }
 
-pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: Similarity) -> Result<()> {
-    let [n, f] = op.sizes(cx.shape(node.inputs[1]))?;
-    let params = SimilarityGradParams { images: n as u32, learners: op.learners as u32, features: f as u32 };
+pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: SimilarityGrad) -> Result<()> {
+    let SimilarityGrad { similarity, scale } = op;
+    let [n, f] = similarity.sizes(cx.shape(node.inputs[1]))?;
+    let l = similarity.learners;
+    let params = SimilarityGradParams { images: n as u32, learners: l as u32, features: f as u32, scale: scale as f32 };
     let mut operands: Vec<_> = node.inputs.iter().map(|&id| cx.read(id)).collect();
     operands.push(cx.write(node.outputs[0]));
-    let elements = n * op.learners * f;
+    let elements = n * l * f;
     cx.dispatch(Kernel::new("similarity_grad", "main"), params, operands, one_each(elements))
 }

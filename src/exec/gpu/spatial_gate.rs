@@ -1,6 +1,7 @@
 //! CBAM's spatial gate: two dispatches forward, two backward, one in evaluation mode.
 
 use super::{
+    channel_gate::RUN,
     lower::{Lower, Operand},
     memory::View,
     partial_sums,
@@ -69,12 +70,16 @@ impl Gate {
         images * self.height * self.width
     }
 
-    /// How many invocations share a pixel's channels: more where there are few pixels.
-    fn lanes(&self, images: usize) -> usize {
-        let pixels = self.pixels(images) * self.groups;
+    /// The runs of a group's pixels in some images.
+    fn pixel_runs(&self, images: usize) -> usize {
+        images * (self.height * self.width).div_ceil(RUN)
+    }
+
+    /// How many invocations share the channels of each of a group's pixels, or runs of them: more where there are few.
+    fn lanes(&self, pixels: usize) -> usize {
         let mut lanes = 1;
         while lanes < MOST_LANES.min(self.channels.next_power_of_two())
-            && pixels * lanes < ENOUGH_OF_CHANNELS * WORKGROUP
+            && pixels * self.groups * lanes < ENOUGH_OF_CHANNELS * WORKGROUP
         {
             lanes *= 2;
         }
@@ -86,9 +91,10 @@ impl Gate {
         images * self.height.div_ceil(STRIP) * self.width
     }
 
-    /// The runs of pixels where `lanes` invocations share a pixel's channels.
-    fn shared_runs(&self, images: usize) -> Runs {
-        Runs::new(self.pixels(images), WORKGROUP / self.lanes(images), MOST_RUNS)
+    /// How workgroups share `pixels` of a group, or runs of them, where [`Gate::lanes`] invocations share a pixel's
+    /// channels.
+    fn shared(&self, pixels: usize) -> Runs {
+        Runs::new(pixels, WORKGROUP / self.lanes(pixels), MOST_RUNS)
     }
 
     /// The runs of strips where each strip has an invocation and each run leaves sums, at most `most`.
@@ -182,10 +188,11 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: SpatialGate) -> Resul
         let (bound_a, a_at) = cx.write_images(a, gate.n, images);
         let (bound_x, x_at) = cx.read_images(x, gate.n, images);
         let (bound_y, y_at) = cx.write_images(y, gate.n, images);
-        let runs = gate.shared_runs(images.len());
+        let pixel_runs = gate.pixel_runs(images.len());
+        let runs = gate.shared(pixel_runs);
         let params = SpatialGateParams {
             images: images.len() as u32,
-            lanes: gate.lanes(images.len()) as u32,
+            lanes: gate.lanes(pixel_runs) as u32,
             run: runs.length as u32,
             leads: (i == 0).into(),
             x_at,
@@ -204,7 +211,8 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: SpatialGate) -> Resul
             cx.write(rstd),
             states.clone(),
         ];
-        cx.dispatch(kernel("apply", &gate), params, operands, [runs.count as u32, gate.groups as u32, 1])?;
+        let kernel = kernel("apply", &gate).with("ALIGNED", (gate.height * gate.width).is_multiple_of(RUN));
+        cx.dispatch(kernel, params, operands, [runs.count as u32, gate.groups as u32, 1])?;
     }
     Ok(())
 }
@@ -220,7 +228,7 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: SpatialGateEval) -> 
         let (bound_a, a_at) = cx.write_images(a, gate.n, &images);
         let (bound_x, x_at) = cx.read_images(x, gate.n, &images);
         let (bound_y, y_at) = cx.write_images(y, gate.n, &images);
-        let lanes = gate.lanes(images.len()).min(MOST_LANES_OF_STRIPS);
+        let lanes = gate.lanes(gate.pixels(images.len())).min(MOST_LANES_OF_STRIPS);
         let runs = Runs::new(gate.strips(images.len()), WORKGROUP / STRIP / lanes, MOST_RUNS);
         let params = SpatialGateParams {
             images: images.len() as u32,
@@ -253,7 +261,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     }
     let (parameters, at) = cx.read_together(&node.inputs[3..6])?;
     let chunks = cx.image_chunks(&[dy, x, pooled], gate.n)?;
-    let all_splits: usize = chunks.iter().map(|images| gate.shared_runs(images.len()).count).sum();
+    let all_splits: usize = chunks.iter().map(|images| gate.shared(gate.pixels(images.len())).count).sum();
     let sums = View::whole(cx.tensors.buffer(cx.gpu, "sums", 2 * groups * all_splits)?, 2 * groups * all_splits);
     let common = SpatialGateGradParams {
         images: 0,
@@ -291,10 +299,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let (bound_direct, direct_at) = cx.read_images(direct.unwrap_or(normal), gate.n, images);
         let (bound_dx, dx_at) = cx.write_images(dx, gate.n, images);
         let (bound_t, t_at) = cx.write_images(t, gate.n, images);
-        let runs = gate.shared_runs(images.len());
+        let pixels = gate.pixels(images.len());
+        let runs = gate.shared(pixels);
         let params = SpatialGateGradParams {
             images: images.len() as u32,
-            lanes: gate.lanes(images.len()) as u32,
+            lanes: gate.lanes(pixels) as u32,
             run: runs.length as u32,
             first_split: first_split as u32,
             dy_at,

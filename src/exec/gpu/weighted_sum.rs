@@ -1,7 +1,7 @@
-//! Sums of tensors with fixed weights.
+//! Sums of tensors with fixed weights, and an activation of the sum.
 
 use super::{
-    activation::operands,
+    activation::{code, operands},
     lower::Lower,
     shader::{Kernel, one_each, params},
 };
@@ -25,7 +25,8 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: &WeightedSum) -> Resu
             weight3: weight(3),
         };
         let operands = operands(cx, &tensors, &range);
-        cx.dispatch(Kernel::new("weighted_sum", "main"), params, operands, one_each(range.len()))?;
+        let kernel = Kernel::new("weighted_sum", "main").with("ACTIVATION", code(op.activation));
+        cx.dispatch(kernel, params, operands, one_each(range.len()))?;
     }
     Ok(())
 }

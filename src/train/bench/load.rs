@@ -1,10 +1,13 @@
-//! How fast the loader makes batches, with no device behind it.
+//! How fast the loader makes batches, with no device behind it, and how fast a device makes them from its own images.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     Result,
-    data::{Augment, Loader, LoaderOptions, Sample},
+    data::{Augment, Batch, ColourOrder, Loader, LoaderOptions, Pool, Sample, Transform},
+    exec::Executor,
+    graph::Graph,
+    train::resident::augmented,
 };
 
 /// What is timed.
@@ -22,6 +25,21 @@ pub struct LoadSpec {
     pub epochs: usize,
 }
 
+impl LoadSpec {
+    fn options(&self, epoch: usize, pool: Option<&Arc<Pool>>) -> LoaderOptions {
+        LoaderOptions {
+            batch: self.batch,
+            size: self.size,
+            epoch: epoch as u64,
+            shuffle: true,
+            drop_last: true,
+            augment: self.augment,
+            pool: pool.cloned(),
+            ..LoaderOptions::default()
+        }
+    }
+}
+
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadReport {
@@ -37,6 +55,12 @@ impl LoadReport {
     pub fn median(&self) -> f64 {
         self.seconds[self.seconds.len() / 2]
     }
+
+    /// Images a second at the median.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.images as f64 / self.median()
+    }
 }
 
 /// Takes every batch of some epochs, each as soon as it is there, and gives its buffers back: what a training does
@@ -45,19 +69,15 @@ impl LoadReport {
 /// # Errors
 /// See [`Loader::new`].
 pub fn load(samples: &[Sample], classes: usize, spec: &LoadSpec) -> Result<LoadReport> {
+    load_from(samples, classes, spec, None)
+}
+
+/// The same of the records of images that stay on a device.
+fn load_from(samples: &[Sample], classes: usize, spec: &LoadSpec, pool: Option<&Arc<Pool>>) -> Result<LoadReport> {
     let mut report = LoadReport { images: 0, seconds: Vec::new() };
     for epoch in 0..spec.warmup + spec.epochs.max(1) {
         let start = Instant::now();
-        let options = LoaderOptions {
-            batch: spec.batch,
-            size: spec.size,
-            epoch: epoch as u64,
-            shuffle: true,
-            drop_last: true,
-            augment: spec.augment,
-            ..LoaderOptions::default()
-        };
-        let mut loader = Loader::new(samples, classes, options)?;
+        let mut loader = Loader::new(samples, classes, spec.options(epoch, pool))?;
         report.images = loader.images();
         while let Some(batch) = loader.next() {
             loader.recycle(batch?);
@@ -68,6 +88,55 @@ pub fn load(samples: &[Sample], classes: usize, spec: &LoadSpec) -> Result<LoadR
     }
     report.seconds.sort_by(f64::total_cmp);
     Ok(report)
+}
+
+/// What was measured of images that stay on a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResidentReport {
+    /// The host's part: draws and records.
+    pub records: LoadReport,
+    /// The device's part: records written, batches made, the device waited for at the end of an epoch.
+    pub kernel: LoadReport,
+    /// Bytes of the images on the device.
+    pub bytes: u64,
+}
+
+/// Times both parts of a training whose images stay on the device, each alone.
+///
+/// # Errors
+/// See [`Loader::new`] and [`Executor::compile`].
+pub fn load_resident(
+    executor: &mut dyn Executor,
+    samples: &[Sample],
+    classes: usize,
+    spec: &LoadSpec,
+    pool: &Arc<Pool>,
+) -> Result<ResidentReport> {
+    let records = load_from(samples, classes, spec, Some(pool))?;
+    let batches: Vec<Batch> = Loader::new(samples, classes, spec.options(0, Some(pool)))?.collect::<Result<_>>()?;
+    let mut graph = Graph::new();
+    let transform = Transform { size: spec.size, normalise: None, order: ColourOrder::Rgb };
+    let (images, rows, tensors) = augmented(&mut graph, spec.batch, pool, &transform)?;
+    graph.output(images);
+    executor.clear();
+    let program = executor.compile(&graph)?;
+    for (range, &id) in tensors.iter().enumerate() {
+        executor.write(program, id, &pool.tensor(range))?;
+    }
+    let mut kernel = LoadReport { images: records.images, seconds: Vec::new() };
+    for epoch in 0..spec.warmup + spec.epochs.max(1) {
+        let start = Instant::now();
+        for batch in &batches {
+            executor.write(program, rows, &batch.records)?;
+            executor.run(program)?;
+        }
+        executor.synchronize()?;
+        if epoch >= spec.warmup {
+            kernel.seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    kernel.seconds.sort_by(f64::total_cmp);
+    Ok(ResidentReport { records, kernel, bytes: pool.bytes() })
 }
 
 #[cfg(test)]

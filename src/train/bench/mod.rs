@@ -13,13 +13,13 @@ use crate::{
     diversity::Diversity,
     exec::{Executor, OpCost, Profile, Stats},
     graph::Graph,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::Mode,
     train::session::{Evaluator, Session, SessionSpec},
     verify::{fill, labels, one_hot, uniform},
 };
 
-pub use load::{LoadReport, LoadSpec, load};
+pub use load::{LoadReport, LoadSpec, ResidentReport, load, load_resident};
 pub use roofline::Roofline;
 pub use trace::trace;
 
@@ -27,7 +27,7 @@ pub use trace::trace;
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchSpec {
     /// The network.
-    pub esr: EsrSpec,
+    pub network: NetworkSpec,
     /// Training steps, or inference.
     pub train: bool,
     /// Images of a batch.
@@ -49,7 +49,7 @@ pub struct BenchReport {
     pub seconds: Vec<f64>,
     /// The losses of the first two training steps: equal to the yardstick's where both do the same work.
     pub losses: Vec<f64>,
-    /// Inference: the logits [B·K] of the first image, branch-major, for the same purpose.
+    /// Inference: the logits [B·K] of the first image, head-major, for the same purpose.
     pub logits: Vec<f32>,
     /// Commands and bytes.
     pub stats: Stats,
@@ -82,11 +82,12 @@ fn peak_rss_of(status: &str) -> Option<u64> {
 }
 
 fn batch(spec: &BenchSpec) -> Batch {
-    let (n, size) = (spec.batch, spec.esr.size);
-    let labels = labels("", n, spec.esr.classes);
+    let (n, size) = (spec.batch, spec.network.size());
+    let classes = spec.network.classes();
+    let labels = labels("", n, classes);
     Batch {
         images: uniform("input", n * 3 * size * size).map(|u| u as f32).collect(),
-        targets: one_hot(&labels, spec.esr.classes),
+        targets: one_hot(&labels, classes),
         labels,
         count: n,
         ..Batch::default()
@@ -94,20 +95,19 @@ fn batch(spec: &BenchSpec) -> Batch {
 }
 
 fn session<'e>(executor: &'e mut dyn Executor, spec: &BenchSpec) -> Result<Session<'e>> {
-    let diversity = if spec.esr.attention { Diversity::PAPER } else { Diversity::NONE };
-    let session_spec =
-        SessionSpec { esr: spec.esr.clone(), batch: spec.batch, diversity, momentum: 0.9, nesterov: false };
-    let tensors = values(&spec.esr)?;
+    let (network, batch, diversity) = (spec.network.clone(), spec.batch, Diversity::PAPER);
+    let tensors = values(&network)?;
+    let session_spec = SessionSpec { network, batch, diversity, momentum: 0.9, nesterov: false };
     let mut session = Session::new(executor, session_spec, &tensors)?;
-    session.configure(&vec![1.0; spec.esr.branches], 0.0, &[spec.gamma; 2])?;
+    session.configure(&vec![1.0; spec.network.heads()], 0.0, &[spec.gamma; 3])?;
     session.set_lr(|_| 0.01)?;
     Ok(session)
 }
 
-fn values(esr: &EsrSpec) -> Result<crate::nn::variables::Tensors> {
+fn values(network: &NetworkSpec) -> Result<crate::nn::variables::Tensors> {
     let mut graph = Graph::new();
-    let x = graph.input("images", [1, 3, esr.size, esr.size]);
-    esr.build(&mut graph, x, Mode::Eval)?;
+    let x = graph.input("images", [1, 3, network.size(), network.size()]);
+    network.build(&mut graph, x, Mode::Eval)?;
     Ok(fill(&graph, ""))
 }
 
@@ -149,7 +149,7 @@ fn training(executor: &mut dyn Executor, spec: &BenchSpec) -> Result<BenchReport
 }
 
 fn inference(executor: &mut dyn Executor, spec: &BenchSpec) -> Result<BenchReport> {
-    let mut evaluator = Evaluator::new(executor, &spec.esr, spec.batch, &values(&spec.esr)?)?;
+    let mut evaluator = Evaluator::new(executor, &spec.network, spec.batch, &values(&spec.network)?)?;
     let mut report = report(evaluator.costs()?, evaluator.stats());
     if spec.steps == 0 {
         return Ok(report);
@@ -165,7 +165,7 @@ fn inference(executor: &mut dyn Executor, spec: &BenchSpec) -> Result<BenchRepor
         report.seconds.push(start.elapsed().as_secs_f64());
         report.logits = answers.logits;
     }
-    report.logits.truncate(spec.esr.branches * spec.esr.classes);
+    report.logits.truncate(spec.network.heads() * spec.network.classes());
     report.created = evaluator.stats().resources_created - before;
     if spec.profile {
         report.profile = Some(evaluator.profile(spec.steps)?);

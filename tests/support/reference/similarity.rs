@@ -43,7 +43,7 @@ pub(super) fn grad(op: &SimilarityGrad, inputs: &[Array]) -> Vec<Array> {
     for n in 0..images {
         for l in 0..learners {
             for k in (0..learners).filter(|&k| k != l) {
-                let both = ds.data[l * learners + k] + ds.data[k * learners + l];
+                let both = op.scale * (ds.data[l * learners + k] + ds.data[k * learners + l]);
                 let pull = both * kernel.data[(n * learners + l) * learners + k];
                 for f in 0..features {
                     let a = (n * learners + l) * features + f;

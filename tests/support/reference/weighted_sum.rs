@@ -2,7 +2,7 @@
 
 use moue::ops::WeightedSum;
 
-use super::super::data::Array;
+use super::{super::data::Array, apply_function};
 
 pub(super) fn forward(op: &WeightedSum, inputs: &[Array]) -> Vec<Array> {
     let mut y = Array::zeros(&inputs[0].dims);
@@ -10,6 +10,9 @@ pub(super) fn forward(op: &WeightedSum, inputs: &[Array]) -> Vec<Array> {
         for i in 0..x.data.len() {
             y.data[i] += weight * x.data[i];
         }
+    }
+    if let Some(function) = op.activation {
+        y.data.iter_mut().for_each(|y| *y = apply_function(function, *y));
     }
     vec![y]
 }

@@ -104,7 +104,7 @@ impl Calls<'_> {
         let mut push = |more: &[&str]| args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let program = match (engine, &self.peer) {
             (Engine::Moue, _) => {
-                push(&["bench", "--model", "esr", "--json", "--device", &self.options.device, "--threads", &threads]);
+                push(&["bench", "--json", "--device", &self.options.device, "--threads", &threads]);
                 args.extend(case.args());
                 target("release").join(if cfg!(windows) { "moue.exe" } else { "moue" })
             }
@@ -133,7 +133,7 @@ impl Calls<'_> {
 
     /// The network of a case for ONNX Runtime, exported once.
     fn model(&self, python: &Python, script: &Path, case: Case) -> Result<PathBuf> {
-        let model = target("yardstick").join(format!("esr{}-b{}.onnx", case.branches, case.batch));
+        let model = target("yardstick").join(format!("{}-b{}.onnx", case.network, case.batch));
         let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
         if written(&model).is_some_and(|time| Some(time) >= written(script)) {
             return Ok(model);
@@ -141,9 +141,9 @@ impl Calls<'_> {
         std::fs::create_dir_all(target("yardstick")).map_err(|error| format!("target/yardstick: {error}"))?;
         // Written aside and renamed, so that an interrupted run leaves no half model.
         let part = model.with_extension("part.onnx");
-        let (branches, batch) = (case.branches.to_string(), case.batch.to_string());
-        let (script, out) = (script.to_string_lossy(), part.to_string_lossy());
-        let args = [&*script, "onnx", "--branches", &branches, "--batch", &batch, "--out", &out];
+        let (script, out) = (script.to_string_lossy().into_owned(), part.to_string_lossy().into_owned());
+        let mut args = vec![script, "onnx".into(), "--batch".into(), case.batch.to_string(), "--out".into(), out];
+        args.extend(case.network.args());
         let output = Command::new(&python.path, args).run()?;
         if !output.success() {
             return Err(format!("exporting {}: {}", model.display(), output.ending()));

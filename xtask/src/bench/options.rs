@@ -4,29 +4,72 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use crate::Result;
 
-/// A network and what it does, as text `train-9-b32` or `infer-1-b1`: mode, branches, images of a batch.
+/// A network that every program has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Network {
+    /// An ESR of so many branches.
+    Esr(usize),
+    Manet,
+}
+
+impl Network {
+    /// The arguments that name it.
+    pub(super) fn args(self) -> Vec<String> {
+        match self {
+            Self::Esr(branches) => ["--branches".into(), branches.to_string()].into(),
+            Self::Manet => ["--model".into(), "manet".into()].into(),
+        }
+    }
+
+    /// Heads whose logits a yardstick shows: those of the branches.
+    pub(super) fn heads(self) -> usize {
+        match self {
+            Self::Esr(branches) => branches,
+            Self::Manet => 2,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Esr(branches) => write!(f, "{branches}"),
+            Self::Manet => f.write_str("manet"),
+        }
+    }
+}
+
+/// A network and what it does, as text `train-9-b32` or `infer-manet-b1`: mode, branches or `manet`, images of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) train: bool,
-    pub(super) branches: usize,
+    pub(super) network: Network,
     pub(super) batch: usize,
 }
 
 /// What is timed where the user does not say.
-const CASES: &str = "train-9-b32,train-15-b32,train-1-b32,infer-9-b1,infer-9-b32,infer-1-b1,infer-15-b1";
+const CASES: &str = "train-9-b32,train-15-b32,train-1-b32,infer-9-b1,infer-9-b32,infer-1-b1,infer-15-b1,\
+                     train-manet-b8,infer-manet-b1";
 
 impl Case {
     /// The case in words.
     pub(super) fn title(self) -> String {
-        let (mode, s) = (if self.train { "training" } else { "inference" }, if self.branches == 1 { "" } else { "es" });
-        format!("{mode}, {} branch{s}, batch {}", self.branches, self.batch)
+        let mode = if self.train { "training" } else { "inference" };
+        let network = match self.network {
+            Network::Esr(1) => "1 branch".to_owned(),
+            Network::Esr(branches) => format!("{branches} branches"),
+            Network::Manet => "MA-Net".to_owned(),
+        };
+        format!("{mode}, {network}, batch {}", self.batch)
     }
 
     /// The arguments that moue and the PyTorch yardstick share.
     pub(super) fn args(self) -> Vec<String> {
         let mode = if self.train { "train" } else { "infer" };
-        let (branches, batch) = (self.branches.to_string(), self.batch.to_string());
-        ["--mode", mode, "--branches", &branches, "--batch", &batch].map(String::from).to_vec()
+        let mut args = vec!["--mode".to_owned(), mode.to_owned()];
+        args.extend(self.network.args());
+        args.extend(["--batch".to_owned(), self.batch.to_string()]);
+        args
     }
 
     /// Runs before the clock starts, and runs that are timed, in each round.
@@ -46,23 +89,23 @@ impl FromStr for Case {
         let parts: Vec<&str> = text.split('-').collect();
         let number = |text: &str, most: usize| text.parse().ok().filter(|number| (1..=most).contains(number));
         let case = match parts[..] {
-            [mode @ ("train" | "infer"), branches, batch] => {
+            [mode @ ("train" | "infer"), network, batch] => {
                 let batch = batch.strip_prefix('b').and_then(|batch| number(batch, 65_536));
-                number(branches, 16).zip(batch).map(|(branches, batch)| Self {
-                    train: mode == "train",
-                    branches,
-                    batch,
-                })
+                let network = match network {
+                    "manet" => Some(Network::Manet),
+                    branches => number(branches, 16).map(Network::Esr),
+                };
+                network.zip(batch).map(|(network, batch)| Self { train: mode == "train", network, batch })
             }
             _ => None,
         };
-        case.ok_or_else(|| format!("`{text}` is no case; write train-9-b32 or infer-1-b1 (1 to 16 branches)"))
+        case.ok_or_else(|| format!("`{text}` is no case; write train-9-b32 (1 to 16 branches) or infer-manet-b1"))
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-b{}", if self.train { "train" } else { "infer" }, self.branches, self.batch)
+        write!(f, "{}-{}-b{}", if self.train { "train" } else { "infer" }, self.network, self.batch)
     }
 }
 
@@ -160,9 +203,12 @@ mod tests {
             assert_eq!(text.parse::<Case>().unwrap().to_string(), text);
         }
         let case: Case = "infer-1-b8".parse().unwrap();
-        assert_eq!(case, Case { train: false, branches: 1, batch: 8 });
+        assert_eq!(case, Case { train: false, network: Network::Esr(1), batch: 8 });
         assert_eq!(case.title(), "inference, 1 branch, batch 8");
         assert_eq!(case.args().join(" "), "--mode infer --branches 1 --batch 8");
+        let case: Case = "train-manet-b8".parse().unwrap();
+        assert_eq!(case.title(), "training, MA-Net, batch 8");
+        assert_eq!(case.args().join(" "), "--mode train --model manet --batch 8");
         for wrong in
             ["train", "train-9", "train-9-32", "train-17-b32", "train-0-b1", "fit-9-b32", "train-9-b0", "a-b-c-d"]
         {

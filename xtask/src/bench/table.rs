@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{engine::Engine, timing::Measured};
+use super::{engine::Engine, options::Network, timing::Measured};
 use crate::{Result, target};
 
 /// What is told beside the tables.
@@ -96,7 +96,8 @@ fn beside(all: &[Measured], engines: &[Engine]) -> String {
 
 /// The times of 15 branches divided by those of 9, training at equal batches.
 fn fifteen_over_nine(all: &[Measured]) -> Vec<(usize, Engine, f64)> {
-    let training = |branches: usize| all.iter().filter(move |m| m.case.train && m.case.branches == branches);
+    let training =
+        |branches: usize| all.iter().filter(move |m| m.case.train && m.case.network == Network::Esr(branches));
     let mut ratios = Vec::new();
     for (more, less) in training(15).flat_map(|more| training(9).map(move |less| (more, less))) {
         if more.case.batch != less.case.batch {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{engine::Engine, options::Case};
+use super::{
+    engine::Engine,
+    options::{Case, Network},
+};
 use crate::{Result, command::Output};
 
 /// One program's runs of one case, over all rounds.
@@ -113,7 +116,7 @@ impl Measured {
         let engines: Vec<_> = self.timings.iter().map(engine).collect();
         json!({
             "case": self.case.to_string(), "mode": if self.case.train { "train" } else { "infer" },
-            "branches": self.case.branches, "batch": self.case.batch, "engines": engines,
+            "network": self.case.network.to_string(), "batch": self.case.batch, "engines": engines,
         })
     }
 }
@@ -139,9 +142,13 @@ fn difference(case: Case, engine: Engine, ours: &Value, theirs: &Value) -> Resul
     }
     if engine == Engine::Onnx {
         let shape: Vec<f64> = numbers(&theirs["logits_shape"]);
-        let [ours, theirs] = [ours, theirs].map(|json| numbers(&json["logits"]));
-        let classes = ours.len() / case.branches;
-        if ours.is_empty() || shape != [case.branches, case.batch, classes].map(|side| side as f64) {
+        let [mut ours, theirs] = [ours, theirs].map(|json| numbers(&json["logits"]));
+        let heads = case.network.heads();
+        // Of a MA-Net moue has the combined logits behind them.
+        if case.network == Network::Manet {
+            ours.truncate(2 * ours.len() / 3);
+        }
+        if ours.is_empty() || shape != [heads, case.batch, ours.len() / heads].map(|side| side as f64) {
             return Err(format!("its logits have the shape {shape:?}, moue's first image has {} of them", ours.len()));
         }
         let largest = theirs.iter().fold(0.0, |most: f64, z| most.max(z.abs()));

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["nn"],
     &["models", "diversity"],
     &["data", "checkpoint"],
-    &["train", "verify", "bench"],
+    &["predict", "train", "verify", "bench"],
     &["cli", "web"],
 ];
 

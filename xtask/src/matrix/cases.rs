@@ -13,8 +13,8 @@ use crate::{
 
 /// The golden files that a software adapter compares in every run; the others take it too long.
 const QUICK: [&str; 2] = ["esr3_plain", "esr3_gamma0.005"];
-/// All golden files of the ESR, in the order in which they run.
-const GOLDEN: [&str; 4] = ["esr3_plain", "esr3_gamma0.005", "esr3", "esr9"];
+/// All golden files, in the order in which they run.
+const GOLDEN: [&str; 5] = ["esr3_plain", "esr3_gamma0.005", "esr3", "esr9", "manet"];
 
 /// A training that takes a software adapter about a minute: a batch that is seen again and again.
 const TRAINING: &str = "--data synthetic:train=8,valid=8,size=54 --augment none --size 54 --width 0.125 --branches 2 \

@@ -154,15 +154,20 @@ struct Outputs<'a, T> {
 
 impl<T: Scalar> Outputs<'_, T> {
     #[inline(always)]
-    fn write<A: Curve, V: Vector<T>>(&mut self, channel: Channel<'_, T>, windows: Windows, affine: Affine<T>) {
-        let mut room = Room::new();
+    fn write<A: Curve, V: Vector<T>>(
+        &mut self,
+        channel: Channel<'_, T>,
+        windows: Windows,
+        affine: Affine<T>,
+        room: &mut Room<T>,
+    ) {
         let images = channel.dims[0];
         for n in 0..images {
             if n + AHEAD < images {
                 prefetch::<T, V>(self.y.row(n + AHEAD));
             }
             let y = self.y.row(n);
-            windows.forward::<T, A>(affine, channel.plane(n), y, &mut room);
+            windows.forward::<T, A>(affine, channel.plane(n), y, room);
             let Some(descriptors) = &mut self.descriptors else { continue };
             let (max, position) = first_max(y);
             descriptors.row(n)[0] = T::of(sum(y) / y.len() as f64);
@@ -195,6 +200,7 @@ struct ForwardChannel<'a, T, A> {
     bias: T,
     moments: Moments<'a, T>,
     outputs: Outputs<'a, T>,
+    room: &'a mut Room<T>,
     curve: PhantomData<A>,
 }
 
@@ -204,7 +210,8 @@ impl<T: Scalar, A: Curve> Job<T> for ForwardChannel<'_, T, A> {
         let (mean, variance) = self.channel.statistics::<V>(&mut [T::ZERO; CENTRED]);
         let Moments { mean: mu, rstd, running_mean, running_variance } = self.moments;
         (*mu, *rstd) = (T::of(mean), T::of(1.0 / (variance + self.op.eps).sqrt()));
-        self.outputs.write::<A, V>(self.channel, self.windows, affine(*mu, *rstd, self.weight, self.bias));
+        let affine = affine(*mu, *rstd, self.weight, self.bias);
+        self.outputs.write::<A, V>(self.channel, self.windows, affine, self.room);
         let (count, momentum) = (self.channel.count(), self.op.momentum);
         let unbiased = variance * count / (count - 1.0).max(1.0);
         *running_mean = T::of((1.0 - momentum) * running_mean.wide() + momentum * mean);
@@ -236,7 +243,8 @@ impl<T: Scalar> Kernel<T> for Forward {
             .zip(mean.par_iter_mut().zip(rstd))
             .zip(running.0.par_iter_mut().zip(running.1))
             .enumerate()
-            .for_each(|(c, (((y, (descriptors, positions)), (mean, rstd)), (running_mean, running_variance)))| {
+            .for_each_init(Room::new, |room, (c, (((y, (descriptors, positions)), moments), running))| {
+                let ((mean, rstd), (running_mean, running_variance)) = (moments, running);
                 run!(
                     op.activation,
                     ForwardChannel {
@@ -247,6 +255,7 @@ impl<T: Scalar> Kernel<T> for Forward {
                         bias: bias[c],
                         moments: Moments { mean, rstd, running_mean, running_variance },
                         outputs: Outputs { y, descriptors, positions },
+                        room,
                     }
                 );
             });
@@ -263,13 +272,14 @@ struct EvaluationChannel<'a, T, A> {
     windows: Windows,
     affine: Affine<T>,
     outputs: Outputs<'a, T>,
+    room: &'a mut Room<T>,
     curve: PhantomData<A>,
 }
 
 impl<T: Scalar, A: Curve> Job<T> for EvaluationChannel<'_, T, A> {
     #[inline(always)]
     fn run<V: Vector<T>, const R: usize, const F: usize, const B: usize>(mut self) {
-        self.outputs.write::<A, V>(self.channel, self.windows, self.affine);
+        self.outputs.write::<A, V>(self.channel, self.windows, self.affine, self.room);
     }
 }
 
@@ -286,20 +296,20 @@ impl<T: Scalar> Kernel<T> for Evaluation {
             let ([y], _) = io.write();
             (y, None)
         };
-        columns(y, channels, windows.outputs()).zip(columns_of_some(descriptors, channels, 1)).enumerate().for_each(
-            |(c, (y, descriptors))| {
-                let rstd = T::of(1.0 / (variance[c].wide() + op.eps).sqrt());
-                run!(
-                    op.activation,
-                    EvaluationChannel {
-                        channel: Channel { x, dims, index: c },
-                        windows,
-                        affine: affine(mean[c], rstd, weight[c], bias[c]),
-                        outputs: Outputs { y, descriptors, positions: None },
-                    }
-                );
-            },
-        );
+        let planes = columns(y, channels, windows.outputs()).zip(columns_of_some(descriptors, channels, 1));
+        planes.enumerate().for_each_init(Room::new, |room, (c, (y, descriptors))| {
+            let rstd = T::of(1.0 / (variance[c].wide() + op.eps).sqrt());
+            run!(
+                op.activation,
+                EvaluationChannel {
+                    channel: Channel { x, dims, index: c },
+                    windows,
+                    affine: affine(mean[c], rstd, weight[c], bias[c]),
+                    outputs: Outputs { y, descriptors, positions: None },
+                    room,
+                }
+            );
+        });
     }
 }
 
@@ -325,6 +335,7 @@ struct GradientChannel<'a, T, A> {
     dx: Column<'a, T>,
     dweight: &'a mut T,
     dbias: &'a mut T,
+    room: &'a mut Room<T>,
     curve: PhantomData<A>,
 }
 
@@ -348,12 +359,12 @@ impl<T: Scalar, A: Curve> Job<T> for GradientChannel<'_, T, A> {
     #[inline(always)]
     fn run<V: Vector<T>, const R: usize, const F: usize, const B: usize>(mut self) {
         let (channel, area) = (self.channel, self.windows.outputs());
-        let (mut room, mut sums) = (Room::new(), Sums::new());
+        let mut sums = Sums::new();
         for n in 0..channel.dims[0] {
             channel.prefetch::<V>(channel.x, n, channel.plane(n).len());
             channel.prefetch::<V>(self.gradients.dy, n, area);
             let gradient = self.gradients.plane(&channel, n, area);
-            self.windows.reduce::<T, A>(self.affine, gradient, channel.plane(n), &mut sums, &mut room);
+            self.windows.reduce::<T, A>(self.affine, gradient, channel.plane(n), &mut sums, self.room);
         }
         let [total, along] = sums.finish();
         let (count, rstd) = (channel.count(), self.rstd.wide());
@@ -364,7 +375,7 @@ impl<T: Scalar, A: Curve> Job<T> for GradientChannel<'_, T, A> {
                 prefetch::<T, V>(self.dx.row(n + AHEAD));
             }
             let (gradient, dx) = (self.gradients.plane(&channel, n, area), self.dx.row(n));
-            self.windows.backward::<T, A>(self.affine, correction, gradient, channel.plane(n), dx, &mut room);
+            self.windows.backward::<T, A>(self.affine, correction, gradient, channel.plane(n), dx, self.room);
         }
     }
 }
@@ -378,8 +389,9 @@ impl<T: Scalar> Kernel<T> for Gradient {
         let (mean, rstd) = io.input(4).split_at(channels);
         let gradients = Gradients { dy: io.input(0), described: op.descriptors.then(|| (io.input(5), io.input(6))) };
         let ([dx, dweight, dbias], _) = io.write();
-        columns(dx, channels, h * w).zip(dweight.par_iter_mut().zip(dbias)).enumerate().for_each(
-            |(c, (dx, (dweight, dbias)))| {
+        columns(dx, channels, h * w).zip(dweight.par_iter_mut().zip(dbias)).enumerate().for_each_init(
+            Room::new,
+            |room, (c, (dx, (dweight, dbias)))| {
                 run!(
                     op.activation,
                     GradientChannel {
@@ -391,6 +403,7 @@ impl<T: Scalar> Kernel<T> for Gradient {
                         dx,
                         dweight,
                         dbias,
+                        room,
                     }
                 );
             },

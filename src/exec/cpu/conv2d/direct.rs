@@ -14,10 +14,10 @@ use crate::exec::cpu::{
 
 /// A plane with a border of zeros, wide enough to read whole vectors at the end of its rows.
 #[derive(Debug, Clone, Copy)]
-struct Bordered {
-    h: usize,
-    w: usize,
-    border: usize,
+pub(super) struct Bordered {
+    pub(super) h: usize,
+    pub(super) w: usize,
+    pub(super) border: usize,
 }
 
 impl Bordered {
@@ -31,7 +31,7 @@ impl Bordered {
     }
 
     #[inline(always)]
-    fn copy<T: Scalar>(&self, plane: &[T], to: &mut [T], stride: usize) {
+    pub(super) fn copy<T: Scalar>(&self, plane: &[T], to: &mut [T], stride: usize) {
         to.fill(T::ZERO);
         for (from, to) in plane.chunks_exact(self.w).zip(to[self.border * stride..].chunks_exact_mut(stride)) {
             to[self.border..self.border + self.w].copy_from_slice(from);
@@ -76,16 +76,18 @@ impl Convolution {
         self.ins * self.bordered()
     }
 
-    /// One group of one image: its planes, its filters and biases if any, and the planes written.
+    /// One group of one image: its planes, its filters and biases if any, and the rows written of each plane, of which
+    /// `first` is the first.
     pub(in crate::exec::cpu) fn image<T: Scalar>(
         &self,
         x: &[T],
         filters: &[T],
         bias: Option<&[T]>,
         y: &mut [T],
+        first: usize,
         scratch: &mut [T],
     ) {
-        T::run(Image { conv: self, x, filters, bias, y, scratch: &mut scratch[..self.per_thread()] });
+        T::run(Image { conv: self, x, filters, bias, y, first, scratch: &mut scratch[..self.per_thread()] });
     }
 }
 
@@ -107,7 +109,7 @@ impl<T: Scalar> Kernel<T> for Convolution {
             #[expect(unsafe_code, reason = "tasks are handed out as threads become free")]
             // SAFETY: each task comes once and has maps of its own.
             let y = unsafe { maps.row(task) };
-            self.image(&x[task * planes..][..planes], &weight[group * filters..][..filters], bias, y, scratch);
+            self.image(&x[task * planes..][..planes], &weight[group * filters..][..filters], bias, y, 0, scratch);
         });
     }
 }
@@ -118,6 +120,7 @@ struct Image<'a, T> {
     filters: &'a [T],
     bias: Option<&'a [T]>,
     y: &'a mut [T],
+    first: usize,
     scratch: &'a mut [T],
 }
 
@@ -131,9 +134,10 @@ impl<T: Scalar> Job<T> for Image<'_, T> {
         for (input, to) in self.scratch.chunks_exact_mut(conv.bordered()).enumerate() {
             from.copy(&self.x[input * area..][..area], to, stride);
         }
-        for (out, y) in self.y.chunks_exact_mut(conv.out_h * conv.out_w).enumerate() {
+        let plane = self.y.len() / conv.outs;
+        for (out, y) in self.y.chunks_exact_mut(plane).enumerate() {
             let bias = self.bias.map_or(T::ZERO, |bias| bias[out]);
-            for (row, y) in y.chunks_exact_mut(conv.out_w).enumerate() {
+            for (row, y) in (self.first..).zip(y.chunks_exact_mut(conv.out_w)) {
                 for (part, y) in y.chunks_mut(LANES).enumerate() {
                     // Two sums: each addition waits for the one before.
                     let mut sums = [V::splat(bias), V::zero()];

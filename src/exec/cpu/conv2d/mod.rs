@@ -1,9 +1,10 @@
 //! Grouped convolution, its input gradient and its weight gradient.
 //!
 //! 3×3 filters of stride 1 over enough channels go by Winograd's way, filters of stride 1 between a few planes
-//! directly, all others as matrix products over unfolded maps.
+//! directly, all others as matrix products: forwards over maps in place where the stride is 1, else over unfolded maps.
 
 pub(super) mod direct;
+mod implicit;
 mod products;
 pub(super) mod rows;
 mod schemes;
@@ -82,8 +83,9 @@ impl Sizes {
 /// Channels of a group from which Winograd's way pays: vectors run over 16.
 const WINOGRAD_CHANNELS: usize = 8;
 
-/// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long.
-const MEMORY_BOUND: usize = 48;
+/// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long. Two cores that compute
+/// 560 GFLOP/s and read 60 GB/s have 19; one thread with vectors of four numbers hardly ever waits.
+const MEMORY_BOUND: usize = if cfg!(target_family = "wasm") { 8 } else { 24 };
 
 /// Rows of a matrix product up to which arranging the filters anew takes long beside it.
 const FEW_ROWS: usize = 512;
@@ -102,7 +104,8 @@ enum Way {
     /// By tiles of 4×4 outputs.
     Winograd4,
     Direct,
-    Unfolded,
+    /// As a matrix product, which reads the maps in place where it can, or unfolds them.
+    Product,
 }
 
 impl Sizes {
@@ -114,11 +117,11 @@ impl Sizes {
                 // Products of a pair of channels, with as many rows as the memory allows meanwhile.
                 let rows = |side: usize| (self.images * h.div_ceil(side) * w.div_ceil(side)).max(MEMORY_BOUND);
                 let ways =
-                    [(36 * rows(4), Way::Winograd4), (16 * rows(2), Way::Winograd2), (9 * rows(1), Way::Unfolded)];
-                ways.into_iter().rev().min_by_key(|(products, _)| *products).map_or(Way::Unfolded, |(_, way)| way)
+                    [(36 * rows(4), Way::Winograd4), (16 * rows(2), Way::Winograd2), (9 * rows(1), Way::Product)];
+                ways.into_iter().rev().min_by_key(|(products, _)| *products).map_or(Way::Product, |(_, way)| way)
             }
             2.. if unit && self.c * self.o <= DIRECT_PAIRS => Way::Direct,
-            _ => Way::Unfolded,
+            _ => Way::Product,
         }
     }
 }
@@ -130,7 +133,10 @@ pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kern
         Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, false), false)),
         Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, false), false)),
         Way::Direct => Box::new(direct::Convolution::new(&s, false)),
-        Way::Unfolded => Box::new(unfold::Forward::new(s)),
+        Way::Product => match implicit::Forward::new(s) {
+            Some(conv) => Box::new(conv),
+            None => Box::new(unfold::Forward::new(s)),
+        },
     }
 }
 
@@ -142,7 +148,7 @@ pub(super) fn grad_input<T: Scalar>(op: &Conv2dGradInput, inputs: &[&Shape]) -> 
         Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, true), true)),
         Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, true), true)),
         Way::Direct => Box::new(direct::Convolution::new(&s, true)),
-        Way::Unfolded => Box::new(unfold::InputGradient::new(s)),
+        Way::Product => Box::new(unfold::InputGradient::new(s)),
     }
 }
 
@@ -159,7 +165,7 @@ pub(super) fn grad_weight<T: Scalar>(op: &Conv2dGradWeight, inputs: &[&Shape]) -
             Box::new(winograd_weight::WeightGradient::<F2, 4, 2>::new(Tiles::new(&s, 2, false)))
         }
         Way::Direct => Box::new(direct::WeightGradient(s)),
-        Way::Unfolded => Box::new(unfold::WeightGradient::new(s)),
+        Way::Product => Box::new(unfold::WeightGradient::new(s)),
     };
     Box::new(WithBias { weight, sizes: s })
 }

@@ -1,5 +1,7 @@
 //! The matrix products of convolutions, over vectors of 16 channels.
 
+use std::slice::Chunks;
+
 use crate::exec::cpu::{
     Scalar,
     simd::{LANES, Lanes, Vector, lanes_times_lanes, rows_times_lanes},
@@ -17,7 +19,9 @@ pub(super) struct Blocked {
 /// `products[o][row] = Σ_k inputs[k/16][row][k%16] · filters[o][k]` for each block o of 16 output channels.
 ///
 /// `filters` holds, for each o, `depth` vectors, of which the first 16 for each block of inputs count. Rows are
-/// padded to a multiple of [`ROWS`](crate::exec::cpu::simd::ROWS), output blocks to an even number.
+/// padded to a multiple of [`ROWS`](crate::exec::cpu::simd::ROWS), output blocks to an even number. While some filters
+/// are at work the next ones are asked for, at the end those of the product that comes `next`: few rows would have to
+/// wait for them.
 #[inline(always)]
 pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(
     inputs: &[Lanes<T>],
@@ -26,6 +30,7 @@ pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const FEW: us
     depth: usize,
     products: &mut [Lanes<T>],
     to: Blocked,
+    next: &[Lanes<T>],
 ) {
     for out in (0..to.blocks).step_by(BLOCKS) {
         let mut b: [&[[Lanes<T>; LANES]]; BLOCKS] = [&[]; BLOCKS];
@@ -33,13 +38,23 @@ pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const FEW: us
             *b = &filters[(out + j) * depth..][..from.blocks * LANES].as_chunks().0[..from.blocks];
         }
         let products = &mut products[out * to.step..];
+        let ahead = filters.get((out + BLOCKS) * depth..(out + 2 * BLOCKS) * depth).unwrap_or(next);
+        let tiles = from.rows.div_ceil(ROWS);
+        let mut ahead = ahead.chunks(ahead.len().div_ceil(tiles * from.blocks).max(1));
         let mut row = 0;
         while row + FEW < from.rows {
-            multiply_rows::<T, V, ROWS, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step);
+            multiply_rows::<T, V, ROWS, BLOCKS>(
+                &inputs[row..],
+                from.step,
+                b,
+                &mut products[row..],
+                to.step,
+                &mut ahead,
+            );
             row += ROWS;
         }
         if row < from.rows {
-            multiply_rows::<T, V, FEW, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step);
+            multiply_rows::<T, V, FEW, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step, &mut ahead);
         }
     }
 }
@@ -52,8 +67,9 @@ fn multiply_rows<T: Scalar, V: Vector<T>, const R: usize, const BLOCKS: usize>(
     filters: [&[[Lanes<T>; LANES]]; BLOCKS],
     products: &mut [Lanes<T>],
     to: usize,
+    ahead: &mut Chunks<'_, Lanes<T>>,
 ) {
-    let sums: [[V; BLOCKS]; R] = rows_times_lanes(inputs, from, filters);
+    let sums: [[V; BLOCKS]; R] = rows_times_lanes(inputs, from, filters, ahead);
     for (i, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
             sum.store(&mut products[j * to + i]);
@@ -85,6 +101,29 @@ pub(super) fn accumulate<T: Scalar, V: Vector<T>, const FEW: usize, const BLOCKS
                     let sum = &mut sums[(c + j) * step + o + i];
                     V::load(sum).add(product).store(sum);
                 }
+            }
+        }
+    }
+}
+
+/// `sums[j][o] = Σ_row outputs[row][o] · inputs[j][row]` for 16 output channels o and each of a few blocks j of 16 input
+/// channels, `step` vectors apart.
+#[inline(always)]
+pub(super) fn multiply_transposed<T: Scalar, V: Vector<T>, const FEW: usize, const BLOCKS: usize>(
+    outputs: &[Lanes<T>],
+    inputs: &[Lanes<T>],
+    step: usize,
+    sums: &mut [Lanes<T>],
+) {
+    let mut b: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
+    for (j, b) in b.iter_mut().enumerate() {
+        *b = &inputs[j * step..][..outputs.len()];
+    }
+    for o in (0..LANES).step_by(FEW) {
+        let products: [[V; BLOCKS]; FEW] = lanes_times_lanes(outputs, o, b);
+        for (i, products) in products.into_iter().enumerate() {
+            for (j, product) in products.into_iter().enumerate() {
+                product.store(&mut sums[j * LANES + o + i]);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of maps that parallel tasks write.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 /// Hands out rows of the planes of a tensor.
 pub(in crate::exec::cpu) struct Rows<'a, T> {
@@ -27,8 +27,19 @@ impl<'a, T> Rows<'a, T> {
     #[expect(unsafe_code, clippy::mut_from_ref, reason = "the caller keeps rows apart")]
     #[inline(always)]
     pub(in crate::exec::cpu) unsafe fn row(&self, row: usize) -> &mut [T] {
-        assert!(row < self.rows);
-        // SAFETY: the row lies within the slice of `new`; the caller says that it is not in use.
-        unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.w), self.w) }
+        // SAFETY: the caller's.
+        unsafe { self.rows(row..row + 1) }
+    }
+
+    /// Some rows, counted through all planes.
+    ///
+    /// # Safety
+    /// While the rows are in use nobody else asks for one of them.
+    #[expect(unsafe_code, clippy::mut_from_ref, reason = "the caller keeps rows apart")]
+    #[inline(always)]
+    pub(in crate::exec::cpu) unsafe fn rows(&self, rows: Range<usize>) -> &mut [T] {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        // SAFETY: the rows lie within the slice of `new`; the caller says that they are not in use.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(rows.start * self.w), rows.len() * self.w) }
     }
 }

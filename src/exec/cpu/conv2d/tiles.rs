@@ -7,7 +7,10 @@ use crate::exec::cpu::{
 };
 
 /// Tasks that a convolution should have at least.
-pub(super) const TASKS: usize = 8;
+const TASKS: usize = 8;
+
+/// Tasks from which output channels need not be shared out further.
+const SHARES: usize = 6;
 
 /// How output channels are shared out, in blocks of 16, where groups and pixels give too few tasks.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +21,14 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Of so many blocks, for so many tasks that there are anyway.
+    /// Of so many blocks, an even number, for so many tasks that there are anyway: the fewest parts that two cores share
+    /// evenly.
     pub(super) fn new(blocks: usize, tasks: usize) -> Self {
-        let each = blocks.div_ceil(TASKS.div_ceil(tasks)).next_multiple_of(2);
+        let even = |each: &usize| {
+            let all = tasks * blocks.div_ceil(*each);
+            all >= SHARES && all.next_multiple_of(2) * each * 20 <= tasks * blocks * 21
+        };
+        let each = (1..=blocks / 2).rev().map(|pairs| 2 * pairs).find(even).unwrap_or(2);
         Self { count: blocks.div_ceil(each), each }
     }
 }

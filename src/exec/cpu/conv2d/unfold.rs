@@ -27,6 +27,10 @@ const CHUNK: usize = 16;
 /// Tasks that a weight gradient should have at least.
 const TASKS: usize = 16;
 
+/// Sums that a task of a weight gradient keeps at most, where the channels can be shared out: half the second-level
+/// cache.
+const SUMS: usize = 131_072;
+
 /// A convolution whose output rows fall into blocks.
 #[derive(Debug)]
 pub(super) struct Unfolded {
@@ -129,16 +133,17 @@ impl Unfolded {
     }
 
     /// The block's rows of an output gradient as a matrix with a row for each output and a column for each channel.
+    /// `shared`: so many groups of this convolution see the same outputs.
     #[inline(always)]
-    fn read<T: Scalar>(&self, dy: &[T], outputs: &Outputs, matrix: &mut [Lanes<T>]) {
-        let s = &self.s;
+    fn read<T: Scalar>(&self, dy: &[T], outputs: &Outputs, shared: usize, matrix: &mut [Lanes<T>]) {
+        let s = &Sizes { groups: self.s.groups / shared, ..self.s };
         if !s.o.is_multiple_of(LANES) {
             matrix.fill([T::ZERO; LANES]);
         }
         for o in 0..s.o {
             let to = &mut matrix[o / LANES * self.padded()..];
             for (to, row) in to.chunks_exact_mut(s.out_w).zip(outputs.rows.clone()) {
-                let from = &dy[s.output_row(row, outputs.group, o) * s.out_w..][..s.out_w];
+                let from = &dy[s.output_row(row, outputs.group / shared, o) * s.out_w..][..s.out_w];
                 for (to, &from) in to.iter_mut().zip(from) {
                     to[o % LANES] = from;
                 }
@@ -172,16 +177,16 @@ impl Sizes {
     }
 }
 
-/// Puts filters into vectors: for each group and block of 16 `outs`, `ins` vectors padded with zeros to `depth`
-/// blocks. `at(group, in, out)` is the weight's place.
-fn arrange<T: Scalar>(
+/// Puts filters into vectors: for each group and block of 16 `outs`, `ins` vectors, and zeros up to
+/// `depth` of them. `at(group, in, out)` is the weight's place.
+pub(super) fn arrange<T: Scalar>(
     filters: &mut [T],
     weight: &[T],
     [groups, blocks, depth]: [usize; 3],
     [ins, outs]: [usize; 2],
     at: impl Fn(usize, usize, usize) -> usize + Sync,
 ) {
-    columns(filters, groups * blocks, depth * LANES * LANES).enumerate().for_each(
+    columns(filters, groups * blocks, depth * LANES).enumerate().for_each(
         |(column, mut filters): (usize, Column<'_, T>)| {
             let (group, block) = (column / blocks, column % blocks);
             for (input, vector) in filters.row(0).as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
@@ -226,9 +231,13 @@ impl<T: Scalar> Kernel<T> for Forward {
 
     fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
         let (u, s) = (&self.0, &self.0.s);
-        arrange(derived, io.input(1), [s.groups, u.out_blocks(), u.depth()], [s.filter(), s.o], |group, k, o| {
-            (group * s.o + o) * s.filter() + k
-        });
+        arrange(
+            derived,
+            io.input(1),
+            [s.groups, u.out_blocks(), u.depth() * LANES],
+            [s.filter(), s.o],
+            |group, k, o| (group * s.o + o) * s.filter() + k,
+        );
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -275,7 +284,7 @@ impl<T: Scalar> Job<T> for ForwardBlock<'_, T> {
         let filters = &filters[(group * u.out_blocks() + first) * depth..][..self.channels.len() * depth];
         let from = u.matrix(s.filter().div_ceil(LANES), &self.outputs);
         let to = u.matrix(self.channels.len(), &self.outputs);
-        multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to);
+        multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to, &[]);
         for o in first * LANES..s.o.min(self.channels.end * LANES) {
             let bias = self.bias.map_or(T::ZERO, |bias| bias[group * s.o + o]);
             let from = &products[(o / LANES - first) * u.padded()..];
@@ -315,9 +324,13 @@ impl<T: Scalar> Kernel<T> for InputGradient {
 
     fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
         let (u, s) = (&self.0, &self.0.s);
-        arrange(derived, io.input(1), [s.groups, u.depth(), u.out_blocks()], [s.o, s.filter()], |group, o, k| {
-            (group * s.o + o) * s.filter() + k
-        });
+        arrange(
+            derived,
+            io.input(1),
+            [s.groups, u.depth(), u.out_blocks() * LANES],
+            [s.o, s.filter()],
+            |group, o, k| (group * s.o + o) * s.filter() + k,
+        );
     }
 
     fn run(&self, io: &mut Io<'_, T>) {
@@ -359,11 +372,19 @@ impl<T: Scalar> Job<T> for InputImage<'_, T> {
         for first in (0..s.out_h).step_by(u.per_block) {
             let start = self.image * s.out_h;
             let outputs = Outputs { rows: start + first..start + (first + u.per_block).min(s.out_h), group };
-            u.read(self.dy, &outputs, gradients);
+            u.read(self.dy, &outputs, 1, gradients);
             let from = u.matrix(s.o.div_ceil(LANES), &outputs);
             for chunk in (0..u.depth()).step_by(CHUNK) {
                 let to = u.matrix(CHUNK.min(u.depth() - chunk), &outputs);
-                multiply::<T, V, ROWS, FEW, BLOCKS>(gradients, from, &filters[chunk * depth..], depth, products, to);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(
+                    gradients,
+                    from,
+                    &filters[chunk * depth..],
+                    depth,
+                    products,
+                    to,
+                    &[],
+                );
                 for k in chunk * LANES..s.filter().min((chunk + to.blocks) * LANES) {
                     let from = &products[(k / LANES - chunk) * u.padded()..];
                     for (from, row) in from.chunks_exact(s.out_w).zip(outputs.rows.clone()) {
@@ -380,17 +401,24 @@ impl<T: Scalar> Job<T> for InputImage<'_, T> {
     }
 }
 
-/// The gradient of the weight: a fixed number of tasks a group sums parts of it.
+/// The gradient of the weight: a fixed number of tasks sums parts of the outputs, for shares of a group's input channels.
+/// The shares are groups of `u`, which see the same outputs.
 pub(super) struct WeightGradient {
     u: Unfolded,
+    shares: usize,
     parts: usize,
 }
 
 impl WeightGradient {
     pub(super) fn new(s: Sizes) -> Self {
+        let mut shares = 1;
+        while s.c.is_multiple_of(2 * shares) && s.filter() / shares * s.o > SUMS {
+            shares *= 2;
+        }
+        let s = Sizes { groups: s.groups * shares, c: s.c / shares, ..s };
         let u = Unfolded::new(s, s.images * s.out_h);
-        let blocks = (s.images * s.out_h).div_ceil(u.per_block);
-        Self { u, parts: TASKS.div_ceil(s.groups).min(blocks) }
+        let parts = TASKS.div_ceil(s.groups).min(u.blocks());
+        Self { u, shares, parts }
     }
 
     /// Elements of a task's sums: [elements of a filter, output channels, 16].
@@ -428,7 +456,8 @@ impl<T: Scalar> Kernel<T> for WeightGradient {
         });
         let (sums, step) = (&*sums, self.u.out_blocks() * LANES);
         dw.par_chunks_mut(s.filter()).enumerate().for_each(|(row, dw)| {
-            let (group, o) = (row / s.o, row % s.o);
+            let (row, share) = (row / self.shares, row % self.shares);
+            let (group, o) = (row / s.o * self.shares + share, row % s.o);
             for (k, dw) in dw.iter_mut().enumerate() {
                 let at = (k / LANES * step + o) * LANES + k % LANES;
                 let part = |part: usize| sums[(group * self.parts + part) * self.sums() + at];
@@ -461,7 +490,7 @@ impl<T: Scalar> Job<T> for WeightPart<'_, T> {
         for block in blocks * part / g.parts..blocks * (part + 1) / g.parts {
             let outputs = Outputs { rows: block * u.per_block..((block + 1) * u.per_block).min(rows), group };
             u.unfold(self.x, &outputs, inputs);
-            u.read(self.dy, &outputs, gradients);
+            u.read(self.dy, &outputs, g.shares, gradients);
             let left = u.matrix(s.o.div_ceil(LANES), &outputs);
             let right = u.matrix(u.depth(), &outputs);
             let step = u.out_blocks() * LANES;

@@ -179,18 +179,21 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for B
         }
         // An odd number of channel blocks leaves one that products skip, for its filters are not there.
         let used = t.c.div_ceil(LANES);
+        let all = self.filters.as_chunks().0;
         let end = t.out_blocks().min((self.part + 1) * conv.parts.each);
         for chunk in (self.part * conv.parts.each..end).step_by(conv.chunk()) {
             let blocks = conv.chunk().min(end - chunk);
             for point in 0..S * S {
                 let depth = t.in_blocks() * LANES;
-                let filters = &self.filters[(point * t.groups + self.group) * t.out_blocks() * depth * LANES..];
-                let filters = &filters.as_chunks().0[chunk * depth..][..blocks * depth];
+                let at = |point: usize| ((point * t.groups + self.group) * t.out_blocks() + chunk) * depth;
+                let filters = &all[at(point)..][..blocks * depth];
+                let next = all.get(at(point + 1)..).unwrap_or_default();
+                let next = &next[..next.len().min(BLOCKS * depth)];
                 let from = Blocked { blocks: used, rows: t.count(self.block), step: t.padded() };
                 let to = Blocked { blocks, ..from };
                 let inputs = &inputs[point * stride(t, t.in_blocks())..];
                 let products = &mut products[point * stride(t, conv.chunk())..];
-                multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(inputs, from, filters, depth, products, to, next);
             }
             for block in 0..blocks {
                 let first = (chunk + block) * LANES;

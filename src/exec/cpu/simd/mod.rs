@@ -2,8 +2,12 @@
 //!
 //! A vector is always [`LANES`] numbers, in as many registers as the instruction set needs.
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+use std::slice::Chunks;
 
 use super::Scalar;
 
@@ -72,6 +76,9 @@ pub trait Job<T> {
 pub(super) fn run_f32(job: impl Job<f32>) {
     #[cfg(target_arch = "x86_64")]
     let Err(job) = x86::run_f32(job) else { return };
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    wasm::run_f32(job);
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     job.run::<Portable<f32>, 3, 2, 1>();
 }
 
@@ -160,9 +167,17 @@ pub(super) fn transpose<V: Copy, const R: usize, const C: usize>(rows: &[[V; C];
     out
 }
 
+/// Asks for the next chunk of what will be needed, so that it comes from memory while something else is computed.
+#[inline(always)]
+pub(super) fn prefetch<T: Scalar, V: Vector<T>>(ahead: &mut Chunks<'_, Lanes<T>>) {
+    for line in ahead.next().unwrap_or_default() {
+        V::prefetch(&line[0]);
+    }
+}
+
 /// `acc[i][j] += a[i]·b[j]`.
 #[inline(always)]
-fn add_outer<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
+pub(super) fn add_outer<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
     acc: &mut [[V; B]; R],
     a: [T; R],
     b: [&Lanes<T>; B],
@@ -180,12 +195,13 @@ fn add_outer<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
 }
 
 /// `Σ_k a[k/16][i][k%16]·b[j][k]` for rows i; of each 16 k, the rows' vectors stand together, `step` vectors from
-/// those of the 16 before.
+/// those of the 16 before. With each 16 k it asks for a chunk of what is `ahead`.
 #[inline(always)]
 pub(super) fn rows_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
     a: &[Lanes<T>],
     step: usize,
     b: [&[[Lanes<T>; LANES]]; B],
+    ahead: &mut Chunks<'_, Lanes<T>>,
 ) -> [[V; B]; R] {
     let mut acc = [[V::zero(); B]; R];
     for at in 0..b[0].len() {
@@ -194,6 +210,7 @@ pub(super) fn rows_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B:
         for (filters, b) in filters.iter_mut().zip(b) {
             *filters = &b[at];
         }
+        prefetch::<T, V>(ahead);
         for k in 0..LANES {
             let mut a = [T::ZERO; R];
             for (a, row) in a.iter_mut().zip(rows) {

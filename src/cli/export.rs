@@ -1,0 +1,83 @@
+//! `moue export`: a model for other programs.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Outcome, train::network_of};
+use crate::{
+    Result,
+    checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic, write_streamed},
+    graph::Graph,
+    models::NetworkSpec,
+    nn::Mode,
+    ops::Emit,
+    shape::Shape,
+};
+
+/// Arguments of `moue export`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file.
+    model: PathBuf,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What to write.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Format {
+    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares. A MA-Net's heads
+    /// are local, global and combined.
+    #[arg(long)]
+    onnx: bool,
+    /// Safetensors for PyTorch, with the published names: `load_state_dict(safetensors.torch.load_file(FILE))`.
+    #[arg(long)]
+    torch: bool,
+    /// A model file for moue with weights in 16-bit floating point, half as long.
+    #[arg(long)]
+    f16: bool,
+    /// A model file for the web page: 16-bit weights, the branches one after the other.
+    #[arg(long)]
+    web: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let model = load_model(&args.model)?;
+    let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
+    let (format, bytes) = if args.format.onnx {
+        let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
+        ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
+    } else if args.format.torch {
+        ("torch", torch_bytes(out, meta, tensors)?)
+    } else if args.format.web {
+        ("web", write_streamed(out, meta, tensors)?)
+    } else {
+        ("f16", half_bytes(out, meta, tensors)?)
+    };
+    write_atomic(out, "writing the exported model", |writer| writer.write_all(&bytes))?;
+    println!("{}: {format}, {} bytes", out.display(), bytes.len());
+    Ok(Outcome::passed(json!({"out": out, "format": format, "bytes": bytes.len()})))
+}
+
+/// A network in evaluation mode; its heads and learners have a dimension of their own in every result.
+fn graph_of(network: &NetworkSpec, images: usize) -> Result<Named> {
+    let mut graph = Graph::new();
+    let x = graph.input("images", [images, 3, network.size(), network.size()]);
+    let built = network.build(&mut graph, x, Mode::Eval)?;
+    let logits = graph.reshape(built.logits, Shape::new(&[images, network.heads(), network.classes()]))?;
+    let mut outputs = vec![("logits", logits)];
+    for maps in built.maps {
+        let dims = graph.shape(maps.map).dims().to_vec();
+        let map = match dims[..] {
+            [n, features] => graph.reshape(maps.map, Shape::new(&[n, maps.learners, features / maps.learners]))?,
+            _ => maps.map,
+        };
+        outputs.push((maps.kind, map));
+    }
+    Ok((graph, outputs))
+}

@@ -1,0 +1,260 @@
+//! Convolution of stride 1 as matrix products whose left side is read from the maps in place.
+//!
+//! Under each element of a filter, a tile of outputs sees a tile of a map. The sums of a tile's outputs over a pair of
+//! blocks of output channels stay in registers for the whole of a filter.
+
+use std::{ops::Range, slice::Chunks};
+
+use rayon::prelude::*;
+
+use super::{FEW_ROWS, Sizes, direct::Bordered, rows::Rows, unfold::arrange};
+use crate::exec::cpu::{
+    Scalar,
+    kernel::{Io, Kernel},
+    simd::{Job, LANES, Lanes, Vector, add_outer, prefetch},
+    tasks::{aligned, carve, for_each_task},
+};
+
+/// Columns of a tile, where an instruction set has the registers.
+const SIDE: usize = 6;
+
+/// Rows of a tile at most.
+const HIGH: usize = 2;
+
+/// Blocks of 16 output channels of a task, an even number.
+const BLOCKS_OF_TASK: usize = 8;
+
+/// Outputs of a channel that a task should have: so many that its sums stay in the second-level cache.
+const OUTPUTS: usize = 256;
+
+/// The convolution.
+pub(super) struct Forward {
+    s: Sizes,
+    /// The maps, with the zeros around them.
+    maps: Bordered,
+    /// Bands of output rows of an image.
+    bands: usize,
+}
+
+impl Forward {
+    /// If tiles fit into the outputs.
+    pub(super) fn new(s: Sizes) -> Option<Self> {
+        let maps = Bordered { h: s.h, w: s.w, border: s.padding };
+        let per_band = (OUTPUTS / s.out_w).next_multiple_of(HIGH).max(HIGH);
+        let fits = s.stride == 1 && s.out_h >= HIGH && s.out_w >= SIDE;
+        fits.then(|| Self { s, maps, bands: (s.out_h / per_band).max(1) })
+    }
+
+    /// Blocks of 16 output channels of a group, an even number.
+    fn blocks(&self) -> usize {
+        self.s.o.div_ceil(LANES).next_multiple_of(2)
+    }
+
+    /// Tasks that share a group's output channels.
+    fn parts(&self) -> usize {
+        self.blocks().div_ceil(BLOCKS_OF_TASK)
+    }
+
+    /// The rows of a band: at least [`HIGH`].
+    fn band(&self, band: usize) -> Range<usize> {
+        self.s.out_h * band / self.bands..self.s.out_h * (band + 1) / self.bands
+    }
+
+    /// A row of a map with its border.
+    fn row(&self) -> usize {
+        self.s.w + 2 * self.s.padding
+    }
+
+    /// A map with its border.
+    fn map(&self) -> usize {
+        (self.s.h + 2 * self.s.padding) * self.row()
+    }
+
+    /// The maps of all images, where they have a border.
+    fn bordered(&self) -> usize {
+        if self.s.padding == 0 { 0 } else { self.s.images * self.s.groups * self.s.c * self.map() }
+    }
+
+    /// Outputs of a channel in a band, padded.
+    fn padded(&self) -> usize {
+        (self.s.out_h.div_ceil(self.bands) * self.s.out_w).next_multiple_of(LANES)
+    }
+
+    fn per_thread(&self) -> usize {
+        BLOCKS_OF_TASK.min(self.blocks()) * self.padded() * LANES
+    }
+}
+
+impl<T: Scalar> Kernel<T> for Forward {
+    fn scratch(&self, threads: usize) -> usize {
+        self.bordered().next_multiple_of(LANES) + threads * self.per_thread() + LANES
+    }
+
+    fn derived(&self) -> usize {
+        self.s.groups * self.blocks() * self.s.filter() * LANES
+    }
+
+    fn keeps_derived(&self) -> bool {
+        self.s.images * self.s.out_area() < FEW_ROWS
+    }
+
+    fn derive(&self, io: &Io<'_, T>, derived: &mut [T]) {
+        let s = &self.s;
+        let sizes = [s.groups, self.blocks(), s.filter()];
+        arrange(derived, io.input(1), sizes, [s.filter(), s.o], |group, k, o| (group * s.o + o) * s.filter() + k);
+    }
+
+    fn run(&self, io: &mut Io<'_, T>) {
+        let s = &self.s;
+        let (threads, filters) = (io.threads, io.derived);
+        let x = io.input(0);
+        let bias = (io.inputs() == 3).then(|| io.input(2));
+        let ([y], scratch) = io.write();
+        let mut scratch = aligned(scratch);
+        let bordered = carve(&mut scratch, self.bordered().next_multiple_of(LANES));
+        let x = if s.padding == 0 {
+            x
+        } else {
+            let groups = bordered.par_chunks_exact_mut(s.c * self.map()).zip(x.par_chunks(s.c * s.area()));
+            groups.for_each(|(to, from)| {
+                for (to, from) in to.chunks_exact_mut(self.map()).zip(from.chunks_exact(s.area())) {
+                    self.maps.copy(from, to, self.row());
+                }
+            });
+            bordered
+        };
+        let rows = Rows::new(y, s.out_w);
+        let tasks = s.images * s.groups * self.bands * self.parts();
+        for_each_task(scratch, self.per_thread(), threads, tasks, |task, sums| {
+            let (task, part) = (task / self.parts(), task % self.parts());
+            let blocks = part * BLOCKS_OF_TASK..self.blocks().min((part + 1) * BLOCKS_OF_TASK);
+            let (maps, band) = (task / self.bands, self.band(task % self.bands));
+            T::run(Band { conv: self, x, bias, filters, rows: &rows, maps, band, blocks, sums });
+        });
+    }
+}
+
+/// Computes some blocks of output channels of some rows.
+struct Band<'a, T> {
+    conv: &'a Forward,
+    x: &'a [T],
+    bias: Option<&'a [T]>,
+    /// [groups, blocks of output channels, elements of a filter, 16].
+    filters: &'a [T],
+    rows: &'a Rows<'a, T>,
+    /// The image's group.
+    maps: usize,
+    band: Range<usize>,
+    /// Blocks of 16 output channels.
+    blocks: Range<usize>,
+    sums: &'a mut [T],
+}
+
+impl<T: Scalar> Job<T> for Band<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let (conv, s) = (self.conv, &self.conv.s);
+        let group = self.maps % s.groups;
+        let maps = &self.x[self.maps * s.c * conv.map()..][..s.c * conv.map()];
+        let filters = &self.filters.as_chunks().0[group * conv.blocks() * s.filter()..];
+        let sums = self.sums.as_chunks_mut().0;
+        let (wide, high) = (SIDE.min(ROWS), ROWS.div_ceil(SIDE));
+        let height = self.band.len();
+        let first = self.blocks.start;
+        for block in self.blocks.clone().step_by(BLOCKS) {
+            let mut columns: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
+            for (j, columns) in columns.iter_mut().enumerate() {
+                *columns = &filters[(block + j) * s.filter()..][..s.filter()];
+            }
+            let ahead = filters.get((block + BLOCKS) * s.filter()..(block + 2 * BLOCKS) * s.filter());
+            let mut ahead =
+                ahead.unwrap_or_default().chunks(conv.ahead::<BLOCKS>(height.div_ceil(high) * s.out_w.div_ceil(wide)));
+            // Tiles at the edges overlap the ones before.
+            for y in (0..height).step_by(high) {
+                let y = y.min(height - high);
+                for x in (0..s.out_w).step_by(wide) {
+                    let x = x.min(s.out_w - wide);
+                    let at = (self.band.start + y) * conv.row() + x;
+                    let tile: [[V; BLOCKS]; ROWS] = conv.tile(maps, at, columns, &mut ahead);
+                    for (i, tile) in tile.into_iter().enumerate() {
+                        let output = (y + i / SIDE) * s.out_w + x + i % SIDE;
+                        for (j, value) in tile.into_iter().enumerate() {
+                            value.store(&mut sums[(block - first + j) * conv.padded() + output]);
+                        }
+                    }
+                }
+            }
+        }
+        for o in (first * LANES..s.o.min(self.blocks.end * LANES)).step_by(LANES) {
+            let block = o / LANES - first;
+            let mut bias = [T::ZERO; LANES];
+            let channels = LANES.min(s.o - o);
+            if let Some(values) = self.bias {
+                bias[..channels].copy_from_slice(&values[group * s.o + o..][..channels]);
+            }
+            let bias = V::load(&bias);
+            for pixel in (0..height * s.out_w).step_by(LANES) {
+                let mut outputs = [V::zero(); LANES];
+                for (output, sums) in outputs.iter_mut().zip(&sums[block * conv.padded() + pixel..]) {
+                    *output = V::load(sums).add(bias);
+                }
+                let outputs = V::transpose(outputs);
+                for channel in 0..channels {
+                    let plane = (self.maps * s.o + o + channel) * s.out_h;
+                    let rows = plane + self.band.start..plane + self.band.end;
+                    #[expect(unsafe_code, reason = "tasks write different rows of the same planes")]
+                    // SAFETY: a task has its own maps, rows and channels; it asks for one channel's at a time.
+                    let to = unsafe { self.rows.rows(rows) };
+                    if let Some(to) = to[pixel..].first_chunk_mut() {
+                        outputs[channel].store(to);
+                    } else {
+                        let mut values = [T::ZERO; LANES];
+                        outputs[channel].store(&mut values);
+                        let to = &mut to[pixel..];
+                        to.copy_from_slice(&values[..to.len()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Forward {
+    /// Vectors of the next filters to ask for with each map, where so many tiles use the filters before.
+    fn ahead<const B: usize>(&self, tiles: usize) -> usize {
+        (B * self.s.filter()).div_ceil(tiles * self.s.c)
+    }
+
+    /// The sums of one tile of outputs, whose first one sees a map from `at` on.
+    #[inline(always)]
+    fn tile<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
+        &self,
+        maps: &[T],
+        at: usize,
+        filters: [&[Lanes<T>]; B],
+        ahead: &mut Chunks<'_, Lanes<T>>,
+    ) -> [[V; B]; R] {
+        // Nothing is called in the loops: a call would have to store the sums.
+        let ([kh, kw], row, area) = ([self.s.kh, self.s.kw], self.row(), self.map());
+        let mut acc = [[V::zero(); B]; R];
+        let mut k = 0;
+        for map in maps.chunks_exact(area) {
+            prefetch::<T, V>(ahead);
+            for i in 0..kh {
+                for j in 0..kw {
+                    let mut a = [T::ZERO; R];
+                    for (below, a) in a.chunks_mut(SIDE).enumerate() {
+                        a.copy_from_slice(&map[at + (i + below) * row + j..][..a.len()]);
+                    }
+                    let mut b = [&filters[0][k]; B];
+                    for (b, filters) in b.iter_mut().zip(filters) {
+                        *b = &filters[k];
+                    }
+                    add_outer(&mut acc, a, b);
+                    k += 1;
+                }
+            }
+        }
+        acc
+    }
+}

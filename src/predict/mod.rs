@@ -1,0 +1,280 @@
+//! Answers to single images: what every branch says, looks at, and how much the branches resemble each other.
+
+mod vote;
+
+use web_time::Instant;
+
+use crate::{
+    Error, Result,
+    checkpoint::{self, ModelMeta},
+    data::{ColourOrder, Image, Normalise, Transform},
+    diversity::{Diversity, Term, term},
+    exec::{Executor, Program},
+    graph::Graph,
+    models::{Decision, Maps, NetworkSpec},
+    nn::{Mode, variables},
+    ops::TensorId,
+};
+
+pub use vote::{arg_max, majority_vote, softmax};
+
+/// γ where the model file names none, as in the paper.
+const GAMMA: f64 = 10.0;
+
+/// The kinds of attention whose similarities are given, in the order of [`Prediction::kinships`].
+pub const KINDS: [&str; 2] = ["spatial", "channel"];
+
+/// How a model's images become its inputs.
+#[must_use]
+pub fn transform_of(meta: &ModelMeta) -> Transform {
+    let checkpoint::Normalisation { mean, std } = meta.normalisation;
+    let plain = mean == [0.0; 3] && std == [1.0; 3];
+    Transform {
+        size: meta.size,
+        normalise: (!plain).then_some(Normalise { mean, std }),
+        order: match meta.colour {
+            checkpoint::ColourOrder::Rgb => ColourOrder::Rgb,
+            checkpoint::ColourOrder::Bgr => ColourOrder::Bgr,
+        },
+    }
+}
+
+/// What a network says about an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The mean of the branches' probabilities [K]; of a network whose last head answers, that head's.
+    pub probabilities: Vec<f32>,
+    /// How many branches chose each class [K].
+    pub votes: Vec<u32>,
+    /// The class that the network answers with: most votes, of equal ones the lowest; or the last head's.
+    pub class: usize,
+    /// One answer for each branch that was asked.
+    pub branches: Vec<BranchAnswer>,
+    /// How alike the branches' attention is, for each of [`KINDS`]; none without attention or with one branch.
+    pub kinships: [Option<Kinship>; 2],
+    /// γ of Eq. 1 for each of [`KINDS`].
+    pub gammas: [f64; 2],
+    /// Where the time went.
+    pub times: Times,
+}
+
+/// What one branch says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BranchAnswer {
+    /// Softmax of its logits [K].
+    pub probabilities: Vec<f32>,
+    /// The class with the largest.
+    pub class: usize,
+    /// The spatial attention of its last layer, where it has one and it was asked for.
+    pub attention: Option<AttentionMap>,
+}
+
+/// Spatial attention in (0, 1), row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionMap {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// width · height values.
+    pub values: Vec<f32>,
+}
+
+/// The similarity of the branches for one image (paper Eq. 1), and its determinant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kinship {
+    /// S, row-major [B, B].
+    pub similarity: Vec<f32>,
+    /// det S: 1 where no two branches look alike, 0 where two are the same.
+    pub determinant: f32,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Times {
+    /// From pixels to the network's input; preparing the network where its branches changed.
+    pub prepare: f64,
+    /// Running the network; on a GPU, handing it over.
+    pub run: f64,
+    /// Waiting for the outputs.
+    pub read: f64,
+}
+
+/// A network for one image at a time, of as many of a model's branches as are asked for.
+#[derive(Debug)]
+pub struct Predictor {
+    spec: NetworkSpec,
+    transform: Transform,
+    gammas: [f64; 2],
+    input: Vec<f32>,
+    compiled: Option<Compiled>,
+}
+
+/// The network of the first branches, on the device.
+#[derive(Debug, Clone)]
+struct Compiled {
+    branches: usize,
+    program: Program,
+    image: TensorId,
+    logits: TensorId,
+    /// The spatial attention maps of the branches, and their sides.
+    attention: Option<(TensorId, [usize; 2])>,
+    terms: [Option<Term>; 2],
+}
+
+impl Predictor {
+    /// For the model that `meta` describes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where its network is none that moue knows or has an impossible setting.
+    pub fn new(meta: &ModelMeta) -> Result<Self> {
+        let spec =
+            NetworkSpec::from_architecture(&meta.architecture, meta.classes.len()).ok_or_else(|| Error::Usage {
+                setting: "architecture".into(),
+                expected: "that of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
+                found: meta.architecture.to_string(),
+                hint: "use a model that this version of moue wrote".into(),
+            })?;
+        spec.validate()?;
+        let gamma = |kind| meta.diversity.as_ref().and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
+        let size = spec.size();
+        let transform = Transform { size, ..transform_of(meta) };
+        let input = vec![0.0; 3 * size * size];
+        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, compiled: None })
+    }
+
+    /// The whole network.
+    #[must_use]
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// The answer of the first `branches` branches, with the variables from `weights`. The attention maps are left out
+    /// unless asked for.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for an image whose bytes do not fit its size or weights that are missing, [`Error::Usage`] for
+    /// a number of branches that the model does not have, [`Error::Memory`], [`Error::Device`] or
+    /// [`Error::DeviceLost`] where the device does not carry it.
+    pub async fn predict(
+        &mut self,
+        executor: &mut dyn Executor,
+        weights: &dyn variables::Source,
+        image: &Image,
+        branches: usize,
+        attention: bool,
+    ) -> Result<Prediction> {
+        let begin = Instant::now();
+        self.transform.evaluate(image, &mut self.input)?;
+        let compiled = match &self.compiled {
+            Some(compiled) if compiled.branches == branches => compiled.clone(),
+            _ => self.compile(executor, weights, branches)?,
+        };
+        let prepared = begin.elapsed();
+        executor.write(compiled.program, compiled.image, &self.input)?;
+        executor.run(compiled.program)?;
+        let ran = begin.elapsed();
+        let maps = compiled.attention.filter(|_| attention);
+        let mut ids = vec![compiled.logits];
+        ids.extend(maps.map(|maps| maps.0));
+        ids.extend(compiled.terms.iter().flatten().flat_map(|term| [term.similarity, term.value]));
+        let mut values = executor.read_later(compiled.program, &ids)?.await?.into_iter();
+        let read = begin.elapsed();
+        let mut next = || values.next().expect("invariant: one list for each tensor");
+        let mut prediction = self.decide(&next());
+        if let Some((_, [height, width])) = maps {
+            for (branch, values) in prediction.branches.iter_mut().zip(next().chunks(height * width)) {
+                branch.attention = Some(AttentionMap { width, height, values: values.to_vec() });
+            }
+        }
+        for (kinship, _) in prediction.kinships.iter_mut().zip(&compiled.terms).filter(|(_, term)| term.is_some()) {
+            let (similarity, determinant) = (next(), next());
+            *kinship = Some(Kinship { similarity, determinant: determinant[0] });
+        }
+        let [prepare, run, read] = [prepared, ran - prepared, read - ran].map(|time| time.as_secs_f64() * 1e3);
+        prediction.times = Times { prepare, run, read };
+        Ok(prediction)
+    }
+
+    fn decide(&self, logits: &[f32]) -> Prediction {
+        let classes = self.spec.classes();
+        let branches: Vec<_> = logits
+            .chunks(classes)
+            .map(|logits| {
+                let probabilities = softmax(logits);
+                BranchAnswer { class: arg_max(&probabilities), probabilities, attention: None }
+            })
+            .collect();
+        let mean = |class| branches.iter().map(|b| b.probabilities[class]).sum::<f32>() / branches.len() as f32;
+        let chosen = branches.iter().map(|branch| branch.class);
+        let votes = |class| chosen.clone().filter(|chosen| *chosen == class).count() as u32;
+        let (probabilities, class) = match (self.spec.decision(), branches.last()) {
+            (Decision::Last, Some(last)) => (last.probabilities.clone(), last.class),
+            _ => ((0..classes).map(mean).collect(), majority_vote(chosen.clone(), classes)),
+        };
+        Prediction {
+            probabilities,
+            votes: (0..classes).map(votes).collect(),
+            class,
+            branches,
+            kinships: [None, None],
+            gammas: self.gammas,
+            times: Times::default(),
+        }
+    }
+
+    /// Puts the network of the first branches on the device, in place of any other.
+    fn compile(
+        &mut self,
+        executor: &mut dyn Executor,
+        weights: &dyn variables::Source,
+        branches: usize,
+    ) -> Result<Compiled> {
+        let heads = self.spec.heads();
+        let spec = self.spec.with_branches(branches.clamp(1, heads));
+        if spec.heads() != branches {
+            let expected = match self.spec.decision() {
+                Decision::Vote => format!("1 to {heads}, as the model has"),
+                Decision::Last => format!("{heads}, since the last head answers for all"),
+            };
+            return Err(Error::Usage {
+                setting: "branches".into(),
+                expected,
+                found: branches.to_string(),
+                hint: "ask for as many as the model has".into(),
+            });
+        }
+        self.compiled = None;
+        executor.clear();
+        let mut graph = Graph::new();
+        let image = graph.input("images", [1, 3, spec.size(), spec.size()]);
+        let network = spec.build(&mut graph, image, Mode::Eval)?;
+        let of = |kind: &str| network.maps.iter().copied().find(|maps| maps.kind == kind);
+        let mut terms = [None, None];
+        for (to, kind) in terms.iter_mut().zip(KINDS) {
+            if let Some(maps) = of(kind).filter(|maps| maps.learners > 1) {
+                *to = Some(term(&mut graph, kind, maps.map, maps.learners, &Diversity::PAPER)?);
+            }
+        }
+        // A MA-Net's maps belong to its patches, not to the heads that answer.
+        let attention = of("spatial").filter(|maps| maps.learners == branches);
+        let attention = attention.and_then(|Maps { map, .. }| {
+            let [_, _, h, w] = graph.tensor(map).shape.nchw()?;
+            Some((map, [h, w]))
+        });
+        let similarities = terms.iter().flatten().flat_map(|term| [term.similarity, term.value]);
+        for id in similarities.chain([network.logits]).chain(attention.map(|maps| maps.0)) {
+            graph.output(id);
+        }
+        let program = executor.compile(&graph)?;
+        variables::write(executor, &graph, weights)?;
+        for (term, gamma) in terms.iter().zip(self.gammas) {
+            if let Some(term) = term {
+                executor.write(program, term.gamma, &[gamma as f32])?;
+            }
+        }
+        let compiled = Compiled { branches, program, image, logits: network.logits, attention, terms };
+        self.compiled = Some(compiled.clone());
+        Ok(compiled)
+    }
+}

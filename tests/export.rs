@@ -1,0 +1,184 @@
+//! Models for other programs, and what the command line says of weights that come and go.
+#![cfg(all(feature = "cpu", feature = "cli"))]
+#![allow(missing_docs)]
+
+mod support_torch;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use moue::{
+    Error,
+    checkpoint::{Model, ModelMeta, half_bytes, load_model, model_bytes, onnx_bytes, save_model, torch_bytes},
+    data::EXPRESSIONS,
+    graph::Graph,
+    models::{EsrSpec, NetworkSpec},
+    nn::{Mode, variables::Tensors},
+    ops::Emit,
+    train::trainer::fresh,
+};
+use safetensors::{Dtype, SafeTensors};
+use support_torch::{archive, state_dict, tensor, text};
+
+fn network() -> NetworkSpec {
+    NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true })
+}
+
+fn model() -> (ModelMeta, Tensors) {
+    let classes = EXPRESSIONS.map(str::to_owned).to_vec();
+    (ModelMeta::new(network().architecture(), classes, 54), fresh(&network(), 3).expect("a network"))
+}
+
+#[test]
+fn a_model_in_16_bits_is_half_as_long_and_moue_reads_it_again() {
+    let ((meta, tensors), path) = (model(), Path::new("m"));
+    let (half, full) = (half_bytes(path, &meta, &tensors).unwrap(), model_bytes(path, &meta, &tensors).unwrap());
+    let elements: usize = tensors.values().map(|(_, values)| values.len()).sum();
+    assert!(
+        full.len() - half.len() > 2 * elements - 4096 && half.len() > 2 * elements,
+        "{} {}",
+        half.len(),
+        full.len()
+    );
+    let back = Model::from_bytes(path, &half).unwrap();
+    assert_eq!(back.meta, meta);
+    for (name, (shape, values)) in &tensors {
+        let (found, rounded) = &back.tensors[name];
+        assert_eq!(found, shape);
+        // Eleven bits of mantissa; below the smallest normal number a fixed step.
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= (a.abs() / 2048.0).max(3e-8);
+        assert!(values.iter().zip(rounded).all(near), "{name}");
+    }
+    assert!(back.tensors["base.conv1.weight"] != tensors["base.conv1.weight"], "nothing was rounded");
+}
+
+#[test]
+fn what_16_bits_cannot_hold_is_named_and_not_written() {
+    let (meta, mut tensors) = model();
+    tensors.get_mut("base.bn1.running_var").unwrap().1[2] = 7e4;
+    let error = half_bytes(Path::new("m"), &meta, &tensors).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    assert!(
+        error.to_string().contains("`base.bn1.running_var`, element 2; 16-bit floating point ends at 65504"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_file_for_pytorch_has_batch_norms_counters_and_is_a_model_still() {
+    let ((meta, tensors), path) = (model(), Path::new("m"));
+    let bytes = torch_bytes(path, &meta, &tensors).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let norms = tensors.keys().filter_map(|name| name.strip_suffix("running_var"));
+    let mut counters = 0;
+    for norm in norms {
+        let view = file.tensor(&format!("{norm}num_batches_tracked")).unwrap();
+        assert_eq!((view.dtype(), view.shape(), view.data()), (Dtype::I64, &[][..], &[0; 8][..]));
+        counters += 1;
+    }
+    assert_eq!(file.len(), tensors.len() + counters);
+    assert!(counters > 20, "{counters}");
+    assert_eq!(Model::from_bytes(path, &bytes).unwrap().tensors, tensors);
+}
+
+#[test]
+fn only_a_network_in_evaluation_whose_tensors_are_all_there_becomes_onnx() {
+    let (meta, mut tensors) = model();
+    let graph = |images: usize, mode| {
+        let mut graph = Graph::new();
+        let x = graph.input("images", [images, 3, 54, 54]);
+        let logits = network().build(&mut graph, x, mode)?.logits;
+        Ok((graph, vec![("logits", logits)]))
+    };
+    let export = |tensors: &Tensors, mode| onnx_bytes(Path::new("m"), &meta, tensors, |images| graph(images, mode));
+    let bytes = export(&tensors, Mode::Eval).unwrap();
+    assert_eq!(bytes, export(&tensors, Mode::Eval).unwrap());
+    let has = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(tensors.keys().all(|name| has(name)), "published names");
+    let error = export(&tensors, Mode::Train).unwrap_err().to_string();
+    assert!(error.contains("evaluation mode") && error.contains("BatchNorm"), "{error}");
+    tensors.remove("branches.1.fc.bias");
+    let error = export(&tensors, Mode::Eval).unwrap_err().to_string();
+    assert!(error.contains("`branches.1.fc.bias`") && error.contains("found none"), "{error}");
+    // A slice of images has no place in a file for any number of them.
+    let sliced = |images: usize| {
+        let mut graph = Graph::new();
+        let x = graph.input("images", [images, 3]);
+        let part = graph.slice(x, 0, 0, 1)?;
+        assert_eq!(graph.shape(part).dims(), [1, 3]);
+        Ok((graph, vec![("part", part)]))
+    };
+    assert!(onnx_bytes(Path::new("m"), &meta, &tensors, sliced).is_err());
+}
+
+fn moue(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_moue")).current_dir(folder).args(args).output().expect("moue starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word) && !said.contains("panicked"), "`{word}` is not in: {said}");
+    }
+}
+
+#[test]
+fn an_exported_model_in_16_bits_evaluates_as_the_original_and_a_format_must_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (meta, tensors) = model();
+    save_model(&folder.join("m.safetensors"), &meta, &tensors).unwrap();
+    fails(&moue(folder, &["export", "m.safetensors", "--out", "x"]), 2, &["--onnx", "--torch", "--f16"]);
+    fails(&moue(folder, &["export", "m.safetensors", "--out", "x", "--onnx", "--f16"]), 2, &["cannot be used with"]);
+    let output = moue(folder, &["export", "m.safetensors", "--f16", "--out", "h.safetensors", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let eval = |model: &str| {
+        let data = "synthetic:train=8,valid=8,test=16,size=54";
+        let output = moue(folder, &["eval", "--model", model, "--data", data, "--device", "cpu", "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap();
+        json["accuracy"].as_f64().expect("an accuracy")
+    };
+    assert!((eval("m.safetensors") - eval("h.safetensors")).abs() < 0.15);
+}
+
+#[test]
+fn the_command_line_refuses_code_and_says_what_a_base_alone_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let code = [b"\x80\x02cos\nsystem\n", &text("touch done")[..], b"\x85R."].concat();
+    fs::write(folder.join("code.pt"), archive(&code, &[])).unwrap();
+    fails(
+        &moue(folder, &["import", "code.pt", "--out", "m.safetensors"]),
+        3,
+        &["`os.system`", "nothing of it was run"],
+    );
+    let train = ["train", "--data", "synthetic:train=16,valid=8,test=8,size=54", "--size", "54", "--init", "code.pt"];
+    fails(&moue(folder, &train), 3, &["code.pt", "`os.system`"]);
+    assert!(!folder.join("done").exists() && !folder.join("m.safetensors").exists() && !folder.join("runs").exists());
+
+    // Five classes have no names of their own.
+    let heads = state_dict(&[
+        tensor("base.conv1.weight", "0", 5, &[5], &[1]),
+        tensor("branches.0.fc.weight", "0", 5, &[5], &[1]),
+    ]);
+    fs::write(folder.join("five.pt"), archive(&heads, &[("0", &[0; 20])])).unwrap();
+    fails(&moue(folder, &["import", "five.pt", "--out", "m"]), 2, &["the names of the 5 classes", "--classes"]);
+
+    let (_, mut tensors) = model();
+    tensors.retain(|name, _| name.starts_with("base."));
+    let mut architecture = network().architecture();
+    architecture["branches"] = 0.into();
+    save_model(&folder.join("base.safetensors"), &ModelMeta::new(architecture, vec![], 54), &tensors).unwrap();
+    assert!(load_model(&folder.join("base.safetensors")).unwrap().meta.is_base());
+    fails(&moue(folder, &["export", "base.safetensors", "--onnx", "--out", "x"]), 3, &["its base alone", "--init"]);
+}

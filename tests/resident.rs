@@ -1,0 +1,104 @@
+//! Training on images that stay on the device: one trial for each claim and device.
+
+mod support;
+mod support_train;
+
+use std::{process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial, run};
+use moue::{
+    Error,
+    data::Pool,
+    exec::Executor,
+    train::{
+        choices::Resident,
+        resident::Residency,
+        schedule::Plan,
+        trainer::{Settings, Start},
+    },
+};
+
+use support::device::{Gpus, cpus, gpus};
+use support_train::{Memory, data, resumes_to_the_same_bits, settings, trained};
+
+type Claim = fn(&mut dyn Executor) -> Result<(), String>;
+
+fn main() -> ExitCode {
+    let claims: [(&str, Claim); 3] = [
+        ("its_losses_are_those_of_the_loaders_batches", its_losses_are_those_of_the_loaders_batches),
+        ("a_resumed_run_equals_an_uninterrupted_one", a_resumed_run_equals_an_uninterrupted_one),
+        ("the_choice_follows_the_device_and_says_why", the_choice_follows_the_device_and_says_why),
+    ];
+    let Gpus { found, unusable, .. } = gpus();
+    let ignored = |reason: &String| Trial::test(reason, || Err("only listed".into())).with_ignored_flag(true);
+    let mut trials: Vec<_> = unusable.iter().map(ignored).collect();
+    // Training in float64 is no one's wish.
+    for device in cpus().into_iter().skip(1).chain(found).map(Arc::new) {
+        for (name, claim) in claims {
+            let device = Arc::clone(&device);
+            let name = format!("{name}::{}", device.name);
+            trials.push(Trial::test(name, move || Ok(device.run(Arc::new(move |executor, _| claim(executor)))?)));
+        }
+    }
+    let conclusion = run(&Arguments::from_args(), trials);
+    // As in tests/gpu.rs: threads may still be in their drivers' destructors.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    conclusion.exit_code()
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+/// One epoch of three steps a stage, every step read.
+fn short(plan: Plan) -> Settings {
+    Settings { epochs: 1, read_every: 1, mixup: 0.4, ..settings(plan) }
+}
+
+fn resident(settings: Settings) -> Result<Settings, String> {
+    let pool = Pool::new(&data().split("train").map_err(text)?.samples, 1 << 20)?;
+    Ok(Settings { pool: Some(Arc::new(pool)), ..settings })
+}
+
+/// Of two stages: the second finds the images again.
+fn its_losses_are_those_of_the_loaders_batches(executor: &mut dyn Executor) -> Result<(), String> {
+    let (mut host, mut device) = (Memory::default(), Memory::default());
+    trained(executor, &short(Plan::Progressive), Start::default(), &mut host).map_err(text)?;
+    trained(executor, &resident(short(Plan::Progressive))?, Start::default(), &mut device).map_err(text)?;
+    // The processor makes the loader's bits; elsewhere pixels differ in the fifth place, and steps make more of it.
+    let allowed = if executor.device().kind == "cpu" { 0.0 } else { 1e-3 };
+    let apart = |(a, b): (&f64, &f64)| (a - b).abs() <= allowed * b.abs();
+    if (host.losses.len(), device.losses.len()) == (6, 6) && device.losses.iter().zip(&host.losses).all(apart) {
+        Ok(())
+    } else {
+        Err(format!("{:?} instead of {:?}", device.losses, host.losses))
+    }
+}
+
+fn a_resumed_run_equals_an_uninterrupted_one(executor: &mut dyn Executor) -> Result<(), String> {
+    resumes_to_the_same_bits(executor, &resident(short(Plan::Joint))?, 2)
+}
+
+fn the_choice_follows_the_device_and_says_why(executor: &mut dyn Executor) -> Result<(), String> {
+    let data = data();
+    let samples = &data.split("train").map_err(text)?.samples;
+    let info = executor.device().clone();
+    for (asked, expected, why) in [
+        (Resident::Off, false, "asked for with --resident off"),
+        (Resident::On, true, "asked for with --resident on"),
+        (
+            Resident::Auto,
+            info.kind == "gpu" && !info.software,
+            if info.kind == "cpu" { "processor itself" } else { "" },
+        ),
+    ] {
+        let chosen = Residency::choose(asked, executor, samples).map_err(text)?;
+        if chosen.pool.is_some() != expected || !chosen.reason.contains(why) {
+            return Err(format!("{asked}: {chosen:?}"));
+        }
+    }
+    match Residency::choose(Resident::On, executor, &[]) {
+        Err(error) if error.exit_code() == 2 && error.to_string().starts_with("--resident") => Ok(()),
+        other => Err(format!("no image: {other:?}")),
+    }
+}

@@ -1,0 +1,92 @@
+//! The page's tests in real browsers, and the check of its types; `web/tests/run.mjs` says what they need.
+
+use std::time::Instant;
+
+use crate::{
+    command::{Command, on_path},
+    report::{Ignored, Report, Tally},
+    root,
+};
+
+const BROWSERS: [&str; 2] = ["chromium", "firefox"];
+
+/// Whether node's packages for the tests are there; installs them where that is asked for.
+pub(crate) fn packages(install: bool) -> bool {
+    let web = root().join("web");
+    let there = || web.join("node_modules/puppeteer-core/package.json").is_file();
+    if !there() && install && on_path("npm") {
+        let words = ["ci".as_ref(), "--prefix".as_ref(), web.as_os_str()];
+        // What counts is whether they are there afterwards.
+        let _ = Command::new("npm", words).limit_minutes(10).run();
+    }
+    there()
+}
+
+/// Runs the tests in each browser; those that cannot run are ignored with their reason.
+pub(crate) fn run(report: &mut Report, install: bool) {
+    if !on_path("node") || !packages(install) {
+        let reason = "needs node, and its packages: `npm ci` in web/";
+        for name in BROWSERS {
+            report.step(name, Tally::skipped(&format!("the page in {name}"), reason), 0.0);
+        }
+        return;
+    }
+    let web = root().join("web");
+    let begin = Instant::now();
+    let checked = Command::new("npm", ["run".as_ref(), "check".as_ref(), "--prefix".as_ref(), web.as_os_str()]).run();
+    let good = checked.is_ok_and(|output| output.success());
+    report.step("types of the page", Tally::one("npm run check, in web/", good), begin.elapsed().as_secs_f64());
+    for name in BROWSERS {
+        let script = web.join("tests/run.mjs");
+        let dist = web.join("dist");
+        let words = [script.as_os_str(), "--browser".as_ref(), name.as_ref(), "--dist".as_ref(), dist.as_os_str()];
+        let begin = Instant::now();
+        let tally = match Command::new("node", words).limit_minutes(30).run() {
+            Ok(output) => parse(name, &output.stdout, output.success()),
+            Err(problem) => Tally { failed: vec![format!("the page in {name}: {problem}")], ..Tally::default() },
+        };
+        report.step(&format!("the page in {name}"), tally, begin.elapsed().as_secs_f64());
+    }
+}
+
+/// What the tests printed: a line for each, and the sum, which must agree with them.
+fn parse(browser: &str, output: &str, success: bool) -> Tally {
+    let mut tally = Tally::default();
+    let named = |name: &str| format!("{browser}: {name}");
+    for line in output.lines() {
+        if line.starts_with("ok ") {
+            tally.passed += 1;
+        } else if let Some(failed) = line.strip_prefix("FAILED ") {
+            tally.failed.push(named(failed));
+        } else if let Some((name, reason)) = line.strip_prefix("ignored ").and_then(|line| line.split_once(": ")) {
+            tally.ignored.push(Ignored { name: named(name), reason: reason.to_owned() });
+        }
+    }
+    let (passed, failed, ignored) = (tally.passed, tally.failed.len(), tally.ignored.len());
+    let sum = format!("{passed} passed, {failed} failed, {ignored} ignored");
+    if output.lines().last() != Some(&sum) || (failed == 0) != success || tally.total() == 0 {
+        tally.failed.push(named("the tests ended before their sum"));
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_counts_and_the_sum_must_agree() {
+        let tally = parse("firefox", "ok a\nignored b: only in chromium\n1 passed, 0 failed, 1 ignored\n", true);
+        assert_eq!((tally.passed, tally.failed.len(), tally.ignored.len()), (1, 0, 1));
+        assert_eq!(tally.ignored[0].reason, "only in chromium");
+        let tally = parse("firefox", "FAILED a: why\n0 passed, 1 failed, 0 ignored\n", false);
+        assert_eq!(tally.failed, ["firefox: a: why"]);
+    }
+
+    #[test]
+    fn a_run_that_breaks_off_fails() {
+        assert_eq!(parse("chromium", "ok a\n", true).failed.len(), 1);
+        assert_eq!(parse("chromium", "0 passed, 0 failed, 0 ignored\n", true).failed.len(), 1);
+        assert_eq!(parse("chromium", "ok a\n1 passed, 0 failed, 0 ignored\n", false).failed.len(), 1);
+    }
+}
