@@ -20,11 +20,11 @@ fn spec() -> EsrSpec {
     EsrSpec { branches: 3, width: 0.125, size: SIZE, classes: 8, attention: true }
 }
 
-fn eval_graph(spec: &EsrSpec) -> (Graph, moue::ops::TensorId, moue::models::Esr) {
+fn eval_graph(spec: &EsrSpec) -> (Graph, moue::ops::TensorId, moue::models::Network) {
     let mut graph = Graph::new();
     let images = graph.input("images", [1, 3, spec.size, spec.size]);
     let esr = spec.build(&mut graph, images, Mode::Eval).expect("a valid network");
-    for id in [Some(esr.logits), esr.spatial, esr.channel].into_iter().flatten() {
+    for id in esr.maps.iter().map(|maps| maps.map).chain([esr.logits]) {
         graph.output(id);
     }
     (graph, images, esr)
@@ -152,7 +152,7 @@ fn the_engine_answers_as_the_command_line_does() {
     executor.write(program, images, &input).expect("an input");
     executor.run(program).expect("a run");
     let logits = executor.read(program, esr.logits).expect("logits");
-    let attention = executor.read(program, esr.spatial.expect("attention")).expect("maps");
+    let attention = executor.read(program, esr.maps[0].map).expect("maps");
     for (branch, (logits, map)) in
         found.branches.iter().zip(logits.chunks(8).zip(attention.chunks(attention.len() / 3)))
     {

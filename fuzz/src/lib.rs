@@ -12,8 +12,11 @@ use moue::{
     train::TrainOptions,
 };
 
+/// A target's name and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The targets by their names, which are also those of their corpus' folders.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
+pub const TARGETS: [Target; 4] =
     [("pytorch", pytorch), ("safetensors", safetensors), ("labels", labels), ("config", config)];
 
 /// An error is a good end if it is one sentence.

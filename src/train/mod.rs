@@ -3,6 +3,7 @@
 pub mod ablation;
 pub mod bench;
 pub mod choices;
+mod clock;
 mod config;
 mod curves;
 pub mod evaluate;

@@ -9,7 +9,7 @@ use std::{
 use libtest_mimic::Trial;
 use moue::{
     Error,
-    diversity::{Diversity, esr_loss},
+    diversity::{Diversity, diversified_loss},
     exec::{
         Executor,
         gpu::{AdapterReport, GpuExecutor, Options, Selector, TileStore, Variant, adapters},
@@ -210,7 +210,7 @@ fn losses(adapter: usize, mixed: bool, steps: usize) -> moue::Result<Vec<f32>> {
     let targets = g.input("targets", [16, 8]);
     let weights = g.input("branch_weights", [2]);
     let esr = spec.build(&mut g, images, Mode::Train)?;
-    let loss = esr_loss(&mut g, &esr, targets, weights, &Diversity::PAPER)?.total;
+    let loss = diversified_loss(&mut g, &esr, targets, weights, &Diversity::PAPER)?.total;
     g.sgd(loss, 0.9, true)?;
     g.output(loss);
     let options = Options { mixed, ..Options::default() };
