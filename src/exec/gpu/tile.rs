@@ -65,15 +65,15 @@ impl Tile {
     }
 }
 
-/// Outputs and invocations, such as `128x64 by 64`.
+/// Outputs and invocations, such as `128x64 by 8x8`.
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let invocations = match self {
-            Self::Workgroup { high, wide, .. } => high * wide,
-            Self::Subgroup => LANES as usize,
-            Self::Cooperative => 128,
-        };
-        write!(f, "{}x{} by {invocations}", self.rows(), self.columns())
+        write!(f, "{}x{} by ", self.rows(), self.columns())?;
+        match self {
+            Self::Workgroup { high, wide, .. } => write!(f, "{high}x{wide}"),
+            Self::Subgroup => write!(f, "{LANES}"),
+            Self::Cooperative => write!(f, "128"),
+        }
     }
 }
 
