@@ -32,7 +32,12 @@ fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
 #[test]
 fn flags_and_keys_have_the_same_names() {
     // Every setting given, as a file with every key.
-    let complete = TrainConfig { name: Some("n".into()), resume: Some("r".into()), ..TrainConfig::default() };
+    let complete = TrainConfig {
+        name: Some("n".into()),
+        resume: Some("r".into()),
+        init: Some("i".into()),
+        ..TrainConfig::default()
+    };
     let keys: BTreeSet<String> = complete.to_toml().unwrap().parse::<toml::Table>().unwrap().keys().cloned().collect();
     assert_eq!(keys, TrainOptions::keys().into_iter().collect());
     // And it can be read back.
