@@ -1,8 +1,13 @@
 //! The page's tests in real browsers, and the check of its types; `web/tests/run.mjs` says what they need.
 
-use std::time::Instant;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use crate::{
+    Result,
     command::{Command, on_path},
     report::{Ignored, Report, Tally},
     root,
@@ -22,6 +27,24 @@ pub(crate) fn packages(install: bool) -> bool {
     there()
 }
 
+/// A small ESR for the built page, trained for one epoch on drawn faces; what it answers is of no importance.
+fn model() -> Result<PathBuf> {
+    let folder = root().join("target/web-model");
+    let _ = fs::remove_dir_all(&folder);
+    let file = folder.join("esr.safetensors");
+    moue(&["train", "--device", "cpu", "--epochs", "1", "--name", "run", "--out"], &folder)?;
+    let best = folder.join("run/checkpoints/best.safetensors");
+    moue(&["export", &best.to_string_lossy(), "--web", "--out"], &file)?;
+    Ok(file)
+}
+
+fn moue(args: &[&str], out: &Path) -> Result<()> {
+    let words = ["run", "--release", "--quiet", "--bin", "moue", "--"].iter().chain(args);
+    let out = out.to_string_lossy();
+    let output = Command::cargo(words.copied().chain([&*out])).limit_minutes(10).run()?;
+    if output.success() { Ok(()) } else { Err(format!("`moue {}` failed", args.join(" ")).into()) }
+}
+
 /// Runs the tests in each browser; those that cannot run are ignored with their reason.
 pub(crate) fn run(report: &mut Report, install: bool) {
     if !on_path("node") || !packages(install) {
@@ -36,10 +59,19 @@ pub(crate) fn run(report: &mut Report, install: bool) {
     let checked = Command::new("npm", ["run".as_ref(), "check".as_ref(), "--prefix".as_ref(), web.as_os_str()]).run();
     let good = checked.is_ok_and(|output| output.success());
     report.step("types of the page", Tally::one("npm run check, in web/", good), begin.elapsed().as_secs_f64());
+    let model = match model() {
+        Ok(model) => model,
+        Err(problem) => {
+            let failed = vec![format!("a model for the page: {problem}")];
+            report.step("a model for the page", Tally { failed, ..Tally::default() }, 0.0);
+            return;
+        }
+    };
     for name in BROWSERS {
         let script = web.join("tests/run.mjs");
         let dist = web.join("dist");
         let words = [script.as_os_str(), "--browser".as_ref(), name.as_ref(), "--dist".as_ref(), dist.as_os_str()];
+        let words = words.into_iter().chain(["--model".as_ref(), model.as_os_str()]);
         let begin = Instant::now();
         let tally = match Command::new("node", words).limit_minutes(30).run() {
             Ok(output) => parse(name, &output.stdout, output.success()),
