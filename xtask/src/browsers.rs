@@ -42,7 +42,7 @@ fn moue(args: &[&str], out: &Path) -> Result<()> {
     let words = ["run", "--release", "--quiet", "--bin", "moue", "--"].iter().chain(args);
     let out = out.to_string_lossy();
     let output = Command::cargo(words.copied().chain([&*out])).limit_minutes(10).run()?;
-    if output.success() { Ok(()) } else { Err(format!("`moue {}` failed", args.join(" ")).into()) }
+    if output.success() { Ok(()) } else { Err(format!("`moue {}` failed", args.join(" "))) }
 }
 
 /// Runs the tests in each browser; those that cannot run are ignored with their reason.
