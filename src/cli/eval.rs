@@ -7,10 +7,11 @@ use serde_json::json;
 use super::{Outcome, device, train::network_of};
 use crate::{
     Error, Result,
-    checkpoint::{self, Model, file_hash, load_model},
-    data::{ColourOrder, Dataset, Normalise, Spec},
+    checkpoint::{Model, file_hash, load_model},
+    data::{Dataset, Spec, Transform},
     exec::{DeviceChoice, Precision},
     models::Decision,
+    predict::transform_of,
     train::{
         Evaluation,
         ablation::exits,
@@ -50,17 +51,8 @@ pub(super) struct Args {
 
 /// How the images of a model become its inputs.
 pub(super) fn inputs(model: &Model, batch: usize) -> Inputs {
-    let checkpoint::Normalisation { mean, std } = model.meta.normalisation;
-    let plain = mean == [0.0; 3] && std == [1.0; 3];
-    Inputs {
-        batch,
-        size: model.meta.size,
-        normalise: (!plain).then_some(Normalise { mean, std }),
-        order: match model.meta.colour {
-            checkpoint::ColourOrder::Rgb => ColourOrder::Rgb,
-            checkpoint::ColourOrder::Bgr => ColourOrder::Bgr,
-        },
-    }
+    let Transform { size, normalise, order } = transform_of(&model.meta);
+    Inputs { batch, size, normalise, order }
 }
 
 fn check_classes(model: &Model, data: &Dataset) -> Result<()> {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device, eval::inputs, train::network_of};
+use super::{Outcome, device, train::network_of};
 use crate::{
     Error, Result,
     checkpoint::load_model,
-    data::{Image, Transform},
+    data::Image,
     exec::{DeviceChoice, Precision},
-    models::{Decision, NetworkSpec},
-    predict::{arg_max, majority_vote, softmax},
+    models::NetworkSpec,
+    predict::{Decided, decide, transform_of},
     train::session::Evaluator,
 };
 
@@ -38,39 +38,20 @@ pub(super) struct Args {
     threads: Option<usize>,
 }
 
-struct Prediction {
-    class: usize,
-    ensemble: Vec<f32>,
-    branches: Vec<Vec<f32>>,
-}
-
-fn prediction(logits: &[f32], network: &NetworkSpec) -> Prediction {
-    let classes = network.classes();
-    let branches: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();
-    if let (Decision::Last, Some(last)) = (network.decision(), branches.last()) {
-        return Prediction { class: arg_max(last), ensemble: last.clone(), branches };
-    }
-    let mean = |class: usize| branches.iter().map(|branch| branch[class]).sum::<f32>() / branches.len() as f32;
-    let ensemble = (0..classes).map(mean).collect();
-    let class = majority_vote(branches.iter().map(|branch| arg_max(branch)), classes);
-    Prediction { class, ensemble, branches }
-}
-
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let classes = &model.meta.classes;
     let network = network_of(&model.meta.architecture, classes.len(), &args.model)?;
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
-    let inputs = inputs(&model, 1);
-    let transform = Transform { size: inputs.size, normalise: inputs.normalise, order: inputs.order };
+    let transform = transform_of(&model.meta);
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
     opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
-    let mut pixels = vec![0.0; 3 * inputs.size * inputs.size];
+    let mut pixels = vec![0.0; 3 * transform.size * transform.size];
     let mut predictions = Vec::new();
     for image in &images {
         transform.evaluate(image, &mut pixels)?;
-        predictions.push(prediction(&evaluator.answer(&pixels)?.logits, &network));
+        predictions.push(decide(&evaluator.answer(&pixels)?.logits, classes.len(), network.decision()));
     }
     if args.csv {
         print_csv(args, classes, &network, &predictions)?;
@@ -86,25 +67,25 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         .zip(&predictions)
         .map(|(path, prediction)| {
             json!({
-                "image": path, "prediction": classes[prediction.class], "probabilities": named(&prediction.ensemble),
-                "branches": prediction.branches.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
+                "image": path, "prediction": classes[prediction.class], "probabilities": named(&prediction.probabilities),
+                "branches": prediction.heads.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
             })
         })
         .collect();
     Ok(Outcome::passed(json!({"images": json, "device": opened.name()})))
 }
 
-fn print_text(args: &Args, classes: &[String], predictions: &[Prediction]) {
+fn print_text(args: &Args, classes: &[String], predictions: &[Decided]) {
     for (path, prediction) in args.images.iter().zip(predictions) {
         println!("{}: {}", path.display(), classes[prediction.class]);
         for (k, class) in classes.iter().enumerate() {
-            let branches: Vec<_> = prediction.branches.iter().map(|branch| format!("{:.3}", branch[k])).collect();
-            println!("  {class:<12} {:.3}   branches {}", prediction.ensemble[k], branches.join(" "));
+            let branches: Vec<_> = prediction.heads.iter().map(|branch| format!("{:.3}", branch[k])).collect();
+            println!("  {class:<12} {:.3}   branches {}", prediction.probabilities[k], branches.join(" "));
         }
     }
 }
 
-fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions: &[Prediction]) -> Result<()> {
+fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions: &[Decided]) -> Result<()> {
     let failed = |error: csv::Error| {
         Error::io("standard output", "writing the table", std::io::Error::other(error), "check where it goes")
     };
@@ -117,7 +98,7 @@ fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions
     table.write_record(&header).map_err(failed)?;
     for (path, prediction) in args.images.iter().zip(predictions) {
         let mut row = vec![path.display().to_string(), classes[prediction.class].clone()];
-        row.extend(prediction.ensemble.iter().chain(prediction.branches.iter().flatten()).map(f32::to_string));
+        row.extend(prediction.probabilities.iter().chain(prediction.heads.iter().flatten()).map(f32::to_string));
         table.write_record(&row).map_err(failed)?;
     }
     table.flush().map_err(|error| Error::io("standard output", "writing the table", error, "check where it goes"))

@@ -16,7 +16,7 @@ use crate::{
     ops::TensorId,
 };
 
-pub use vote::{arg_max, majority_vote, softmax};
+pub use vote::{Decided, arg_max, decide, majority_vote, softmax};
 
 /// γ where the model file names none, as in the paper.
 const GAMMA: f64 = 10.0;
@@ -181,7 +181,7 @@ impl Predictor {
         let mut values = executor.read_later(compiled.program, &ids)?.await?.into_iter();
         let read = begin.elapsed();
         let mut next = || values.next().expect("invariant: one list for each tensor");
-        let mut prediction = self.decide(&next());
+        let mut prediction = self.prediction(&next());
         if let Some((_, [height, width])) = maps {
             for (branch, values) in prediction.branches.iter_mut().zip(next().chunks(height * width)) {
                 branch.attention = Some(AttentionMap { width, height, values: values.to_vec() });
@@ -196,22 +196,14 @@ impl Predictor {
         Ok(prediction)
     }
 
-    fn decide(&self, logits: &[f32]) -> Prediction {
+    fn prediction(&self, logits: &[f32]) -> Prediction {
         let classes = self.spec.classes();
-        let branches: Vec<_> = logits
-            .chunks(classes)
-            .map(|logits| {
-                let probabilities = softmax(logits);
-                BranchAnswer { class: arg_max(&probabilities), probabilities, attention: None }
-            })
+        let Decided { heads, probabilities, class } = decide(logits, classes, self.spec.decision());
+        let branches: Vec<_> = heads
+            .into_iter()
+            .map(|probabilities| BranchAnswer { class: arg_max(&probabilities), probabilities, attention: None })
             .collect();
-        let mean = |class| branches.iter().map(|b| b.probabilities[class]).sum::<f32>() / branches.len() as f32;
-        let chosen = branches.iter().map(|branch| branch.class);
-        let votes = |class| chosen.clone().filter(|chosen| *chosen == class).count() as u32;
-        let (probabilities, class) = match (self.spec.decision(), branches.last()) {
-            (Decision::Last, Some(last)) => (last.probabilities.clone(), last.class),
-            _ => ((0..classes).map(mean).collect(), majority_vote(chosen.clone(), classes)),
-        };
+        let votes = |class| branches.iter().filter(|branch| branch.class == class).count() as u32;
         Prediction {
             probabilities,
             votes: (0..classes).map(votes).collect(),

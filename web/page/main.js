@@ -417,7 +417,8 @@ async function begin(file = null) {
     if (mine !== turn) return;
     const { code, message } = thrown instanceof MoueError ? thrown : { code: 'engine-failed', message: String(thrown) };
     write('loading-text', code === 'no-adapter' || code === 'software-adapter' ? 'This browser cannot compute on a GPU here; choose another device above.' : 'The model could not be loaded.');
-    problem(`${message.charAt(0).toUpperCase()}${message.slice(1)}.`);
+    const next = code === 'download-failed' ? ' Try again later, or open a model file below, as moue export --web writes it.' : '';
+    problem(`${/^https?:/.test(message) ? message : message.charAt(0).toUpperCase() + message.slice(1)}.${next}`);
     root.dataset.failed = code;
   } finally {
     if (mine === turn) {
