@@ -130,6 +130,10 @@ fn an_interrupted_ablation_goes_on_to_the_same_bits() {
     let rest = ablate(folder.path(), "parts", &rows);
     assert!(rest.status.success(), "{}", stderr(&rest));
     assert_eq!(timeless(&json(&rest)), timeless(&json(&whole)));
+    // A training that begins anew would end with the same bits: this one went on.
+    let facts = fs::read_to_string(folder.path().join("parts/esr-2-spatial-gamma-10/seed-3/run.json")).expect("facts");
+    let facts: Value = serde_json::from_str(&facts).expect("JSON");
+    assert_eq!(facts["resumed"].as_array().map(Vec::len), Some(1), "{facts}");
 }
 
 #[test]

@@ -138,6 +138,33 @@ fn a_manet_trains_evaluates_and_predicts_by_its_combined_head() {
 }
 
 #[test]
+fn weights_to_start_from_bring_their_normalisation_along() {
+    let folder = folder();
+    assert!(train(folder.path(), &["--name", "first", "--normalise", "imagenet"]).status.success());
+    let of = |name: &str| {
+        let path = folder.path().join("runs").join(name).join("checkpoints/last.safetensors");
+        moue::checkpoint::load_model(&path).expect("a model").meta.normalisation
+    };
+    assert_eq!(of("first"), moue::checkpoint::Normalisation::IMAGENET);
+    let init = ["--init", "runs/first/checkpoints/best.safetensors"];
+    let output = train(folder.path(), &[&init[..], &["--name", "second"]].concat());
+    assert!(stderr(&output).contains("normalised: imagenet"), "{}", stderr(&output));
+    assert_eq!(of("second"), of("first"));
+    let output = train(folder.path(), &[&init[..], &["--name", "third", "--normalise", "none"]].concat());
+    assert!(stderr(&output).contains("will have to adapt"), "{}", stderr(&output));
+    assert_eq!(of("third"), moue::checkpoint::Normalisation::default());
+    // What the training sees is what the evaluation reads: the best accuracy is found again.
+    let result = json(&train(folder.path(), &["--name", "fourth", "--normalise", "imagenet", "--json"]));
+    let spec = "synthetic:train=48,valid=16,test=16,size=54";
+    let best = "runs/fourth/checkpoints/best.safetensors";
+    let again = moue(
+        folder.path(),
+        &["eval", "--model", best, "--data", spec, "--split", "valid", "--device", "cpu", "--json"],
+    );
+    assert_eq!(json(&again)["accuracy"], result["best_val_accuracy"]);
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_saves_exits_130_and_resume_ends_with_the_same_bytes() {
     let folder = folder();

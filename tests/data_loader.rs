@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moue::data::{
-    Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalise, Pool, Sample, Targets, Transform,
+    Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalisation, Pool, Sample, Targets, Transform,
 };
 use moue::rng::Rng;
 
@@ -76,7 +76,7 @@ fn evaluation_keeps_the_order_and_pads_the_last_batch_with_zeros() {
 fn augmented_batches_are_those_of_a_single_thread() {
     let samples = samples(9);
     let augment = Augment { saturation: 0.4, erase: 0.5, ..Augment::affectnet() };
-    let normalise = Some(Normalise::imagenet());
+    let normalise = Some(Normalisation::IMAGENET);
     let order = ColourOrder::Bgr;
     let options = LoaderOptions { seed: 5, epoch: 2, shuffle: true, augment, normalise, order, ..options() };
     let transform = Transform { size: 12, normalise, order };

@@ -44,13 +44,19 @@ pub struct ModelMeta {
     pub result: Option<ModelResult>,
 }
 
-/// The input is `(pixel − mean) / std` per channel, pixels in [0, 1], channels in the order of [`ColourOrder`].
+/// The input is `(pixel − mean) / std` per channel, pixels in [0, 1]; both are in the order red, green, blue, whatever the
+/// [`ColourOrder`] of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Subtracted first.
     pub mean: [f32; 3],
     /// Divided by; none is 0.
     pub std: [f32; 3],
+}
+
+impl Normalisation {
+    /// ImageNet's mean and deviation, as torchvision gives them.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 }
 
 impl Default for Normalisation {

@@ -4,16 +4,19 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::Outcome;
+use super::{Outcome, init::normalisation};
 use crate::{
     Error, Result,
     checkpoint::{
-        ColourOrder, Family, Fit, MSCELEB_CLASSES, ModelMeta, Normalisation, StateDict, Want, Weights, fit, gather,
-        is_base, save_model,
+        ColourOrder, Family, Fit, MSCELEB_CLASSES, ModelMeta, StateDict, Want, Weights, fit, gather, is_base,
+        save_model,
     },
     data::EXPRESSIONS,
     nn::variables::Tensors,
-    train::{choices::Colour, trainer::fresh},
+    train::{
+        choices::{Colour, Normalise},
+        trainer::fresh,
+    },
 };
 
 /// Arguments of `moue import`.
@@ -31,22 +34,13 @@ pub(super) struct Args {
     /// The order of the colours that the weights expect; auto: bgr, as the authors read AffectNet and FER+.
     #[arg(long, default_value = "auto")]
     colour: Colour,
-    /// How pixels become inputs: as they are in [0, 1], or with ImageNet's mean and deviation, as the authors do for RAF-DB.
-    #[arg(long, default_value = "none")]
+    /// How pixels become inputs; auto: as the file says, else as they are in [0, 1].
+    #[arg(long, default_value = "auto")]
     normalise: Normalise,
     /// The edge of the images in pixels; by default 96 for ESR, 224 for MA-Net.
     #[arg(long)]
     size: Option<usize>,
 }
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Normalise {
-    None,
-    Imagenet,
-}
-
-/// ImageNet's mean and deviation, as torchvision gives them.
-const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /// A file's classes, where neither it nor the user names them: AffectNet's eight, or the seven without contempt.
 fn default_classes(rows: usize) -> Result<Vec<String>> {
@@ -86,8 +80,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         Colour::Bgr => ColourOrder::Bgr,
     };
     meta.normalisation = match args.normalise {
-        Normalise::None => known.map_or_else(Normalisation::default, |meta| meta.normalisation),
-        Normalise::Imagenet => IMAGENET,
+        Normalise::Auto => known.map(|meta| meta.normalisation).unwrap_or_default(),
+        given => normalisation(given),
     };
     save_model(&args.out, &meta, &tensors)?;
     Ok(Outcome::passed(report(args, &network, &meta, &fit)))

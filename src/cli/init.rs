@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{
     Result,
-    checkpoint::{ColourOrder, Want, Weights, fit, gather, is_base},
+    checkpoint::{ColourOrder, Normalisation, Want, Weights, fit, gather, is_base},
     nn::variables::Tensors,
     train::{
         TrainConfig,
-        choices::{Colour, InitPart},
+        choices::{Colour, InitPart, Normalise},
     },
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Init {
     pub(super) report: Value,
     /// The order of the colours to train with.
     pub(super) colour: Colour,
+    /// How pixels become inputs.
+    pub(super) normalise: Normalise,
 }
 
 /// Puts the weights of `--init` over the `fresh` network of the first stage; says what was taken, left and reshaped.
@@ -44,10 +46,22 @@ pub(super) fn load(config: &TrainConfig, fresh: Tensors, classes: &[String]) -> 
         (Colour::Auto, _) => Colour::Bgr,
         (given, _) => given,
     };
-    eprintln!("init: images are read as {colour}");
-    if let Some(meta) = network.meta.as_ref().filter(|meta| meta.normalisation != Default::default()) {
-        eprintln!("init: these weights were trained with {:?}, this training has none", meta.normalisation);
+    let expected = network.meta.as_ref().map(|meta| meta.normalisation).unwrap_or_default();
+    let normalise = match config.normalise {
+        Normalise::Auto if expected == Normalisation::IMAGENET => Normalise::Imagenet,
+        Normalise::Auto => Normalise::None,
+        given => given,
+    };
+    eprintln!("init: images are read as {colour}, normalised: {normalise}");
+    if expected != normalisation(normalise) {
+        let Normalisation { mean, std } = expected;
+        eprintln!("init: these weights expect pixels less {mean:?}, divided by {std:?}, and will have to adapt");
     }
     let report = json!({ "file": path, "part": config.init_part, "fit": fit.lines() });
-    Ok(Some(Init { tensors, report, colour }))
+    Ok(Some(Init { tensors, report, colour, normalise }))
+}
+
+/// What a choice means, as model files have it.
+pub(super) fn normalisation(choice: Normalise) -> Normalisation {
+    if choice == Normalise::Imagenet { Normalisation::IMAGENET } else { Normalisation::default() }
 }

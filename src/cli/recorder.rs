@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::{init::normalisation, progress::Progress};
 use crate::{
     Error, Result,
     checkpoint::{ColourOrder, DiversityMeta, ModelMeta, ModelResult, save_model},
@@ -62,6 +62,7 @@ impl<'a> Recorder<'a> {
     fn meta(&self, network: &NetworkSpec) -> ModelMeta {
         let mut meta = ModelMeta::new(network.architecture(), self.begin.classes.clone(), network.size());
         meta.colour = if self.config.colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb };
+        meta.normalisation = normalisation(self.config.normalise);
         meta.data = Some(self.begin.data.clone());
         meta.diversity = (!self.gammas.is_empty()).then(|| DiversityMeta {
             similarity: self.config.similarity.to_string(),

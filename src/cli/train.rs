@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
-    data::{Augment, ColourOrder, Dataset, Spec},
+    data::{Augment, ColourOrder, Dataset, Normalisation, Spec},
     diversity::{Diversity, LOGDET_EPS},
     models::NetworkSpec,
     nn::variables::Tensors,
@@ -88,8 +88,10 @@ pub(super) fn train_run(
     let mut settings = settings(config, data.classes.len())?;
     // A resumed run has the weights and the colours that it began with.
     let init = if resumed.is_none() { start_weights(config, &settings, &data.classes)? } else { None };
-    let config = &TrainConfig { colour: init.as_ref().map_or(config.colour, |init| init.colour), ..config.clone() };
-    settings.inputs.order = order(config.colour);
+    let (colour, normalise) =
+        init.as_ref().map_or((config.colour, config.normalise), |init| (init.colour, init.normalise));
+    let config = &TrainConfig { colour, normalise, ..config.clone() };
+    settings.inputs = inputs(config);
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, config.precision, threads)?;
     opened.announce();
@@ -188,7 +190,7 @@ fn settings(config: &TrainConfig, classes: usize) -> Result<Settings> {
     let session =
         SessionSpec { network, batch: config.batch, diversity, momentum: config.momentum, nesterov: config.nesterov };
     Ok(Settings {
-        inputs: Inputs { batch: config.batch, size: config.size, normalise: None, order: order(config.colour) },
+        inputs: inputs(config),
         session,
         gamma: match config.gamma {
             choices::Gamma::Auto => Gamma::Auto,
@@ -235,8 +237,14 @@ fn start_weights(config: &TrainConfig, settings: &Settings, classes: &[String]) 
     init::load(config, fresh(&first, config.seed)?, classes)
 }
 
-fn order(colour: Colour) -> ColourOrder {
-    if colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb }
+/// How images become inputs; what is still `auto` is as if no weights were there to start from.
+fn inputs(config: &TrainConfig) -> Inputs {
+    Inputs {
+        batch: config.batch,
+        size: config.size,
+        normalise: (config.normalise == choices::Normalise::Imagenet).then_some(Normalisation::IMAGENET),
+        order: if config.colour == Colour::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb },
+    }
 }
 
 fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> Result<(RunFolder, Start)> {

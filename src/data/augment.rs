@@ -97,7 +97,7 @@ impl Augment {
 
     /// The recipe for RAF-DB: flip 0.5; with probability 0.2 ±20° and a crop out of a padding of a third
     /// (32 pixels at 96); erasing of 0.02–0.25 of the area with torchvision's default probability 0.5. It goes
-    /// with [`Normalise::imagenet`](super::Normalise::imagenet).
+    /// with [`Normalisation::IMAGENET`](super::Normalisation::IMAGENET).
     #[must_use]
     pub const fn rafdb() -> Self {
         Self {

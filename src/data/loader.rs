@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 
-use super::{Augment, ColourOrder, Normalise, Pool, Sample, Transform, augment::Draw, by_class};
+use super::{Augment, ColourOrder, Normalisation, Pool, Sample, Transform, augment::Draw, by_class};
 use crate::{Error, Result, ops::augment::RECORD, rng::Rng};
 
 /// Batches that wait for the device while it works; more would only take memory.
@@ -44,7 +44,7 @@ pub struct LoaderOptions {
     /// Random changes, image by image, drawn by `Rng::named("augment", &[seed, epoch, index])`.
     pub augment: Augment,
     /// Normalisation; none leaves pixels in [0, 1].
-    pub normalise: Option<Normalise>,
+    pub normalise: Option<Normalisation>,
     /// The order of the colour planes.
     pub order: ColourOrder,
     /// Labels or votes.

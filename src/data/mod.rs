@@ -36,9 +36,10 @@ mod spec;
 #[cfg(feature = "cli")]
 pub mod synthetic;
 
+pub use crate::checkpoint::{ColourOrder, Normalisation};
 pub use augment::Augment;
 pub use picture::Image;
-pub use transform::{ColourOrder, Normalise, Transform};
+pub use transform::Transform;
 
 #[cfg(feature = "cli")]
 pub use self::{

@@ -1,35 +1,11 @@
 //! From a u8 image to the f32 planes that a network reads, in one bilinear resample.
 
 use super::{Augment, Image};
-use crate::{Error, Result, rng::Rng};
-
-/// The order of the colour planes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColourOrder {
-    /// Red, green, blue.
-    #[default]
-    Rgb,
-    /// Blue, green, red: what weights trained through OpenCV expect.
-    Bgr,
-}
-
-/// Per-channel normalisation, `(x − mean) / std`, of pixels in [0, 1]; both in the order red, green, blue.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Normalise {
-    /// Subtracted first.
-    pub mean: [f32; 3],
-    /// Divided by.
-    pub std: [f32; 3],
-}
-
-impl Normalise {
-    /// ImageNet's statistics, which RAF-DB's recipe uses.
-    #[must_use]
-    pub const fn imagenet() -> Self {
-        Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
-    }
-}
+use crate::{
+    Error, Result,
+    checkpoint::{ColourOrder, Normalisation},
+    rng::Rng,
+};
 
 /// How images become a network's input [3, size, size]: pixels in [0, 1], normalised if asked for, grey images
 /// replicated to three planes.
@@ -42,7 +18,7 @@ pub struct Transform {
     /// Rows and columns of the result.
     pub size: usize,
     /// Applied last but for the order of the planes; none leaves pixels in [0, 1].
-    pub normalise: Option<Normalise>,
+    pub normalise: Option<Normalisation>,
     /// The order of the planes.
     pub order: ColourOrder,
 }
@@ -133,7 +109,7 @@ impl Transform {
     /// Normalises and orders the planes.
     fn finish(&self, out: &mut [f32]) {
         let area = self.size * self.size;
-        if let Some(Normalise { mean, std }) = self.normalise {
+        if let Some(Normalisation { mean, std }) = self.normalise {
             for ((plane, mean), std) in out.chunks_exact_mut(area).zip(mean).zip(std) {
                 plane.iter_mut().for_each(|value| *value = (*value - mean) / std);
             }
@@ -379,7 +355,7 @@ mod tests {
     #[test]
     fn normalisation_precedes_the_order_of_the_planes() {
         let image = Image { width: 1, height: 1, channels: 3, pixels: vec![255, 51, 0] };
-        let normalise = Some(Normalise { mean: [0.5, 0.1, 0.0], std: [0.5, 0.1, 1.0] });
+        let normalise = Some(Normalisation { mean: [0.5, 0.1, 0.0], std: [0.5, 0.1, 1.0] });
         let mut out = [f32::NAN; 3];
         let mut transform = Transform { size: 1, normalise, order: ColourOrder::Rgb };
         transform.evaluate(&image, &mut out).expect("a good image");

@@ -6,8 +6,8 @@ use web_time::Instant;
 
 use crate::{
     Error, Result,
-    checkpoint::{self, ModelMeta},
-    data::{ColourOrder, Image, Normalise, Transform},
+    checkpoint::{ModelMeta, Normalisation},
+    data::{Image, Transform},
     diversity::{Diversity, Term, term},
     exec::{Executor, Program},
     graph::Graph,
@@ -27,16 +27,8 @@ pub const KINDS: [&str; 2] = ["spatial", "channel"];
 /// How a model's images become its inputs.
 #[must_use]
 pub fn transform_of(meta: &ModelMeta) -> Transform {
-    let checkpoint::Normalisation { mean, std } = meta.normalisation;
-    let plain = mean == [0.0; 3] && std == [1.0; 3];
-    Transform {
-        size: meta.size,
-        normalise: (!plain).then_some(Normalise { mean, std }),
-        order: match meta.colour {
-            checkpoint::ColourOrder::Rgb => ColourOrder::Rgb,
-            checkpoint::ColourOrder::Bgr => ColourOrder::Bgr,
-        },
-    }
+    let normalise = (meta.normalisation != Normalisation::default()).then_some(meta.normalisation);
+    Transform { size: meta.size, normalise, order: meta.colour }
 }
 
 /// What a network says about an image.

@@ -116,6 +116,18 @@ words! {
 }
 
 words! {
+    /// How pixels become inputs.
+    Normalise {
+        /// As the weights to start from expect, else none.
+        Auto = "auto",
+        /// As they are, in [0, 1].
+        None = "none",
+        /// With ImageNet's mean and deviation, as the authors do for RAF-DB.
+        Imagenet = "imagenet",
+    }
+}
+
+words! {
     /// The order of the input's three channels.
     Colour {
         /// As the weights to start from expect; red, green, blue where there are none.

@@ -6,8 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
-    Targets,
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, Normalise, ObjectiveKind, Protocol, Resident, Schedule,
+    SimilarityKind, Targets,
 };
 use super::options::TrainOptions;
 use crate::{
@@ -55,6 +55,8 @@ pub struct TrainConfig {
     pub init_part: InitPart,
     /// The order of the input's channels; `auto` until the weights to start from are known.
     pub colour: Colour,
+    /// How pixels become inputs; `auto` until the weights to start from are known.
+    pub normalise: Normalise,
     /// Whether the two branches of a MA-Net are diversified.
     pub branch_diversity: bool,
     /// Whether channel attention, or the channel means of a MA-Net's patches, are diversified.
@@ -138,6 +140,7 @@ impl Default for TrainConfig {
             init: None,
             init_part: InitPart::Full,
             colour: Colour::Auto,
+            normalise: Normalise::Auto,
             branch_diversity: true,
             channel_diversity: true,
             spatial_diversity: true,

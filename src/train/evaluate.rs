@@ -3,7 +3,7 @@
 use super::session::Answers;
 use crate::{
     Result,
-    data::{ColourOrder, Loader, LoaderOptions, Normalise, Sample, Transform},
+    data::{ColourOrder, Loader, LoaderOptions, Normalisation, Sample, Transform},
     models::{Decision, NetworkSpec},
     predict::{arg_max, majority_vote, softmax},
 };
@@ -16,7 +16,7 @@ pub struct Inputs {
     /// Side of the images, in pixels.
     pub size: usize,
     /// Normalisation; none leaves pixels in [0, 1].
-    pub normalise: Option<Normalise>,
+    pub normalise: Option<Normalisation>,
     /// The order of the colour planes.
     pub order: ColourOrder,
 }

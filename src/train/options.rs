@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::{
-    Colour, Gamma, InitPart, LrSchedule, ModelKind, ObjectiveKind, Protocol, Resident, Schedule, SimilarityKind,
-    Targets,
+    Colour, Gamma, InitPart, LrSchedule, ModelKind, Normalise, ObjectiveKind, Protocol, Resident, Schedule,
+    SimilarityKind, Targets,
 };
 use crate::exec::{DeviceChoice, Precision};
 
@@ -77,6 +77,10 @@ pub struct TrainOptions {
     #[arg(long, help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colour: Option<Colour>,
+    /// How pixels become inputs; auto: as the weights to start from expect, else none
+    #[arg(long, help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<Normalise>,
 
     /// Diversifies the pooled features of the two branches (manet)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", help_heading = "Diversity")]

@@ -110,7 +110,7 @@ mod loaded {
     use std::sync::Arc;
 
     use moue::{
-        data::{Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalise, Pool, Sample, Transform},
+        data::{Augment, Batch, ColourOrder, Image, Loader, LoaderOptions, Normalisation, Pool, Sample, Transform},
         exec::Executor,
         graph::Graph,
         rng::Rng,
@@ -181,7 +181,7 @@ mod loaded {
     pub(super) fn cases(cases: &mut Cases) {
         let options = LoaderOptions { batch: 5, size: 48, seed: 7, shuffle: true, ..LoaderOptions::default() };
         let preset = |name: &str| name.parse::<Augment>().expect("a preset");
-        let normalise = Some(Normalise::imagenet());
+        let normalise = Some(Normalisation::IMAGENET);
         let all = Augment { saturation: 0.8, erase: 1.0, crop: 0.2, ..Augment::affectnet() };
         let of = |claim: &str, options: LoaderOptions| (format!("batches_{claim}_are_the_loaders"), options);
         let list = [

@@ -210,6 +210,13 @@ test('a_truncated_model_is_told_and_what_came_answers', async (context) => {
   assert.equal((await answerOf(page)).rows.length, 3);
 });
 
+test('a_site_without_a_model_says_what_to_do', async (context) => {
+  const server = await doubleSite(context);
+  delete server.files['models/esr.safetensors'];
+  const page = await open(context, server.url);
+  await shows(page, '#problem', /^http.*404.*open a model file below/);
+});
+
 test('the_kept_model_can_be_deleted', async (context) => {
   const { page } = await visit(context);
   await shows(page, '#cache-text', /2 files are kept in this browser, 0\.5 MB/);
