@@ -262,3 +262,22 @@ impl Predictor {
         Ok(compiled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::ColourOrder;
+
+    #[test]
+    fn a_models_colours_and_normalisation_reach_its_input() {
+        let mut meta = ModelMeta::new(serde_json::json!({}), vec!["a".into(), "b".into()], 2);
+        (meta.colour, meta.normalisation) = (ColourOrder::Bgr, Normalisation::IMAGENET);
+        let red = Image { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0] };
+        let mut planes = [0.0; 3 * 2 * 2];
+        transform_of(&meta).evaluate(&red, &mut planes).expect("an image");
+        let expected = [-0.406 / 0.225, -0.456 / 0.224, (1.0 - 0.485) / 0.229];
+        for (plane, expected) in planes.chunks(4).zip(expected) {
+            assert!(plane.iter().all(|value: &f32| (value - expected).abs() < 1e-5), "{planes:?}");
+        }
+    }
+}
