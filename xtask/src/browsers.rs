@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Result,
     command::{Command, on_path},
+    environment,
     report::{Ignored, Report, Tally},
     root,
 };
@@ -67,13 +68,14 @@ pub(crate) fn run(report: &mut Report, install: bool) {
             return;
         }
     };
+    let variables = environment::of_browsers();
     for name in BROWSERS {
         let script = web.join("tests/run.mjs");
         let dist = web.join("dist");
         let words = [script.as_os_str(), "--browser".as_ref(), name.as_ref(), "--dist".as_ref(), dist.as_os_str()];
         let words = words.into_iter().chain(["--model".as_ref(), model.as_os_str()]);
         let begin = Instant::now();
-        let tally = match Command::new("node", words).limit_minutes(30).run() {
+        let tally = match Command::new("node", words).env(&variables).limit_minutes(30).run() {
             Ok(output) => parse(name, &output.stdout, output.success()),
             Err(problem) => Tally { failed: vec![format!("the page in {name}: {problem}")], ..Tally::default() },
         };

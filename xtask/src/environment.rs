@@ -119,16 +119,27 @@ pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
     if dist.join("moue_bg.wasm").is_file() && on_path("node") {
         set("MOUE_WEB_DIST", dist.into());
     }
-    // Variables that point at nothing hide the very drivers that were just found.
-    for name in ["__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"] {
-        if let Some(value) = std::env::var_os(name)
-            && !std::env::split_paths(&value).any(|path| path.exists())
-        {
-            println!("{name}={} names nothing that exists: left out", value.to_string_lossy());
-            all.push((name.to_owned(), None));
-        }
-    }
+    all.extend(unhidden(&OPENGL));
     Ok(all)
+}
+
+const OPENGL: [&str; 2] = ["__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"];
+const VULKAN: [&str; 2] = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
+/// For browsers, which find their drivers by themselves: the variables that hide them are removed.
+pub(crate) fn of_browsers() -> Variables {
+    [unhidden(&VULKAN), unhidden(&OPENGL)].concat()
+}
+
+/// Removes those variables that point at nothing: they hide the very drivers that are there.
+fn unhidden(names: &[&str]) -> Variables {
+    let hides = |name: &&&str| {
+        let value = std::env::var_os(name).filter(|value| !std::env::split_paths(value).any(|path| path.exists()));
+        value
+            .inspect(|value| println!("{name}={} names nothing that exists: left out", value.to_string_lossy()))
+            .is_some()
+    };
+    names.iter().filter(hides).map(|name| ((*name).to_owned(), None)).collect()
 }
 
 /// How many adapters the tests must find at least; who sets it knows the machine better.
