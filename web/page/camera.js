@@ -20,13 +20,14 @@ export function cameraProblem(thrown) {
   }
 }
 
-/** @returns {Promise<boolean>} whether the visitor agreed */
+/** @returns {Promise<boolean>} whether the visitor agreed; stays open if the question is put again */
 export function askBeforeCamera() {
   const notice = element('notice', HTMLDialogElement);
   notice.returnValue = 'no';
   notice.showModal();
   return new Promise((resolve) => {
-    notice.addEventListener('close', () => resolve(notice.returnValue === 'yes'), { once: true });
+    // One handler: an earlier question is dropped, and its event of closing may come when the dialog is open again.
+    notice.onclose = () => { if (!notice.open) resolve(notice.returnValue === 'yes'); };
   });
 }
 

@@ -286,17 +286,23 @@ element('mark', HTMLButtonElement).addEventListener('click', () => {
 
 // ——— Moving pictures ———
 
+/** Counts up whenever what plays, or is about to, is given up. */
+let films = 0;
+
 /**
  * @param {() => Film | Promise<Film>} make
  * @param {string} caption
  */
 async function film(make, caption) {
   stopFilm();
+  const turn = films;
   if (cropping.on) toggleCrop(false);
   /** @type {Film | null} */
   let current = null;
   try {
     const made = await make();
+    // Another was asked for while this one's camera was being opened.
+    if (turn !== films) return made.stop();
     current = made;
     page.film = made;
     page.faces = 'detect';
@@ -316,17 +322,20 @@ async function film(make, caption) {
       last = frame;
       write('caption', `${caption}. ${made.rate.toFixed(1)} answers a second; ${made.frames} frames shown`);
     });
+    if (page.film !== made) return;
     element('stop', HTMLButtonElement).hidden = false;
     element('mark', HTMLButtonElement).disabled = true;
     root.dataset.film = made.isCamera ? 'camera' : 'video';
   } catch (thrown) {
     current?.stop();
-    if (page.film === current) page.film = null;
+    if (turn !== films) return;
+    page.film = null;
     problem(caption.startsWith('Video') ? 'This video cannot be played by this browser.' : cameraProblem(thrown));
   }
 }
 
 function stopFilm() {
+  films += 1;
   if (!page.film) return;
   page.film.stop();
   page.film = null;

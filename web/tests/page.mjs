@@ -227,6 +227,16 @@ test('the_kept_model_can_be_deleted', async (context) => {
 
 // ——— Moving pictures ———
 
+/** Waits until a film plays; what the page says instead is the failure's text.
+ * @param {Page} page @param {'camera' | 'video'} kind */
+async function filmed(page, kind) {
+  try {
+    await page.waitForSelector(`[data-film=${kind}]`, { timeout: 60_000 });
+  } catch {
+    throw new Error(`no film of a ${kind}: “${await text(page, '#problem')}”`);
+  }
+}
+
 test('the_camera_starts_after_a_notice_and_stop_ends_its_tracks', async (context) => {
   const { page } = await visit(context, '', {
     before: (page) => page.evaluateOnNewDocument(() => {
@@ -248,7 +258,7 @@ test('the_camera_starts_after_a_notice_and_stop_ends_its_tracks', async (context
   assert.equal(await asked(), 0);
   await click(page, '#camera');
   await click(page, '#notice button[value=yes]');
-  await page.waitForSelector('[data-film=camera]');
+  await filmed(page, 'camera');
   await shows(page, '#caption', /Camera\. [1-9][\d.]* answers a second; \d+ frames shown/);
   const states = () => page.evaluate(() => /** @type {any} */ (globalThis).stream.getTracks().map((/** @type {MediaStreamTrack} */ track) => track.readyState));
   assert.deepEqual(await states(), ['live']);
@@ -257,6 +267,41 @@ test('the_camera_starts_after_a_notice_and_stop_ends_its_tracks', async (context
   await shows(page, '#caption', /Collins/);
   assert.equal(await page.$eval('#stop', (button) => /** @type {HTMLElement} */ (button).hidden), true);
   assert.deepEqual(page.errors, []);
+});
+
+test('a_camera_that_opens_after_a_picture_was_chosen_is_closed_again', async (context) => {
+  const { page } = await visit(context);
+  await page.evaluate(() => {
+    const get = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (constraints) => {
+      const stream = await get(constraints);
+      await new Promise((resolve) => { /** @type {any} */ (globalThis).letCameraOpen = resolve; });
+      /** @type {any} */ (globalThis).stream = stream;
+      return stream;
+    };
+  });
+  await click(page, '#camera');
+  await click(page, '#notice button[value=yes]');
+  await page.waitForFunction(() => typeof /** @type {any} */ (globalThis).letCameraOpen === 'function');
+  await click(page, '#samples button:nth-of-type(2)');
+  await page.evaluate(() => /** @type {any} */ (globalThis).letCameraOpen());
+  await page.waitForFunction(() => /** @type {any} */ (globalThis).stream?.getTracks().every((/** @type {MediaStreamTrack} */ track) => track.readyState === 'ended'));
+  assert.equal(await page.$('[data-film]'), null);
+  assert.equal(await page.$eval('#stop', (button) => /** @type {HTMLElement} */ (button).hidden), true);
+});
+
+test('a_notice_answered_no_and_opened_again_at_once_still_takes_a_yes', async (context) => {
+  const { page } = await visit(context);
+  // Within one task, so that the first notice's event of closing comes while the second is open.
+  await page.evaluate(() => {
+    const press = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector)).click();
+    press('#camera');
+    press('#notice button[value=no]');
+    press('#camera');
+  });
+  assert.equal(await page.$eval('#notice', (dialog) => /** @type {HTMLDialogElement} */ (dialog).open), true);
+  await click(page, '#notice button[value=yes]');
+  await filmed(page, 'camera');
 });
 
 test('each_way_in_which_a_camera_is_refused_has_its_own_words', async (context) => {
@@ -289,7 +334,7 @@ test('a_camera_that_is_unplugged_is_told', async (context) => {
   });
   await click(page, '#camera');
   await click(page, '#notice button[value=yes]');
-  await page.waitForSelector('[data-film=camera]');
+  await filmed(page, 'camera');
   await page.evaluate(() => {
     const [track] = /** @type {any} */ (globalThis).stream.getTracks();
     track.dispatchEvent(new Event('ended'));
@@ -327,7 +372,7 @@ test('a_video_file_is_answered_frame_by_frame_and_late_frames_are_dropped', asyn
     input.files = data.files;
     input.dispatchEvent(new Event('change'));
   });
-  await page.waitForSelector('[data-film=video]');
+  await filmed(page, 'video');
   await shows(page, '#caption', /Video: clip\.webm\. [1-9][\d.]* answers a second; \d{2,} frames shown/);
   const [, rate, frames] = /([\d.]+) answers a second; (\d+) frames/.exec(await text(page, '#caption')) ?? [];
   // 150 ms an answer: at most 7 a second, though the video has 30 frames a second.
