@@ -84,7 +84,7 @@ pub(crate) fn run(report: &mut Report, install: bool) {
 }
 
 /// What the tests printed: a line for each, and the sum, which must agree with them.
-fn parse(browser: &str, output: &str, success: bool) -> Tally {
+pub(crate) fn parse(browser: &str, output: &str, success: bool) -> Tally {
     let mut tally = Tally::default();
     let named = |name: &str| format!("{browser}: {name}");
     for line in output.lines() {

@@ -30,7 +30,7 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
     browsers::run(&mut report, install);
-    matrix::run(&mut report, &variables, full)?;
+    matrix::run(&mut report, &variables, full, install)?;
     print!("{}", report.text());
     Ok(report.good())
 }
