@@ -12,7 +12,11 @@ pub use profile::{Clock, OpCost, Profile};
 
 use std::{future::Future, pin::Pin};
 
-use crate::{Result, graph::Graph, ops::TensorId};
+use crate::{
+    Result,
+    graph::Graph,
+    ops::{TensorId, shape_error},
+};
 
 /// Values on their way from a device: those of each tensor asked for.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>>>>>;
@@ -47,6 +51,19 @@ pub struct Stats {
     pub bytes: u64,
     /// Buffers, bind groups and pipelines created by the executor since it started.
     pub resources_created: u64,
+}
+
+/// What only a training needs of an op with this stem: builds without the feature `training` leave it out.
+///
+/// # Errors
+/// [`crate::Error::Shape`] in such a build; and those of `prepare`.
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+fn training<R>(stem: &'static str, prepare: impl FnOnce() -> Result<R>) -> Result<R> {
+    if cfg!(feature = "training") {
+        return prepare();
+    }
+    let expected = "a build with the feature `training`, which this op needs";
+    Err(shape_error(stem, expected, "one without it", "turn the feature on, or evaluate the network"))
 }
 
 /// A device, the variables it keeps, and the programs compiled for it.

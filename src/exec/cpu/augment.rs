@@ -1,6 +1,6 @@
 //! Training images out of a pool, pixel by pixel, in the order of operations of the loader: in f32 they have its bits.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

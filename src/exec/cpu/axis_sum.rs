@@ -1,6 +1,6 @@
 //! Sums over one axis, and repetition along a new one.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

@@ -1,6 +1,6 @@
 //! CBAM's channel attention and its gradient.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar, activation,

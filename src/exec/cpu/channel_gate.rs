@@ -1,6 +1,6 @@
 //! A map times its channel attention with the pooled descriptors, and its gradient.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

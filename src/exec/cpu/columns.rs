@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 /// One column of a matrix [rows, columns, width].
 pub(super) struct Column<'a, T> {

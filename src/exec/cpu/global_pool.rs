@@ -1,6 +1,6 @@
 //! Average and maximum over all positions of a map, and their gradient.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

@@ -1,9 +1,9 @@
 //! What an op's room provides to the executor, and what it is given.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::Scalar;
-use crate::{ops::Op, shape::Shape};
+use crate::{Result, exec::training, ops::Op, shape::Shape};
 
 /// An op prepared for known shapes.
 pub(super) trait Kernel<T>: Send + Sync {
@@ -105,54 +105,70 @@ pub(super) fn nchw(shape: &Shape) -> [usize; 4] {
     shape.nchw().expect("invariant: the contract checked the rank")
 }
 
+/// A kernel that only a training needs.
+fn trained<T, K: Kernel<T> + 'static>(stem: &'static str, make: impl FnOnce() -> K) -> Result<Box<dyn Kernel<T>>> {
+    training(stem, || Ok(Box::new(make()) as _))
+}
+
 /// Prepares an op for its shapes.
-pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Box<dyn Kernel<T>> {
+///
+/// # Errors
+/// See [`training`].
+pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Result<Box<dyn Kernel<T>>> {
     use super::{
         activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
         determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
     };
-    match op {
+    let stem = op.contract().stem();
+    let kernel: Box<dyn Kernel<T>> = match op {
         Op::Activation(op) => Box::new(activation::Forward(op.function)),
-        Op::ActivationGrad(op) => Box::new(activation::Gradient(op.function)),
-        Op::Augment(op) => Box::new(augment::Forward(*op)),
+        Op::ActivationGrad(op) => trained(stem, || activation::Gradient(op.function))?,
+        Op::Augment(op) => trained(stem, || augment::Forward(*op))?,
         Op::AxisRepeat(op) => Box::new(axis_sum::Repeat::new(op, outputs[0])),
         Op::AxisSum(op) => Box::new(axis_sum::Forward::new(op, inputs[0])),
-        Op::BatchNorm(op) => Box::new(batch_norm::Forward { op: *op, dims: nchw(inputs[0]) }),
+        Op::BatchNorm(op) => trained(stem, || batch_norm::Forward { op: *op, dims: nchw(inputs[0]) })?,
         Op::BatchNormEval(op) => Box::new(batch_norm::Evaluation { op: *op, dims: nchw(inputs[0]) }),
-        Op::BatchNormGrad(op) => Box::new(batch_norm::Gradient { op: *op, dims: nchw(inputs[1]) }),
+        Op::BatchNormGrad(op) => trained(stem, || batch_norm::Gradient { op: *op, dims: nchw(inputs[1]) })?,
         Op::ChannelAttention(op) => {
             Box::new(channel_attention::Forward(channel_attention::Sizes::new(op.groups, inputs[0], inputs[1])))
         }
-        Op::ChannelAttentionGrad(op) => {
-            Box::new(channel_attention::Gradient(channel_attention::Sizes::new(op.groups, inputs[3], inputs[4])))
-        }
+        Op::ChannelAttentionGrad(op) => trained(stem, || {
+            channel_attention::Gradient(channel_attention::Sizes::new(op.groups, inputs[3], inputs[4]))
+        })?,
         Op::ChannelGate(op) => Box::new(channel_gate::Forward { groups: op.groups, dims: nchw(inputs[0]) }),
-        Op::ChannelGateGrad(op) => Box::new(channel_gate::Gradient { groups: op.groups, dims: nchw(inputs[3]) }),
+        Op::ChannelGateGrad(op) => {
+            trained(stem, || channel_gate::Gradient { groups: op.groups, dims: nchw(inputs[3]) })?
+        }
         Op::Concat(op) => Box::new(concat::Forward::new(op.axis, inputs)),
         Op::Slice(op) => Box::new(concat::Part::new(op, inputs[0])),
-        Op::SliceGrad(op) => Box::new(concat::Whole(concat::Part::new(&op.slice, outputs[0]))),
+        Op::SliceGrad(op) => trained(stem, || concat::Whole(concat::Part::new(&op.slice, outputs[0])))?,
         Op::Conv2d(op) => conv2d::forward(op, inputs),
-        Op::Conv2dGradInput(op) => conv2d::grad_input(op, inputs),
-        Op::Conv2dGradWeight(op) => conv2d::grad_weight(op, inputs),
-        Op::CrossEntropy(_) => Box::new(cross_entropy::Forward(cross_entropy::Sizes::new(inputs[1], inputs[2]))),
-        Op::CrossEntropyGrad(_) => Box::new(cross_entropy::Gradient(cross_entropy::Sizes::new(inputs[2], inputs[3]))),
+        Op::Conv2dGradInput(op) => training(stem, || Ok(conv2d::grad_input(op, inputs)))?,
+        Op::Conv2dGradWeight(op) => training(stem, || Ok(conv2d::grad_weight(op, inputs)))?,
+        Op::CrossEntropy(_) => {
+            trained(stem, || cross_entropy::Forward(cross_entropy::Sizes::new(inputs[1], inputs[2])))?
+        }
+        Op::CrossEntropyGrad(_) => {
+            trained(stem, || cross_entropy::Gradient(cross_entropy::Sizes::new(inputs[2], inputs[3])))?
+        }
         Op::Determinant(op) => Box::new(determinant::Forward { objective: op.objective, size: inputs[0].dims()[0] }),
         Op::GlobalPool(op) => Box::new(global_pool::Forward { pooling: op.pooling, dims: nchw(inputs[0]) }),
-        Op::GlobalPoolGrad(op) => Box::new(global_pool::Gradient { pooling: op.pooling, dims: op.shape }),
+        Op::GlobalPoolGrad(op) => trained(stem, || global_pool::Gradient { pooling: op.pooling, dims: op.shape })?,
         Op::Multiply(_) => Box::new(multiply::Forward),
         Op::Patches(op) => Box::new(patches::Forward(patches::Grid::new(*op, outputs[0]))),
-        Op::PatchesJoin(op) => Box::new(patches::Join(patches::Grid::new(op.patches, inputs[0]))),
+        Op::PatchesJoin(op) => trained(stem, || patches::Join(patches::Grid::new(op.patches, inputs[0])))?,
         Op::Pool2d(op) => Box::new(pool2d::Forward(pool2d::Windows::new(op, inputs[0], outputs[0]))),
-        Op::Pool2dGrad(op) => Box::new(pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0]))),
-        Op::Sgd(op) => Box::new(sgd::Forward(op.clone())),
+        Op::Pool2dGrad(op) => trained(stem, || pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0])))?,
+        Op::Sgd(op) => trained(stem, || sgd::Forward(op.clone()))?,
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
-        Op::SimilarityGrad(op) => {
+        Op::SimilarityGrad(op) => trained(stem, || {
             let forward = similarity::Forward::new(op.similarity, inputs[1]);
-            Box::new(similarity::Gradient { forward, scale: op.scale })
-        }
+            similarity::Gradient { forward, scale: op.scale }
+        })?,
         Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
         Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
-        Op::SpatialGateGrad(op) => Box::new(spatial_gate::Gradient::new(op.groups, &inputs[1..])),
+        Op::SpatialGateGrad(op) => trained(stem, || spatial_gate::Gradient::new(op.groups, &inputs[1..]))?,
         Op::WeightedSum(op) => Box::new(weighted_sum::Forward(op.clone())),
-    }
+    };
+    Ok(kernel)
 }

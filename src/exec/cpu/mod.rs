@@ -19,6 +19,7 @@ mod determinant;
 mod global_pool;
 mod kernel;
 mod multiply;
+mod parallel;
 mod patches;
 mod pool;
 mod pool2d;

@@ -1,6 +1,6 @@
 //! Cutting maps into patches and joining them.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

@@ -35,7 +35,7 @@ impl Pool {
     }
 }
 
-/// Runs work on the caller's thread, which is what rayon's iterators do where threads cannot be started.
+/// Runs work on the caller's thread.
 #[cfg(target_family = "wasm")]
 pub(super) struct Pool;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

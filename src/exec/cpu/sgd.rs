@@ -1,6 +1,6 @@
 //! Stochastic gradient descent over all parameters.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

@@ -1,6 +1,6 @@
 //! Pooled RBF similarity between the learners' maps and its gradient, in double precision.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar,

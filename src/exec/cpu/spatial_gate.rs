@@ -3,7 +3,7 @@
 //! The convolution, the statistics and the attention are tasks for each group of each image, whose few planes stay in
 //! a core's cache; of the map itself each pass reads and writes every element once.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar, activation,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 /// Calls `f(task, scratch)` for each task; `scratch` is cut into `per_thread` elements for each thread.
 ///

@@ -1,6 +1,6 @@
 //! Sums of tensors with fixed weights, and an activation of the sum.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     Scalar, activation,

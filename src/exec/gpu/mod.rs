@@ -53,7 +53,7 @@ use self::{
     shader::Params,
     tile_search::Search,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats, training};
 use crate::{
     Error, Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -298,41 +298,42 @@ fn expect_length(name: &str, elements: usize, values: &[f32]) -> Result<()> {
 
 /// Appends the dispatches of one op.
 fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
+    let stem = node.op.contract().stem();
     match &node.op {
         Op::Activation(op) => activation::forward(cx, node, op.function),
-        Op::ActivationGrad(op) => activation::grad(cx, node, op.function),
-        Op::Augment(op) => augment::forward(cx, node, op),
+        Op::ActivationGrad(op) => training(stem, || activation::grad(cx, node, op.function)),
+        Op::Augment(op) => training(stem, || augment::forward(cx, node, op)),
         Op::AxisRepeat(op) => axis_sum::repeat(cx, node, *op),
         Op::AxisSum(op) => axis_sum::forward(cx, node, *op),
-        Op::BatchNorm(op) => batch_norm::forward(cx, node, *op),
+        Op::BatchNorm(op) => training(stem, || batch_norm::forward(cx, node, *op)),
         Op::BatchNormEval(op) => batch_norm::evaluate(cx, node, *op),
-        Op::BatchNormGrad(op) => batch_norm::grad(cx, node, *op),
+        Op::BatchNormGrad(op) => training(stem, || batch_norm::grad(cx, node, *op)),
         Op::ChannelAttention(op) => channel_attention::forward(cx, node, op.groups),
-        Op::ChannelAttentionGrad(op) => channel_attention::grad(cx, node, op.groups),
+        Op::ChannelAttentionGrad(op) => training(stem, || channel_attention::grad(cx, node, op.groups)),
         Op::ChannelGate(op) => channel_gate::forward(cx, node, op.groups),
-        Op::ChannelGateGrad(op) => channel_gate::grad(cx, node, op.groups),
+        Op::ChannelGateGrad(op) => training(stem, || channel_gate::grad(cx, node, op.groups)),
         Op::Concat(op) => concat::forward(cx, node, *op),
         Op::Conv2d(op) => conv2d::forward(cx, node, *op),
-        Op::Conv2dGradInput(op) => conv2d::grad_input(cx, node, *op),
-        Op::Conv2dGradWeight(op) => conv2d::grad_weight(cx, node, *op),
-        Op::CrossEntropy(_) => cross_entropy::forward(cx, node),
-        Op::CrossEntropyGrad(_) => cross_entropy::grad(cx, node),
+        Op::Conv2dGradInput(op) => training(stem, || conv2d::grad_input(cx, node, *op)),
+        Op::Conv2dGradWeight(op) => training(stem, || conv2d::grad_weight(cx, node, *op)),
+        Op::CrossEntropy(_) => training(stem, || cross_entropy::forward(cx, node)),
+        Op::CrossEntropyGrad(_) => training(stem, || cross_entropy::grad(cx, node)),
         Op::Determinant(op) => determinant::forward(cx, node, op.objective),
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
-        Op::GlobalPoolGrad(op) => global_pool::grad(cx, node, *op),
+        Op::GlobalPoolGrad(op) => training(stem, || global_pool::grad(cx, node, *op)),
         Op::Multiply(_) => multiply::forward(cx, node),
         Op::Patches(op) => patches::forward(cx, node, *op),
-        Op::PatchesJoin(op) => patches::join(cx, node, op.patches),
+        Op::PatchesJoin(op) => training(stem, || patches::join(cx, node, op.patches)),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
-        Op::Pool2dGrad(op) => pool2d::grad(cx, node, op.pool),
-        Op::Sgd(op) => sgd::forward(cx, node, op),
+        Op::Pool2dGrad(op) => training(stem, || pool2d::grad(cx, node, op.pool)),
+        Op::Sgd(op) => training(stem, || sgd::forward(cx, node, op)),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
-        Op::SimilarityGrad(op) => similarity::grad(cx, node, *op),
+        Op::SimilarityGrad(op) => training(stem, || similarity::grad(cx, node, *op)),
         Op::Slice(op) => concat::slice(cx, node, *op),
-        Op::SliceGrad(op) => concat::slice_grad(cx, node, *op),
+        Op::SliceGrad(op) => training(stem, || concat::slice_grad(cx, node, *op)),
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
         Op::SpatialGateEval(op) => spatial_gate::evaluate(cx, node, *op),
-        Op::SpatialGateGrad(op) => spatial_gate::grad(cx, node, op.groups),
+        Op::SpatialGateGrad(op) => training(stem, || spatial_gate::grad(cx, node, op.groups)),
         Op::WeightedSum(op) => weighted_sum::forward(cx, node, op),
     }
 }

@@ -77,8 +77,11 @@ impl Source {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 const F16: wgpu::Features = wgpu::Features::SHADER_F16;
+#[cfg(not(target_family = "wasm"))]
 const SUBGROUP: wgpu::Features = wgpu::Features::SUBGROUP;
+#[cfg(not(target_family = "wasm"))]
 const COOPERATIVE: wgpu::Features = F16.union(SUBGROUP).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
 
 /// The name of the file a shader ends with: its own, or that of another.
@@ -93,8 +96,8 @@ macro_rules! file {
 
 /// `NAME [of FILE]: COMMON, …[, needs FEATURES];`
 macro_rules! sources {
-    ($($name:literal $(of $file:literal)?: $($common:literal),* $(; needs $needs:ident)?;)*) => {
-        &[$(Source {
+    ($($(#[$only:meta])? $name:literal $(of $file:literal)?: $($common:literal),* $(; needs $needs:ident)?;)*) => {
+        &[$($(#[$only])? Source {
             name: $name,
             file: file!($name $($file)?),
             parts: &[
@@ -106,7 +109,7 @@ macro_rules! sources {
     };
 }
 
-/// Every shader, with the shared pieces it starts with.
+/// Every shader, with the shared pieces it starts with. A page has none that need more than every browser offers.
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
@@ -120,12 +123,18 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_gate_grad": "pairs", "index";
     "concat": "index";
     "conv2d": "index", "held", "tile", "conv2d";
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_coop": "coop_tile", "index", "conv2d"; needs COOPERATIVE;
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_f16" of "conv2d": "held_f16", "index", "tile", "conv2d"; needs F16;
     "conv2d_grad_weight": "held", "tile", "conv2d_grad_weight";
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_grad_weight_coop": "coop_tile", "conv2d_grad_weight"; needs COOPERATIVE;
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "tile", "conv2d_grad_weight"; needs F16;
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight"; needs SUBGROUP;
+    #[cfg(not(target_family = "wasm"))]
     "conv2d_subgroup": "index", "subgroup_tile", "conv2d"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";

@@ -52,7 +52,7 @@ pub(crate) fn build() -> Result<bool> {
 /// # Errors
 /// A sentence where the target's standard library cannot be had or the build fails.
 pub(crate) fn build_ops() -> Result<PathBuf> {
-    let args = ["--test", "ops", "--release", "--message-format=json-render-diagnostics"];
+    let args = ["--test", "ops", "--features", "training", "--release", "--message-format=json-render-diagnostics"];
     let output = rustc(&std_source::standard_library()?, &args)?;
     let artifacts = output.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let wasm = artifacts

@@ -7,7 +7,7 @@ mod windows;
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use self::windows::{Affine, Correction, Peak, PlaneGradient, Room, Sums, Windows};
 use super::{

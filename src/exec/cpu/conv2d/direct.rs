@@ -2,7 +2,7 @@
 //!
 //! Vectors run along the rows of maps with a border of zeros, and each output is summed in registers.
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{Sizes, rows::Rows};
 use crate::exec::cpu::{

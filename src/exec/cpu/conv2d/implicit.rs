@@ -5,7 +5,7 @@
 
 use std::{ops::Range, slice::Chunks};
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{FEW_ROWS, Sizes, direct::Bordered, rows::Rows, unfold::arrange};
 use crate::exec::cpu::{

@@ -13,7 +13,7 @@ mod unfold;
 mod winograd;
 mod winograd_weight;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use schemes::{F2, F4};
 use tiles::Tiles;

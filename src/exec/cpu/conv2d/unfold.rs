@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     FEW_ROWS, Sizes,

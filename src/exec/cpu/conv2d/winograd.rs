@@ -6,7 +6,8 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+#[cfg_attr(target_family = "wasm", expect(unused_imports, reason = "the standard library has these methods too"))]
+use crate::exec::cpu::parallel::*;
 
 use super::{
     FEW_ROWS,

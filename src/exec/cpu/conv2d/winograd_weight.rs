@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+use crate::exec::cpu::parallel::*;
 
 use super::{
     products::{Blocked, accumulate, multiply_transposed},
