@@ -63,8 +63,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     print(args, &explanation);
     println!("picture: {}", out.display());
     let mut json = json(&explanation);
-    json.insert("image".into(), args.image.to_string_lossy().into());
-    json.insert("picture".into(), out.to_string_lossy().into());
+    json.insert("image".into(), args.image.display().to_string().into());
+    json.insert("picture".into(), out.display().to_string().into());
     json.insert("device".into(), opened.name().into());
     Ok(Outcome::passed(json.into()))
 }

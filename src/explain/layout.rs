@@ -63,8 +63,10 @@ fn title(scene: &mut Scene, of: &Explanation<'_>) {
     scene.text(Style::Head, (MARGIN, MARGIN + 14.0), Anchor::Start, format!("{name}: {}", clipped(answer, 20)));
     let how = match of.network.decision() {
         Decision::Vote => {
-            let votes = of.prediction.votes.iter().zip(of.classes).filter(|(votes, _)| **votes > 0);
-            let votes: Vec<_> = votes.map(|(votes, class)| format!("{class} {votes}")).collect();
+            let mut votes: Vec<_> =
+                of.prediction.votes.iter().zip(of.classes).filter(|(votes, _)| **votes > 0).collect();
+            votes.sort_by_key(|(votes, _)| std::cmp::Reverse(**votes));
+            let votes: Vec<_> = votes.into_iter().map(|(votes, class)| format!("{class} {votes}")).collect();
             format!("apparent expression by vote: {}", votes.join(", "))
         }
         Decision::Last => "apparent expression by the combined head".into(),
@@ -134,7 +136,7 @@ fn branch_row(scene: &mut Scene, of: &Explanation<'_>, branch: &Branch<'_>, face
                 let [low, high] = range(map).map(figure);
                 tile(0, kind, Some(over(face, map, full)), &format!("{low} to {high}"));
             }
-            None => tile(0, kind, None, "compared by its means alone"),
+            None => tile(0, kind, None, "this branch has none"),
         }
         next = 1;
     }

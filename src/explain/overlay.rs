@@ -80,6 +80,14 @@ mod tests {
     }
 
     #[test]
+    fn the_colour_lies_where_the_map_is_strong() {
+        let map = SpatialMap { width: 2, height: 3, values: vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0] };
+        let image = over(&RgbImage::from_pixel(60, 60, Rgb([100; 3])), &map, 5.0);
+        assert_eq!((*image.get_pixel(59, 0), *image.get_pixel(0, 0)), (blend(131.0, 1.0), blend(131.0, 0.0)));
+        assert_eq!(image.get_pixel(59, 59), image.get_pixel(0, 0));
+    }
+
+    #[test]
     fn a_stronger_place_is_more_of_the_maps_colour_and_none_is_grey() {
         assert_eq!(blend(100.0, 0.0), Rgb([100; 3]));
         assert_eq!((blend(100.0, f32::NAN), blend(100.0, 7.0)), (Rgb([100; 3]), blend(100.0, 1.0)));
