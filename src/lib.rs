@@ -21,7 +21,6 @@ pub mod rng;
 pub mod shape;
 #[cfg(feature = "cli")]
 pub mod train;
-#[cfg(feature = "cli")]
 pub mod verify;
 #[cfg(feature = "web")]
 pub mod web;

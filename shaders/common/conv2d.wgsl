@@ -90,17 +90,21 @@ fn window_of(pixel: u32, group: u32) -> Window {
     return window_at(place_in(min(pixel, last)), group);
 }
 
-// The filter's rows, from the first to before the second, that lie on the map for some of `count` pixels: those between
-// the ones of the first pixel's row and of the last's.
+// The filter's rows, from the first to before the second, that lie on the map for some of `count` pixels, whose rows are
+// `top` to `bottom`. There may be none.
 fn rows_on_map(pixel: u32, count: u32) -> vec2<u32> {
     if !BY_ROWS {
         return vec2<u32>(0u, params.kernel_h);
     }
     let last = min(pixel + count, params.images * params.out_height * params.out_width) - 1u;
-    let bits = inside(place_in(pixel).y, params.kernel_h, params.height)
-        | inside(place_in(last).y, params.kernel_h, params.height);
-    let end = 32u - countLeadingZeros(bits);
-    return vec2<u32>(min(countTrailingZeros(bits), end), end);
+    let top = place_in(pixel).y;
+    let bottom = place_in(last).y;
+    let height = params.height;
+    let padding = params.padding;
+    if TRANSPOSED {
+        return vec2<u32>(max(top + padding + 1u, height) - height, min(bottom + padding + 1u, params.kernel_h));
+    }
+    return vec2<u32>(max(padding, bottom) - bottom, min(max(height + padding, top) - top, params.kernel_h));
 }
 
 const NOWHERE: u32 = 0xffffffffu;

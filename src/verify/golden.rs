@@ -50,18 +50,26 @@ impl Golden {
     /// Reads a golden file.
     ///
     /// # Errors
-    /// [`Error::File`] where it is cut, holds other types, lacks a setting or has one that this version does not know.
+    /// See [`Golden::read`]; and [`Error::Io`] where it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path)
             .map_err(|e| Error::io(path, "reading the golden file", e, "give the path of a golden file"))?;
+        Self::read(path, &bytes)
+    }
+
+    /// Reads the bytes of a golden file; errors name `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it is cut, holds other types, lacks a setting or has one that this version does not know.
+    pub fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
         let wrong = |expected: &str, found: String| Error::File {
             path: path.to_owned(),
             expected: expected.to_owned(),
             found,
             hint: "make the file again with the yardstick's `golden` command".into(),
         };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| wrong("a safetensors file", e.to_string()))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong("a safetensors file", e.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong("a safetensors file", e.to_string()))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| wrong("a safetensors file", e.to_string()))?;
         let meta: HashMap<String, String> = header.metadata().clone().unwrap_or_default();
         if let Some(unknown) = meta.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             return Err(wrong("known settings in the metadata", format!("`{unknown}`")));

@@ -6,12 +6,14 @@ mod axis_sum;
 mod batch_norm;
 mod channel_attention;
 mod channel_gate;
+#[cfg(not(target_family = "wasm"))]
 mod comparator;
 mod concat;
 mod conv2d;
 mod cross_entropy;
 mod determinant;
 mod global_pool;
+#[cfg(not(target_family = "wasm"))]
 mod mixed;
 mod multiply;
 mod patches;
@@ -24,7 +26,9 @@ mod weighted_sum;
 
 use super::support::case::{Case, Cases};
 
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use comparator::trials as comparator;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use mixed::all as mixed;
 
 /// Adds the cases of an op.

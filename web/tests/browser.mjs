@@ -24,10 +24,12 @@ export function findBrowser(name) {
  * @param {{ camera?: string, webgpu?: boolean, args?: string[] }} [options] a file that Chromium shows as the camera's picture
  */
 export function launch(name, { camera, webgpu = true, args = [] } = {}) {
+  // The tests have their own limits.
+  const protocolTimeout = 1_800_000;
   const executablePath = findBrowser(name) ?? undefined;
   if (name === 'firefox') {
     return puppeteer.launch({
-      browser: 'firefox', executablePath, headless: true, args,
+      browser: 'firefox', executablePath, headless: true, args, protocolTimeout,
       extraPrefsFirefox: {
         'dom.webgpu.enabled': webgpu, 'gfx.webgpu.ignore-blocklist': true, 'dom.webgpu.allow-cpu-adapter': true,
         'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true,
@@ -35,7 +37,7 @@ export function launch(name, { camera, webgpu = true, args = [] } = {}) {
     });
   }
   return puppeteer.launch({
-    executablePath, headless: true,
+    executablePath, headless: true, protocolTimeout,
     args: [
       '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
       ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'] : ['--disable-features=WebGPU']),

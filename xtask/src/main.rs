@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   check                           the rules of the source tree: rooms of each op, layers, file sizes
   matrix [--full] [--no-install]  every op test, golden files and a short training on every GPU adapter
   shaders                         write each shader as SPIR-V, MSL, HLSL and GLSL to target/shaders
-  web                             the engine as WebAssembly and the page, in web/dist
+  web [--ops]                     the engine as WebAssembly and the page, in web/dist; or the op tests, in target/web-ops
   serve [--port PORT]             the page on http://127.0.0.1:8080/
   bench [--python PATH | --install] [--device DEVICE] [--cases train-9-b32,infer-9-b1,…] [--rounds N]
         [--threads N] [--warmup N] [--steps N] [-- ARGS of `moue bench`]
@@ -50,7 +50,9 @@ fn main() -> ExitCode {
         "check" => flags(rest, &[]).and_then(|_| check::run()),
         "matrix" => flags(rest, &["--full", "--no-install"]).and_then(|on| matrix::command(on[0], !on[1])),
         "shaders" => flags(rest, &[]).and_then(|_| shaders::run()),
-        "web" => flags(rest, &[]).and_then(|_| web::build()),
+        "web" => {
+            flags(rest, &["--ops"]).and_then(|on| if on[0] { web::build_ops().map(|_| true) } else { web::build() })
+        }
         "serve" => web::serve::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),

@@ -37,7 +37,7 @@ fn dispatch(
     let (outer, inner): (usize, usize) = (along[..axis].iter().product(), along[axis + 1..].iter().product());
     for rows in cx.image_chunks(&[x, y], outer)? {
         let ((bound_x, x_at), (bound_y, y_at)) = (cx.read_images(x, outer, &rows), cx.write_images(y, outer, &rows));
-        let elements = rows.len() * cx.elements(y) / outer;
+        let elements = rows.len() * (cx.elements(y) / outer);
         let params = AxisSumParams {
             elements: elements as u32,
             inner: inner as u32,

@@ -96,7 +96,7 @@ impl Gpu {
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         Self {
             variant: Variant::Workgroup,
-            tiles: Variant::Workgroup.tiles(&device),
+            tiles: Variant::Workgroup.tiles(&info.name),
             found: HashMap::new(),
             forced: None,
             device,
@@ -120,7 +120,7 @@ impl Gpu {
     /// Has convolutions computed in another way from now on.
     pub(crate) fn use_variant(&mut self, variant: Variant) {
         self.variant = variant;
-        self.tiles = variant.tiles(&self.device);
+        self.tiles = variant.tiles(&self.info.name);
     }
 
     /// The tiles for a convolution of a shape, by preference.

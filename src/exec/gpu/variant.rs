@@ -68,10 +68,10 @@ impl Variant {
         adapter.features() & wanted
     }
 
-    /// The tiles for a device, by preference.
-    pub(crate) fn tiles(self, device: &wgpu::Device) -> &'static [Tile] {
+    /// The tiles for an adapter, by preference.
+    pub(crate) fn tiles(self, adapter: &str) -> &'static [Tile] {
         match self {
-            Self::Workgroup | Self::Half => by_workgroup(&device.adapter_info().name),
+            Self::Workgroup | Self::Half => by_workgroup(adapter),
             Self::Subgroup => &[Tile::Subgroup],
             Self::Cooperative => &[Tile::Cooperative],
         }

@@ -4,9 +4,17 @@ mod bundle;
 pub(crate) mod serve;
 mod std_source;
 
-use std::{ffi::OsString, io::Write, path::Path};
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use crate::{Result, command::Command, root, target};
+use crate::{
+    Result,
+    command::{Command, Output},
+    root, target,
+};
 
 /// The most that a page should have to load of the engine, in bytes after `gzip -9`.
 const MOST_COMPRESSED: usize = 1 << 20;
@@ -20,10 +28,10 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// paths of this machine.
 pub(crate) fn build() -> Result<bool> {
     let std = std_source::standard_library()?;
-    let wasm = compile(std)?;
+    let wasm = compile(&std)?;
     let dist = root().join("web").join("dist");
     bundle::fresh(&dist)?;
-    bindgen(&wasm, &dist)?;
+    bindgen(&wasm, "moue", &dist)?;
     bundle::copy_page(&dist)?;
     bundle::copy_detector(&dist)?;
     bundle::list_files(&dist)?;
@@ -39,20 +47,49 @@ pub(crate) fn build() -> Result<bool> {
     }
 }
 
+/// Builds the op tests for a page into `target/web-ops`: `ops.js` and `ops_bg.wasm`.
+///
+/// # Errors
+/// A sentence where the target's standard library cannot be had or the build fails.
+pub(crate) fn build_ops() -> Result<PathBuf> {
+    let args = ["--test", "ops", "--release", "--message-format=json-render-diagnostics"];
+    let output = rustc(&std_source::standard_library()?, &args)?;
+    let artifacts = output.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let wasm = artifacts
+        .filter(|message| message["target"]["name"] == "ops")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back();
+    let folder = target("web-ops");
+    bundle::fresh(&folder)?;
+    bindgen(&wasm.ok_or("expected cargo to build the op tests, found none")?, "ops", &folder)?;
+    Ok(folder)
+}
+
 /// Compiles the crate for WebAssembly; returns the module's path.
-fn compile(std: std_source::Std) -> Result<std::path::PathBuf> {
-    let mut args = vec!["rustc", "--lib", "--crate-type", "cdylib", "--profile", "web", "--target", TARGET];
-    args.extend(["--no-default-features", "--features", "web,cpu,gpu"]);
-    let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), Some(flags(&std)?))];
+fn compile(std: &std_source::Std) -> Result<PathBuf> {
+    rustc(std, &["--lib", "--crate-type", "cdylib", "--profile", "web"])?;
+    Ok(target(TARGET).join("web").join("moue.wasm"))
+}
+
+fn rustc(std: &std_source::Std, what: &[&str]) -> Result<Output> {
+    let mut args = vec!["rustc", "--target", TARGET, "--no-default-features", "--features", "web,cpu,gpu"];
+    args.extend(what);
+    let mut flags = flags(std)?;
+    if what.contains(&"--test") {
+        // Numbers of 32 bits end where those of the machines that build have room.
+        flags.push("\u{1f}-Coverflow-checks=on");
+    }
+    let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), Some(flags))];
     if let std_source::Std::FromSource(_) = std {
         args.push("-Zbuild-std=std,panic_abort");
         variables.push(("RUSTC_BOOTSTRAP".to_owned(), Some("1".into())));
     }
-    let output = Command::cargo(args).env(&variables).run()?;
+    let command = Command::cargo(args).env(&variables);
+    let output = if what.contains(&"--test") { command.silent().run()? } else { command.run()? };
     if !output.success() {
         return Err(format!("the build for {TARGET} failed: {}", output.ending()));
     }
-    Ok(target(TARGET).join("web").join("moue.wasm"))
+    Ok(output)
 }
 
 /// Vector instructions, which every browser with WebGPU has, and names for this machine's folders.
@@ -81,10 +118,10 @@ fn remapped(std: &std_source::Std) -> Result<Vec<(OsString, &'static str)>> {
     Ok(folders)
 }
 
-fn bindgen(wasm: &Path, dist: &Path) -> Result<()> {
+fn bindgen(wasm: &Path, name: &str, folder: &Path) -> Result<()> {
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    let made = bindgen.input_path(wasm).out_name("moue").web(true).and_then(|bindgen| {
-        bindgen.typescript(true).remove_name_section(true).remove_producers_section(true).generate(dist)
+    let made = bindgen.input_path(wasm).out_name(name).web(true).and_then(|bindgen| {
+        bindgen.typescript(true).remove_name_section(true).remove_producers_section(true).generate(folder)
     });
     made.map_err(|error| format!("wasm-bindgen: {error:#}"))
 }
