@@ -72,10 +72,11 @@ impl<'a> Explanation<'a> {
     /// What the branches' attention maps are, and whether they lie in (0, 1); none where there are none.
     #[must_use]
     pub fn attention(&self) -> Option<(&'static str, bool)> {
-        self.prediction.branches.iter().any(|branch| branch.attention.is_some()).then(|| match self.network {
+        let kind = match self.network {
             NetworkSpec::Esr(_) => ("spatial attention", true),
             NetworkSpec::Manet(_) => ("mean activation", false),
-        })
+        };
+        self.prediction.branches.iter().any(|branch| branch.attention.is_some()).then_some(kind)
     }
 
     /// Whom the similarities compare.
