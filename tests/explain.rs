@@ -155,7 +155,8 @@ impl Bench {
         let face = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/samples/drawn-happiness.jpg");
         fs::copy(face, bench.path("face.jpg")).expect("a face");
         for (name, spec) in models {
-            let classes = EXPRESSIONS.map(str::to_owned).to_vec();
+            let name_of = |k: usize| EXPRESSIONS.get(k).map_or_else(|| format!("class {k}"), |name| (*name).to_owned());
+            let classes = (0..spec.classes()).map(name_of).collect();
             let meta = ModelMeta::new(spec.architecture(), classes, spec.size());
             save_model(&bench.path(name), &meta, &tensors(spec)).expect("a model");
         }
@@ -311,6 +312,22 @@ fn a_manet_shows_its_two_branches_and_the_patches_of_one() {
     );
     let svg = bench.text("face.explain.svg");
     assert!(svg.contains("by the combined head") && svg.contains("similarity of patches"));
+}
+
+#[test]
+fn of_many_classes_the_picture_has_the_most_probable_and_the_json_all() {
+    let spec = EsrSpec { branches: 1, width: 0.0625, size: 64, classes: 12, attention: true };
+    let bench = Bench::new(&[("many.safetensors", NetworkSpec::Esr(spec))]);
+    let answer = bench.answer(&["--model", "many.safetensors"]);
+    let mut probabilities: Vec<_> = answer["probabilities"].as_object().expect("probabilities").iter().collect();
+    probabilities.sort_by(|a, b| b.1.as_f64().partial_cmp(&a.1.as_f64()).expect("numbers"));
+    let svg = bench.text("face.explain.svg");
+    assert!(svg.contains("mean probability, 10 of 12 classes"));
+    for (index, (class, _)) in probabilities.iter().enumerate() {
+        // The bars of the answer and of the one branch, whose probabilities are the answer's.
+        let bars = svg.matches(&format!("<title>{class}: ")).count();
+        assert_eq!(bars, if index < 10 { 2 } else { 0 }, "{class}");
+    }
 }
 
 #[test]

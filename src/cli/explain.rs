@@ -14,7 +14,7 @@ use crate::{
     checkpoint::{load_model, write_atomic},
     data::Image,
     exec::{DeviceChoice, Precision},
-    explain::{Branch, Explanation, Format, is_own_svg, range},
+    explain::{Branch, Explanation, Format, figure, is_own_svg, range},
     predict::{KINDS, Predictor, SpatialMap},
 };
 
@@ -118,12 +118,12 @@ fn print(args: &Args, explanation: &Explanation<'_>) {
     for Branch { name, answer, class, grad_cam } in explanation.branches() {
         let (vote, p) = (&classes[answer.class], answer.probabilities[answer.class]);
         let seen = answer.attention.as_ref().zip(explanation.attention()).map(|(map, (kind, _))| {
-            let [low, high] = range(map);
-            format!("{kind} {low:.3} to {high:.3}; ")
+            let [low, high] = range(map).map(figure);
+            format!("{kind} {low} to {high}; ")
         });
-        let [_, strongest] = range(&grad_cam);
+        let [_, strongest] = range(&grad_cam).map(figure);
         let seen = seen.unwrap_or_default();
-        println!("  {name:<9} {vote} {p:.3}; {seen}Grad-CAM of {} up to {strongest:.3}", classes[class]);
+        println!("  {name:<9} {vote} {p:.3}; {seen}Grad-CAM of {} up to {strongest}", classes[class]);
     }
     for (kind, kinship) in KINDS.iter().zip(&prediction.kinships) {
         if let Some(kinship) = kinship {

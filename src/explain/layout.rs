@@ -3,7 +3,7 @@
 use image::RgbImage;
 
 use super::{
-    Branch, Explanation, TITLE, largest,
+    Branch, Explanation, TITLE, figure, largest,
     overlay::{self, over, ramp},
     range,
     scene::{Anchor, Scene, Style},
@@ -79,6 +79,10 @@ fn ensemble(scene: &mut Scene, of: &Explanation<'_>, face: &RgbImage, top: f64) 
     let heading = match of.network.decision() {
         Decision::Vote => "all: mean probability",
         Decision::Last => "combined head",
+    };
+    let heading = match of.classes.len() {
+        all if all > MOST => format!("{heading}, {MOST} of {all} classes"),
+        _ => heading.into(),
     };
     scene.text(Style::Plain, (MARGIN, top + 12.0), Anchor::Start, heading);
     bars(scene, of, &of.prediction.probabilities, of.prediction.class, top + HEADING);
@@ -188,18 +192,6 @@ fn legend(scene: &mut Scene, of: &Explanation<'_>, top: f64) {
     line("Grad-CAM", "the map's largest", "; what a place adds to the class's logit");
     if of.attention().is_none() {
         scene.text(Style::Soft, (MARGIN, y + 9.0), Anchor::Start, "This model has no attention.");
-    }
-}
-
-/// Three digits.
-fn figure(value: f32) -> String {
-    match value.abs() {
-        _ if !value.is_finite() => "?".into(),
-        size if size != 0.0 && !(1e-3..1e4).contains(&size) => format!("{value:.1e}"),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
     }
 }
 

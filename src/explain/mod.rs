@@ -108,6 +108,19 @@ pub fn range(map: &SpatialMap) -> [f32; 2] {
     [fold(f32::INFINITY, f32::min), fold(f32::NEG_INFINITY, f32::max)]
 }
 
+/// A value of a map as text, with three digits.
+#[must_use]
+pub fn figure(value: f32) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "?".into(),
+        size if size != 0.0 && !(1e-3..1e4).contains(&size) => format!("{value:.1e}"),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
 /// The kinds of files that a [`Scene`] can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
