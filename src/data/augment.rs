@@ -222,6 +222,7 @@ pub(super) struct Draw {
 
 impl Draw {
     /// Nothing random.
+    #[cfg(feature = "cli")]
     pub(super) const NONE: Self = Self { colours: [Colour::Same; 3], warp: Warp::identity(), erased: [0; 4] };
 
     /// Erases the rectangle of the three planes.
@@ -274,6 +275,7 @@ impl Colour {
 }
 
 /// `p ← clamp(a·p + (b·grey(p) + c), 0, 1)`, to the bits of [`Colour::apply`].
+#[cfg(feature = "cli")]
 pub(super) fn changed(pixel: [f32; 4], [a, b, c]: [f32; 3]) -> [f32; 4] {
     let [red, green, blue, _] = pixel;
     let rest = if b == 0.0 { c } else { b * (GREY[0] * red + GREY[1] * green + GREY[2] * blue) + c };

@@ -3,7 +3,7 @@
 use moue::{
     Error, Result,
     exec::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats},
-    graph::Graph,
+    graph::{Graph, Role},
     ops::TensorId,
 };
 
@@ -45,18 +45,20 @@ impl Again {
         }
     }
 
-    /// A tensor that was read before, or the news that it has been asked for, with all outputs of its program.
+    /// A tensor that was read before, or the news that it has been asked for, with those that are likely to be next.
     fn answer(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
         let key = (self.commands, program, tensor);
         if let Some((_, values)) = self.answers.iter().find(|(there, _)| *there == key) {
             return Ok(values.clone());
         }
         let graph = self.graphs.iter().find(|(there, _)| *there == program);
-        let mut tensors = graph.map_or_else(Vec::new, |(_, graph)| graph.outputs().to_vec());
-        if !tensors.contains(&tensor) {
+        let like = graph.map_or_else(Vec::new, |(_, graph)| alike(graph, tensor));
+        let mut tensors = if like.is_empty() { vec![tensor] } else { like };
+        let reading = self.executor.read_later(program, &tensors).or_else(|_| {
+            // One of them has no memory.
             tensors = vec![tensor];
-        }
-        let reading = self.executor.read_later(program, &tensors)?;
+            self.executor.read_later(program, &tensors)
+        })?;
         if self.awaited.is_none() {
             let keys = tensors.into_iter().map(|tensor| (self.commands, program, tensor)).collect();
             self.awaited = Some((keys, reading));
@@ -67,6 +69,12 @@ impl Again {
             hint: "wait for it".to_owned(),
         })
     }
+}
+
+/// All outputs of a graph where this is one, all its variables where this is one.
+fn alike(graph: &Graph, tensor: TensorId) -> Vec<TensorId> {
+    let variables = || graph.select(|role| matches!(role, Role::Parameter(_) | Role::State(_)));
+    [graph.outputs().to_vec(), variables()].into_iter().find(|all| all.contains(&tensor)).unwrap_or_default()
 }
 
 /// An error of the device while values were awaited.

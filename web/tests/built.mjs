@@ -1,6 +1,6 @@
 // The built page with the real engine, on both backends. A silent fallback fails each of these tests.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { badPictures } from './api.mjs';
@@ -60,6 +60,43 @@ test('built_both_backends_agree_to_a_thousandth', async (context) => {
   assert.ok(worst <= 1e-3, `differ by ${worst}`);
   assert.ok(cpu.answers.flat().length >= 8 && cpu.answers[0][0].branches.length > 2, 'there is much to compare');
 }, built);
+
+for (const backend of BACKENDS) {
+  test(`built_${backend}_answers_are_those_of_the_program_on_every_device`, async (context) => {
+    const folder = String(context.options.answers);
+    const server = await builtSite(context);
+    server.files['tests/face.bmp'] = readFileSync(join(folder, 'face.bmp'));
+    const page = await blank(context, server);
+    const { kind, classes, face } = await page.evaluate(async (wanted) => {
+      const { start, plain, readImage } = await import('/tests/inpage.js');
+      const moue = await start({ backend: wanted, allowSoftware: true });
+      await moue.complete;
+      const bitmap = await readImage(await (await fetch('/tests/face.bmp')).blob());
+      const { faces } = await moue.predict(bitmap, { face: 'none' });
+      return { kind: moue.info.backend.kind, classes: moue.info.model.classes, face: plain(faces[0]) };
+    }, backend);
+    assert.equal(kind, backend);
+    const ofPage = {
+      prediction: face.label, probabilities: face.probabilities,
+      branches: face.branches.map((/** @type {any} */ { probabilities, class: vote, attention }) => ({ vote: classes[vote], probabilities, attention: attention.values })),
+      similarity: ['spatial', 'channel'].map((of) => ({ s: face[of].similarity, determinant: face[of].determinant })),
+    };
+    const devices = readdirSync(folder).filter((name) => name.endsWith('.json')).sort();
+    assert.ok(devices.includes('cpu.json'), String(devices));
+    for (const device of devices) {
+      const answer = JSON.parse(readFileSync(join(folder, device), 'utf8'));
+      const inOrder = (/** @type {Record<string, number>} */ named) => answer.classes.map((/** @type {string} */ name) => named[name]);
+      const ofProgram = {
+        prediction: answer.prediction, probabilities: inOrder(answer.probabilities),
+        branches: answer.branches.map((/** @type {any} */ { vote, probabilities, attention }) => ({ vote, probabilities: inOrder(probabilities), attention: attention.values.flat() })),
+        similarity: ['spatial', 'channel'].map((of) => ({ s: answer.similarity[of].s.flat(), determinant: answer.similarity[of].determinant })),
+      };
+      const worst = difference(ofPage, ofProgram);
+      assert.ok(worst <= 1e-3, `${device}: differs by ${worst}`);
+    }
+    assert.ok(ofPage.branches.length > 2 && ofPage.branches[0].attention.length > 8, 'there is much to compare');
+  }, { ...built, needs: 'answers' });
+}
 
 test('built_auto_takes_the_processor_where_the_gpu_is_software', async (context) => {
   const page = await blank(context, await builtSite(context));

@@ -29,8 +29,8 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
     let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
-    browsers::run(&mut report, install);
-    matrix::run(&mut report, &variables, full)?;
+    browsers::run(&mut report, &variables, install);
+    matrix::run(&mut report, &variables, full, install)?;
     print!("{}", report.text());
     Ok(report.good())
 }

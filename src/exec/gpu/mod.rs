@@ -130,6 +130,7 @@ impl GpuExecutor {
         self.gpu.variant
     }
 
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "a page cannot wait for the self-test"))]
     fn pick_variant(&mut self, options: &Options) -> Result<()> {
         for variant in Variant::offered(&self.gpu.device, options.mixed) {
             let Some(problem) = self.self_test(variant, options.spoil == Some(variant))? else {

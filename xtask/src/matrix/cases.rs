@@ -14,7 +14,7 @@ use crate::{
 /// The golden files that a software adapter compares in every run; the others take it too long.
 const QUICK: [&str; 2] = ["esr3_plain", "esr3_gamma0.005"];
 /// All golden files, in the order in which they run.
-const GOLDEN: [&str; 5] = ["esr3_plain", "esr3_gamma0.005", "esr3", "esr9", "manet"];
+pub(super) const GOLDEN: [&str; 5] = ["esr3_plain", "esr3_gamma0.005", "esr3", "esr9", "manet"];
 
 /// A training that takes a software adapter about a minute: a batch that is seen again and again.
 const TRAINING: &str = "--data synthetic:train=8,valid=8,size=54 --augment none --size 54 --width 0.125 --branches 2 \
@@ -41,7 +41,7 @@ pub(super) fn run(
 
 /// The arguments that choose one adapter's trials: those that contain its slug, less those of longer slugs, and less
 /// those in mixed precision, which not every adapter has and `cargo xtask test` runs by themselves.
-fn filter(slug: &str, all: &[String]) -> Vec<String> {
+pub(super) fn filter(slug: &str, all: &[String]) -> Vec<String> {
     let mut args = vec![format!("::{slug}"), "--skip".to_owned(), format!("::{slug}_mixed")];
     for longer in all.iter().filter(|other| other.starts_with(slug) && *other != slug) {
         args.extend(["--skip".to_owned(), format!("::{longer}")]);

@@ -1,9 +1,11 @@
-//! `cargo xtask matrix`: the same tests on every GPU adapter, with the CPU executor compiled out.
+//! `cargo xtask matrix`: the same tests on every GPU adapter, with the CPU executor compiled out, and on the WebGPU of
+//! browsers.
 
+mod browsers;
 mod cases;
 mod table;
 
-use std::{path::PathBuf, time::Instant};
+use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
 use serde_json::Value;
 
@@ -72,6 +74,8 @@ impl Adapter {
 /// An adapter and what the tests on it gave.
 #[derive(Debug)]
 struct Row {
+    /// What its tests' names end with.
+    label: String,
     adapter: Adapter,
     tally: Tally,
     seconds: f64,
@@ -91,7 +95,7 @@ struct Programs {
 pub(crate) fn command(full: bool, install: bool) -> Result<bool> {
     let mut report = Report::default();
     let drivers = setup::prepare(install, &mut report);
-    run(&mut report, &environment::variables(&drivers, full)?, full)?;
+    run(&mut report, &environment::variables(&drivers, full)?, full, install)?;
     print!("{}", report.text());
     Ok(report.good())
 }
@@ -100,7 +104,7 @@ pub(crate) fn command(full: bool, install: bool) -> Result<bool> {
 ///
 /// # Errors
 /// A sentence where a program could not be started or a table not be written.
-pub(crate) fn run(report: &mut Report, variables: &Variables, full: bool) -> Result<()> {
+pub(crate) fn run(report: &mut Report, variables: &Variables, full: bool, install: bool) -> Result<()> {
     let begin = Instant::now();
     let programs = match build() {
         Ok(programs) => programs,
@@ -123,18 +127,28 @@ pub(crate) fn run(report: &mut Report, variables: &Variables, full: bool) -> Res
         let begin = Instant::now();
         println!("\n== {}: {} ({})", adapter.device(), adapter.name, adapter.backend);
         let tally = cases::run(adapter, &adapters, &programs, variables, full)?;
-        rows.push(Row { adapter: adapter.clone(), tally, seconds: seconds(begin) });
+        rows.push(Row { label: adapter.slug(), adapter: adapter.clone(), tally, seconds: seconds(begin) });
     }
+    let native = match rows.first() {
+        Some(row) => browsers::native(&row.adapter, &adapters, &programs, variables)?,
+        None => BTreeSet::new(),
+    };
+    let of_browsers = browsers::rows(&native, full, install);
     for adapter in adapters.iter().filter(|adapter| adapter.unusable.is_some()) {
-        let tally = all_ignored(adapter, rows.first());
-        rows.push(Row { adapter: adapter.clone(), tally, seconds: 0.0 });
+        rows.push(Row { label: adapter.slug(), adapter: adapter.clone(), tally: Tally::default(), seconds: 0.0 });
     }
-    rows.sort_by_key(|row| row.adapter.index);
     let required = environment::required_adapters(variables);
-    let whole = verdict(&rows, required);
+    let usable = rows.iter().filter(|row| row.adapter.unusable.is_none()).count();
+    rows.extend(of_browsers);
+    rows.sort_by_key(|row| row.adapter.index);
+    let like = rows.iter().map(|row| row.tally.total()).max().unwrap_or_default();
+    for row in rows.iter_mut().filter(|row| row.adapter.unusable.is_some()) {
+        row.tally = all_ignored(&row.label, &row.adapter, like);
+    }
+    let whole = verdict(&rows, usable, required);
     table::write(&rows, &whole, full)?;
     for row in rows {
-        report.step(&format!("matrix: {}", row.adapter.slug()), row.tally, row.seconds);
+        report.step(&format!("matrix: {}", row.label), row.tally, row.seconds);
     }
     report.step("matrix as a whole", whole, 0.0);
     Ok(())
@@ -144,11 +158,10 @@ fn seconds(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64()
 }
 
-/// What must hold over all rows: enough of them, and as many tests in each.
-fn verdict(rows: &[Row], required: usize) -> Tally {
+/// What must hold over all rows: enough usable adapters of the machine, and as many tests in each.
+fn verdict(rows: &[Row], usable: usize, required: usize) -> Tally {
     const ENOUGH: &str = "matrix: every installed driver shows an adapter";
     const EQUAL: &str = "matrix: the number of tests is the same in every row";
-    let usable = rows.iter().filter(|row| row.adapter.unusable.is_none()).count();
     let mut tally = if required == 0 && usable == 0 {
         Tally::skipped(ENOUGH, "no GPU adapter, and no driver that could be installed")
     } else {
@@ -164,12 +177,11 @@ fn verdict(rows: &[Row], required: usize) -> Tally {
     tally
 }
 
-/// The row of an adapter that cannot be used: the tests of another row, each ignored with the reason.
-fn all_ignored(adapter: &Adapter, like: Option<&Row>) -> Tally {
+/// The row of an adapter that cannot be used: the tests of the other rows, each ignored with the reason.
+fn all_ignored(label: &str, adapter: &Adapter, like: usize) -> Tally {
     let reason = format!("{} cannot be used: {}", adapter.name, adapter.unusable.as_deref().unwrap_or_default());
-    let count = like.map_or(1, |row| row.tally.total());
     let ignored =
-        (1..=count).map(|number| Ignored { name: format!("{} test {number}", adapter.slug()), reason: reason.clone() });
+        (1..=like.max(1)).map(|number| Ignored { name: format!("{label} test {number}"), reason: reason.clone() });
     Tally { ignored: ignored.collect(), ..Tally::default() }
 }
 
@@ -216,7 +228,12 @@ mod tests {
     }
 
     fn row(index: u64, passed: usize) -> Row {
-        Row { adapter: adapter(index, "llvmpipe", "vulkan"), tally: Tally { passed, ..Tally::default() }, seconds: 1.0 }
+        Row {
+            label: String::new(),
+            adapter: adapter(index, "llvmpipe", "vulkan"),
+            tally: Tally { passed, ..Tally::default() },
+            seconds: 1.0,
+        }
     }
 
     #[test]
@@ -233,15 +250,15 @@ mod tests {
 
     #[test]
     fn rows_with_different_numbers_of_tests_fail() {
-        assert!(verdict(&[row(0, 3), row(1, 3)], 2).failed.is_empty());
-        assert_eq!(verdict(&[row(0, 3), row(1, 2)], 2).failed.len(), 1);
+        assert!(verdict(&[row(0, 3), row(1, 3)], 2, 2).failed.is_empty());
+        assert_eq!(verdict(&[row(0, 3), row(1, 2)], 2, 2).failed.len(), 1);
     }
 
     #[test]
     fn an_adapter_that_vanished_fails_and_none_at_all_is_no_pass() {
-        assert_eq!(verdict(&[row(0, 3)], 2).failed.len(), 1);
-        assert_eq!(verdict(&[], 3).failed.len(), 1);
-        let none = verdict(&[], 0);
+        assert_eq!(verdict(&[row(0, 3)], 1, 2).failed.len(), 1);
+        assert_eq!(verdict(&[], 0, 3).failed.len(), 1);
+        let none = verdict(&[], 0, 0);
         assert_eq!((none.passed, none.failed.len(), none.ignored.len()), (0, 0, 2));
     }
 
@@ -249,7 +266,7 @@ mod tests {
     fn an_unusable_adapter_has_a_row_of_ignored_tests() {
         let mut old = adapter(1, "Old", "gl");
         old.unusable = Some("it has no compute shaders".to_owned());
-        let tally = all_ignored(&old, Some(&row(0, 3)));
+        let tally = all_ignored("gpu_gl_old", &old, 3);
         assert_eq!((tally.passed, tally.ignored.len()), (0, 3));
         assert!(tally.ignored[0].reason.contains("no compute shaders"));
     }

@@ -56,9 +56,9 @@ fn markdown(rows: &[Row]) -> String {
 }
 
 fn json(rows: &[Row], whole: &Tally, full: bool) -> Value {
-    let row = |Row { adapter, tally, seconds }: &Row| {
+    let row = |Row { label, adapter, tally, seconds }: &Row| {
         json!({
-            "index": adapter.index, "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
+            "label": label, "index": adapter.index, "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "software": adapter.software, "features": adapter.features, "unusable": adapter.unusable,
             "tests": tally.total(), "passed": tally.passed, "failed": tally.failed,
             "ignored": tally.ignored.iter().map(|test| json!({"test": test.name, "reason": test.reason}))
@@ -79,7 +79,8 @@ mod tests {
         let mut tally = Tally { passed: 7, failed: vec!["a".into()], ..Tally::default() };
         tally.absorb(Tally::skipped("b", "needs ../shared/golden"));
         tally.absorb(Tally::skipped("c", "needs ../shared/golden"));
-        let rows = [Row { adapter: adapter(0, "llvmpipe", "gl"), tally, seconds: 2.0 }];
+        let rows =
+            [Row { label: "gpu_gl_llvmpipe".to_owned(), adapter: adapter(0, "llvmpipe", "gl"), tally, seconds: 2.0 }];
         let text = markdown(&rows);
         let line = "| llvmpipe | gl | Mesa 22.3.6 | SHADER_F16 | 10 | 7 | 1 | 2: needs ../shared/golden |";
         assert_eq!(text.lines().last(), Some(line));
