@@ -1,7 +1,7 @@
 //! moue trains and runs facial-expression-recognition ensembles whose members are made to differ.
 //!
 //! Lower layers never import upper ones:
-//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train → cli, web`.
+//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train, verify, explain → cli, web`.
 
 pub mod checkpoint;
 #[cfg(feature = "cli")]
@@ -10,6 +10,8 @@ pub mod data;
 pub mod diversity;
 pub mod error;
 pub mod exec;
+#[cfg(feature = "cli")]
+pub mod explain;
 pub mod graph;
 pub mod models;
 pub mod nn;

@@ -251,6 +251,29 @@ fn data_of_other_classes_is_refused() {
 }
 
 #[test]
+#[cfg(unix)]
+fn an_image_whose_name_is_no_text_is_answered() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    assert!(train(folder.path(), &["--name", "a", "--epochs", "1"]).status.success());
+    let name = std::ffi::OsStr::from_bytes(b"f\xff.png");
+    let image = image::RgbImage::from_pixel(60, 50, image::Rgb([200, 150, 120]));
+    fs::write(folder.path().join(name), png(&image)).expect("a png");
+    let model = ["--model", "runs/a/checkpoints/best.safetensors", "--device", "cpu", "--json"];
+    for (command, key) in [("predict", "images"), ("explain", "branches")] {
+        let mut moue = Command::new(env!("CARGO_BIN_EXE_moue"));
+        let output = moue.current_dir(folder.path()).arg(command).arg(name).args(model).output().expect("moue starts");
+        assert!(json(&output)[key].is_array(), "{}", stderr(&output));
+    }
+}
+
+fn png(image: &image::RgbImage) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).expect("a png");
+    bytes.into_inner()
+}
+
+#[test]
 fn a_loss_that_is_not_finite_ends_with_1_and_the_last_checkpoint_survives() {
     let folder = folder();
     let output = train(folder.path(), &["--lr", "1e30", "--lr-schedule", "constant", "--warmup", "0"]);

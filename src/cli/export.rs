@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     };
     write_atomic(out, "writing the exported model", |writer| writer.write_all(&bytes))?;
     println!("{}: {format}, {} bytes", out.display(), bytes.len());
-    Ok(Outcome::passed(json!({"out": out, "format": format, "bytes": bytes.len()})))
+    Ok(Outcome::passed(json!({"out": out.display().to_string(), "format": format, "bytes": bytes.len()})))
 }
 
 /// A network in evaluation mode; its heads and learners have a dimension of their own in every result.

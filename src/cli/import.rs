@@ -111,7 +111,7 @@ fn report(args: &Args, network: &StateDict, meta: &ModelMeta, fit: &Fit) -> serd
     let classes = if meta.classes.is_empty() { "a base alone".to_owned() } else { meta.classes.join(", ") };
     println!("{}: {read} tensors of {}; {}; colours {}", args.out.display(), meta.architecture, classes, meta.colour);
     json!({
-        "out": args.out, "architecture": meta.architecture, "classes": meta.classes, "colour": meta.colour,
+        "out": args.out.display().to_string(), "architecture": meta.architecture, "classes": meta.classes, "colour": meta.colour,
         "tensors": read, "counters": network.counters, "fit": fit,
     })
 }

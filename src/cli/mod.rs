@@ -6,6 +6,7 @@ mod data;
 pub mod device;
 mod doctor;
 mod eval;
+mod explain;
 mod export;
 mod import;
 mod init;
@@ -50,6 +51,8 @@ enum Command {
     Eval(eval::Args),
     /// Gives the probabilities of images.
     Predict(predict::Args),
+    /// Shows what each branch of a model looks at in an image: attention and Grad-CAM, as a picture and in numbers.
+    Explain(explain::Args),
     /// Runs golden files on a device and compares every number.
     Verify(verify::Args),
     /// Times training steps or inference.
@@ -103,6 +106,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Ablate(args) => ablate::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Import(args) => import::run(args),

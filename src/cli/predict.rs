@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         .zip(&predictions)
         .map(|(path, prediction)| {
             json!({
-                "image": path, "prediction": classes[prediction.class], "probabilities": named(&prediction.probabilities),
+                "image": path.display().to_string(), "prediction": classes[prediction.class], "probabilities": named(&prediction.probabilities),
                 "branches": prediction.heads.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
             })
         })

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             println!("  {failure}");
         }
         results.push(json!({
-            "file": golden.path(), "device": device, "passed": verdict.passed(), "compared": verdict.compared,
+            "file": golden.path().display().to_string(), "device": device, "passed": verdict.passed(), "compared": verdict.compared,
             "total": verdict.total, "worst": verdict.worst,
         }));
     }

@@ -1,11 +1,11 @@
 //! ESR: one base, many branches, run as one grouped network (Siqueira et al. 2020; with CBAM: Heidari & Iosifidis).
 
-use super::{Maps, Network};
+use super::{Features, Maps, Network};
 use crate::{
     Error, Result,
     graph::Graph,
     nn::{ConvSpec, Layers, Mode, NormSpec},
-    ops::{Conv2d, Function, TensorId},
+    ops::{Conv2d, Function, Patches, TensorId},
 };
 
 /// The largest number of branches: the determinant's limit.
@@ -112,10 +112,12 @@ impl EsrSpec {
         }
         layers.graph.set_scope("branches.*.pool");
         let pooled = layers.graph.global_avg_pool(x)?;
-        let logits = layers.linear("branches.*.fc", pooled, self.classes)?;
+        let classifier = "branches.*.fc";
+        let logits = layers.linear(classifier, pooled, self.classes)?;
         let maps = |kind, map| Maps { kind, learners: self.branches, map };
         let maps = attention.map(|(channel, spatial)| vec![maps("spatial", spatial), maps("channel", channel)]);
-        Ok(Network { logits, maps: maps.unwrap_or_default() })
+        let features = Features { heads: 0..self.branches, map: x, patches: Patches::WHOLE, classifier };
+        Ok(Network { logits, maps: maps.unwrap_or_default(), features: vec![features] })
     }
 
     fn layer(

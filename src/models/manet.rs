@@ -1,7 +1,7 @@
 //! MA-Net: a local branch over the four quadrants of a map and a global branch over all of it (Zhao et al. 2021), with
 //! diverse patches and branches (Heidari & Iosifidis).
 
-use super::{Maps, Network};
+use super::{Features, Maps, Network};
 use crate::{
     Error, Result,
     graph::Graph,
@@ -89,10 +89,11 @@ impl ManetSpec {
         let x = layers.residual_layer("layer1", Block::Basic, x, first, 1)?;
         let x = layers.residual_layer("layer2", Block::Basic, x, second, 2)?;
 
-        let (local, spatial, channel) = self.local(&mut layers, x)?;
-        let global = self.branch(&mut layers, ["layer3_2", "layer4_2"], Block::MultiScale, x, 2)?;
+        let local_map = self.local(&mut layers, x)?;
+        let (local, spatial, channel) = self.pooled_patches(&mut layers, local_map)?;
+        let global_map = self.branch(&mut layers, ["layer3_2", "layer4_2"], Block::MultiScale, x, 2)?;
         layers.graph.set_scope("global.pool");
-        let global = layers.graph.global_avg_pool(global)?;
+        let global = layers.graph.global_avg_pool(global_map)?;
 
         let (from_local, from_global) =
             (layers.linear("fc_1", local, self.classes)?, layers.linear("fc_2", global, self.classes)?);
@@ -106,7 +107,11 @@ impl ManetSpec {
             Maps { kind: "spatial", learners: PATCHES, map: spatial },
             Maps { kind: "channel", learners: PATCHES, map: channel },
         ];
-        Ok(Network { logits, maps })
+        let features = vec![
+            Features { heads: 0..1, map: local_map, patches: QUADRANTS, classifier: "fc_1" },
+            Features { heads: 1..2, map: global_map, patches: Patches::WHOLE, classifier: "fc_2" },
+        ];
+        Ok(Network { logits, maps, features })
     }
 
     /// The two last layers of a branch.
@@ -122,12 +127,16 @@ impl ManetSpec {
         layers.residual_layer(names[1], block, x, self.channels(512), last_stride)
     }
 
-    /// The local branch: its pooled features [N, C], and of each patch the mean over channels [N, P, H·W] and the mean
-    /// over positions [N, P·C].
-    fn local(&self, layers: &mut Layers<'_>, x: TensorId) -> Result<(TensorId, TensorId, TensorId)> {
+    /// The local branch's last map: of each patch [N, P·C, H, W].
+    fn local(&self, layers: &mut Layers<'_>, x: TensorId) -> Result<TensorId> {
         layers.graph.set_scope("quadrants");
         let x = layers.graph.patches(x, QUADRANTS)?;
-        let x = self.branch(layers, ["layer3_1_p#", "layer4_1_p#"], Block::Attentive, x, 1)?;
+        self.branch(layers, ["layer3_1_p#", "layer4_1_p#"], Block::Attentive, x, 1)
+    }
+
+    /// The local branch's pooled features [N, C], and of each patch the mean over channels [N, P, H·W] and the mean over
+    /// positions [N, P·C].
+    fn pooled_patches(&self, layers: &mut Layers<'_>, x: TensorId) -> Result<(TensorId, TensorId, TensorId)> {
         layers.graph.set_scope("local.pool");
         let [n, _, h, w] = layers.graph.shape(x).nchw().expect("invariant: a block's output has four dimensions");
         let channels = self.channels(512);

@@ -6,7 +6,14 @@ pub mod manet;
 pub use esr::EsrSpec;
 pub use manet::ManetSpec;
 
-use crate::{Result, graph::Graph, nn::Mode, ops::TensorId};
+use std::ops::Range;
+
+use crate::{
+    Result,
+    graph::Graph,
+    nn::Mode,
+    ops::{Patches, TensorId},
+};
 
 /// The architecture of a network.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -25,6 +32,21 @@ pub struct Network {
     pub logits: TensorId,
     /// What diversity compares, in the order of the loss's terms.
     pub maps: Vec<Maps>,
+    /// What the heads read; not those that combine other heads.
+    pub features: Vec<Features>,
+}
+
+/// The last feature map of some heads. Each head reads its mean over all positions, by a linear classifier.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// The heads, by their numbers.
+    pub heads: Range<usize>,
+    /// [N, heads·C, H, W]; of a head that reads patches [N, P·C, H, W].
+    pub map: TensorId,
+    /// How the patches lie in the image; 1×1 where the map is of the whole image.
+    pub patches: Patches,
+    /// The classifier's layer, whose weight is [heads·K, C].
+    pub classifier: &'static str,
 }
 
 /// Maps of several learners.

@@ -20,6 +20,11 @@ pub struct Patches {
     pub columns: usize,
 }
 
+impl Patches {
+    /// One patch: the whole map.
+    pub const WHOLE: Self = Self { rows: 1, columns: 1 };
+}
+
 impl Contract for Patches {
     fn stem(&self) -> &'static str {
         STEM

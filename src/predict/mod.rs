@@ -1,6 +1,9 @@
 //! Answers to single images: what every branch says, looks at, and how much the branches resemble each other.
 
+mod evidence;
 mod vote;
+
+use std::ops::Range;
 
 use web_time::Instant;
 
@@ -11,11 +14,12 @@ use crate::{
     diversity::{Diversity, Term, term},
     exec::{Executor, Program},
     graph::Graph,
-    models::{Decision, Maps, NetworkSpec},
+    models::{Decision, NetworkSpec},
     nn::{Mode, variables},
-    ops::TensorId,
+    ops::{Patches, TensorId},
 };
 
+pub use evidence::{Evidence, evidence};
 pub use vote::{Decided, arg_max, decide, majority_vote, softmax};
 
 /// γ where the model file names none, as in the paper.
@@ -57,13 +61,16 @@ pub struct BranchAnswer {
     pub probabilities: Vec<f32>,
     /// The class with the largest.
     pub class: usize,
-    /// The spatial attention of its last layer, where it has one and it was asked for.
-    pub attention: Option<AttentionMap>,
+    /// The spatial attention of its last layer, in (0, 1), where it has one and it was asked for. Of a MA-Net's local
+    /// branch, for a predictor that explains, what diversity compares instead: the mean over channels of each patch.
+    pub attention: Option<SpatialMap>,
+    /// What in the image speaks for each class; from a predictor that explains, of a branch with a classifier of its own.
+    pub evidence: Option<Evidence>,
 }
 
-/// Spatial attention in (0, 1), row-major.
+/// A map over the image, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AttentionMap {
+pub struct SpatialMap {
     /// Columns.
     pub width: usize,
     /// Rows.
@@ -99,6 +106,7 @@ pub struct Predictor {
     transform: Transform,
     gammas: [f64; 2],
     input: Vec<f32>,
+    explains: bool,
     compiled: Option<Compiled>,
 }
 
@@ -109,9 +117,18 @@ struct Compiled {
     program: Program,
     image: TensorId,
     logits: TensorId,
-    /// The spatial attention maps of the branches, and their sides.
-    attention: Option<(TensorId, [usize; 2])>,
+    seen: Vec<Seen>,
     terms: [Option<Term>; 2],
+}
+
+/// What some of the branches look at.
+#[derive(Debug, Clone)]
+struct Seen {
+    branches: Range<usize>,
+    /// Rows and columns of the maps.
+    sides: [usize; 2],
+    attention: Option<TensorId>,
+    evidence: Option<TensorId>,
 }
 
 impl Predictor {
@@ -132,7 +149,13 @@ impl Predictor {
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };
         let input = vec![0.0; 3 * size * size];
-        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, compiled: None })
+        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, explains: false, compiled: None })
+    }
+
+    /// The same, with the branches' evidence in every answer.
+    #[must_use]
+    pub fn explaining(self) -> Self {
+        Self { explains: true, compiled: None, ..self }
     }
 
     /// The whole network.
@@ -166,17 +189,28 @@ impl Predictor {
         executor.write(compiled.program, compiled.image, &self.input)?;
         executor.run(compiled.program)?;
         let ran = begin.elapsed();
-        let maps = compiled.attention.filter(|_| attention);
         let mut ids = vec![compiled.logits];
-        ids.extend(maps.map(|maps| maps.0));
+        ids.extend(compiled.seen.iter().filter_map(|seen| seen.attention.filter(|_| attention)));
+        ids.extend(compiled.seen.iter().filter_map(|seen| seen.evidence));
         ids.extend(compiled.terms.iter().flatten().flat_map(|term| [term.similarity, term.value]));
         let mut values = executor.read_later(compiled.program, &ids)?.await?.into_iter();
         let read = begin.elapsed();
         let mut next = || values.next().expect("invariant: one list for each tensor");
         let mut prediction = self.prediction(&next());
-        if let Some((_, [height, width])) = maps {
-            for (branch, values) in prediction.branches.iter_mut().zip(next().chunks(height * width)) {
-                branch.attention = Some(AttentionMap { width, height, values: values.to_vec() });
+        for Seen { branches, sides: [height, width], .. } in
+            compiled.seen.iter().filter(|seen| attention && seen.attention.is_some())
+        {
+            for (branch, values) in prediction.branches[branches.clone()].iter_mut().zip(next().chunks(height * width))
+            {
+                branch.attention = Some(SpatialMap { width: *width, height: *height, values: values.to_vec() });
+            }
+        }
+        for Seen { branches, sides: [height, width], .. } in compiled.seen.iter().filter(|seen| seen.evidence.is_some())
+        {
+            let maps = next();
+            let maps = maps.chunks(self.spec.classes() * height * width);
+            for (branch, values) in prediction.branches[branches.clone()].iter_mut().zip(maps) {
+                branch.evidence = Some(Evidence { width: *width, height: *height, values: values.to_vec() });
             }
         }
         for (kinship, _) in prediction.kinships.iter_mut().zip(&compiled.terms).filter(|(_, term)| term.is_some()) {
@@ -193,7 +227,12 @@ impl Predictor {
         let Decided { heads, probabilities, class } = decide(logits, classes, self.spec.decision());
         let branches: Vec<_> = heads
             .into_iter()
-            .map(|probabilities| BranchAnswer { class: arg_max(&probabilities), probabilities, attention: None })
+            .map(|probabilities| BranchAnswer {
+                class: arg_max(&probabilities),
+                probabilities,
+                attention: None,
+                evidence: None,
+            })
             .collect();
         let votes = |class| branches.iter().filter(|branch| branch.class == class).count() as u32;
         Prediction {
@@ -240,14 +279,21 @@ impl Predictor {
                 *to = Some(term(&mut graph, kind, maps.map, maps.learners, &Diversity::PAPER)?);
             }
         }
-        // A MA-Net's maps belong to its patches, not to the heads that answer.
-        let attention = of("spatial").filter(|maps| maps.learners == branches);
-        let attention = attention.and_then(|Maps { map, .. }| {
-            let [_, _, h, w] = graph.tensor(map).shape.nchw()?;
-            Some((map, [h, w]))
-        });
+        let mut seen = Vec::new();
+        for features in &network.features {
+            // A MA-Net's maps belong to its patches, not to the heads that answer.
+            let attention = if self.explains || features.patches == Patches::WHOLE {
+                evidence::attention(&mut graph, &network, features)?
+            } else {
+                None
+            };
+            let evidence = self.explains.then(|| evidence(&mut graph, features)).transpose()?;
+            let sides = evidence::sides(&graph, features);
+            seen.push(Seen { branches: features.heads.clone(), sides, attention, evidence });
+        }
         let similarities = terms.iter().flatten().flat_map(|term| [term.similarity, term.value]);
-        for id in similarities.chain([network.logits]).chain(attention.map(|maps| maps.0)) {
+        let maps = seen.iter().flat_map(|seen| [seen.attention, seen.evidence]).flatten();
+        for id in similarities.chain([network.logits]).chain(maps) {
             graph.output(id);
         }
         let program = executor.compile(&graph)?;
@@ -257,7 +303,7 @@ impl Predictor {
                 executor.write(program, term.gamma, &[gamma as f32])?;
             }
         }
-        let compiled = Compiled { branches, program, image, logits: network.logits, attention, terms };
+        let compiled = Compiled { branches, program, image, logits: network.logits, seen, terms };
         self.compiled = Some(compiled.clone());
         Ok(compiled)
     }

@@ -107,6 +107,16 @@ impl Svg {
         ));
     }
 
+    /// A picture from elsewhere in the document or of a data URI; `description` is what a screen reader says.
+    pub fn image(&mut self, corner: (f64, f64), size: (f64, f64), href: &str, description: &str) {
+        let ((x, y), (width, height)) = (corner, size);
+        let description = escape(description);
+        self.push(format_args!(
+            "<image x='{x:.1}' y='{y:.1}' width='{width:.1}' height='{height:.1}' preserveAspectRatio='none' \
+             href='{href}' role='img' aria-label='{description}'><title>{description}</title></image>"
+        ));
+    }
+
     /// A point, with a text that shows when the pointer rests on it.
     pub fn dot(&mut self, class: &str, centre: (f64, f64), radius: f64, tip: &str) {
         let (x, y) = centre;
