@@ -94,7 +94,7 @@ for (const backend of BACKENDS) {
       const worst = difference(ofPage, ofProgram);
       assert.ok(worst <= 1e-3, `${device}: differs by ${worst}`);
     }
-    assert.ok(ofPage.branches.length > 2 && ofPage.branches[0].attention.length > 8, 'there is much to compare');
+    assert.ok(ofPage.branches.length > 2 && ofPage.branches[0].attention.length >= 4, 'there is much to compare');
   }, { ...built, needs: 'answers' });
 }
 
