@@ -165,6 +165,33 @@ fn weights_to_start_from_bring_their_normalisation_along() {
 }
 
 #[test]
+fn eval_with_mirror_answers_an_image_as_its_mirror_image() {
+    let folder = folder();
+    assert!(train(folder.path(), &["--name", "a", "--epochs", "1"]).status.success());
+    for (k, class) in moue::data::EXPRESSIONS.iter().enumerate() {
+        let pixel = |x: u32, y: u32| image::Rgb([(5 * x + y) as u8, (x * y / 9) as u8, (40 * k as u32 + x) as u8]);
+        let drawn = image::RgbImage::from_fn(54, 54, pixel);
+        let mirrored = image::imageops::flip_horizontal(&drawn);
+        for (name, picture) in [("drawn", &drawn), ("mirrored", &mirrored)] {
+            let path = folder.path().join(name).join("test").join(class);
+            fs::create_dir_all(&path).expect("a folder");
+            picture.save(path.join("a.png")).expect("a png");
+        }
+    }
+    let loss = |data: &str, more: &[&str]| {
+        let model = "runs/a/checkpoints/best.safetensors";
+        let args = [&["eval", "--model", model, "--data", data, "--device", "cpu", "--json"], more].concat();
+        let result = json(&moue(folder.path(), &args));
+        assert_eq!(result["mirror"], !more.is_empty());
+        result["loss"].as_f64().expect("a loss")
+    };
+    let [drawn, mirrored] =
+        ["folder:drawn", "folder:mirrored"].map(|data| (loss(data, &[]), loss(data, &["--mirror"])));
+    assert!((drawn.1 - mirrored.1).abs() < 1e-6, "{drawn:?}, {mirrored:?}");
+    assert!((drawn.0 - mirrored.0).abs() > 1e-5 && (drawn.0 - drawn.1).abs() > 1e-5, "{drawn:?}, {mirrored:?}");
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_saves_exits_130_and_resume_ends_with_the_same_bytes() {
     let folder = folder();

@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// The accuracy of every early exit too: of the first branch, the first two, and so on.
     #[arg(long)]
     exits: bool,
+    /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
+    #[arg(long)]
+    mirror: bool,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
@@ -67,6 +70,11 @@ fn check_classes(model: &Model, data: &Dataset) -> Result<()> {
     })
 }
 
+/// Each row of pixels from right to left.
+fn mirrored(images: &[f32], size: usize) -> Vec<f32> {
+    images.chunks(size).flat_map(|row| row.iter().rev().copied()).collect()
+}
+
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let hash = file_hash(&args.model)?;
@@ -79,7 +87,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     opened.announce();
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
-    let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
+    let predictions = evaluate(samples, &network, &inputs, |images| {
+        let mut answers = evaluator.answer(images)?;
+        if args.mirror {
+            let mirrored = evaluator.answer(&mirrored(images, inputs.size))?;
+            answers.logits.iter_mut().zip(mirrored.logits).for_each(|(logit, other)| *logit = (*logit + other) / 2.0);
+        }
+        Ok(answers)
+    })?;
     let evaluation = Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &data.classes)?;
     let mean_accuracy = match predictions.decision {
         Decision::Vote => predictions.accuracy(&predictions.mean(predictions.branches)),
@@ -117,7 +132,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     Ok(Outcome::passed(json!({
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
-        "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split,
+        "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split, "mirror": args.mirror,
         "exits": exits, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
     })))
 }
