@@ -4,7 +4,7 @@ use moue::{
     checkpoint::{ModelMeta, ModelStream, StreamError, model_bytes, write_streamed},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
-    models::EsrSpec,
+    models::{EsrSpec, ManetSpec, NetworkSpec},
     nn::{
         Mode,
         variables::{self, Tensors},
@@ -86,6 +86,30 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 
 fn code<T>(outcome: Result<T, Fault>) -> &'static str {
     outcome.err().map_or("no fault", |fault| fault.code)
+}
+
+#[test]
+fn a_manet_answers_once_it_is_whole_and_by_its_last_head_whatever_number_is_asked_for() {
+    let spec = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 32, classes: 8 });
+    let mut graph = Graph::new();
+    let image = graph.input("images", [1, 3, 32, 32]);
+    spec.build(&mut graph, image, Mode::Eval).expect("a valid network");
+    let (mut meta, _) = model(&self::spec());
+    (meta.architecture, meta.size) = (spec.architecture(), 32);
+    let bytes = write_streamed("model".as_ref(), &meta, &variables::initial(&graph, 7)).expect("a model");
+    let mut engine = engine();
+    let progress = engine.push_model(&bytes[..bytes.len() - 1]).expect("the beginning of a model");
+    assert_eq!((progress.branches, progress.total_branches), (0, Some(3)));
+    assert_eq!(engine.push_model(&bytes[bytes.len() - 1..]).expect("its end").branches, 3);
+    engine.end_model().expect("a whole model");
+    let info = engine.info().expect("a model");
+    assert_eq!((&info["votes"], &info["heads"]), (&false.into(), &serde_json::json!(["local", "global", "combined"])));
+    let rgba = picture(40, 30);
+    let answers = [0, 1, 3].map(|branches| predict(&mut engine, &rgba, [40, 30], branches).expect("an answer"));
+    for answer in &answers {
+        assert_eq!((answer.branches.len(), &answer.probabilities), (3, &answer.branches[2].probabilities));
+        assert_eq!(answer.branches, answers[0].branches);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     graph::Graph,
-    models::EsrSpec,
+    models::NetworkSpec,
     nn::{Mode, variables},
 };
 
@@ -43,7 +43,7 @@ pub enum StreamError {
 /// How much of a model is there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The branches that can be used: they and all before them are whole.
+    /// The branches that can be used: they and all before them are whole. Those of a MA-Net come together.
     pub branches: usize,
     /// The branches of the model, once its header is there.
     pub total_branches: Option<usize>,
@@ -291,27 +291,20 @@ struct Expected {
 
 fn expected(meta: &ModelMeta) -> Checked<Expected> {
     let found = meta.architecture.to_string();
-    let Some(spec) = EsrSpec::described(&meta.architecture, meta.classes.len()) else {
-        return mismatch("the architecture of an `esr` with branches, width, size, attention", found);
+    let Some(spec) = NetworkSpec::from_architecture(&meta.architecture, meta.classes.len()) else {
+        let known =
+            "the architecture of an `esr` with branches, width, size, attention or of a `manet` with width, size";
+        return mismatch(known, found);
     };
-    let spec = match spec.validate() {
-        Ok(())
-            if spec.width <= WIDEST
-                && spec.size <= LARGEST
-                && spec.size == meta.size
-                && spec.classes <= MOST_CLASSES =>
-        {
-            spec
-        }
-        Ok(()) => {
-            let most = format!("width up to {WIDEST}, size up to {LARGEST}, as many as {MOST_CLASSES} classes");
-            return mismatch(most, format!("{found} with {} classes for size {}", spec.classes, meta.size));
-        }
-        Err(error) => return Err(StreamError::Mismatch(error)),
-    };
+    spec.validate().map_err(StreamError::Mismatch)?;
+    let (size, classes) = (spec.size(), spec.classes());
+    if spec.width() > WIDEST || size > LARGEST || size != meta.size || classes > MOST_CLASSES {
+        let most = format!("width up to {WIDEST}, size up to {LARGEST}, as many as {MOST_CLASSES} classes");
+        return mismatch(most, format!("{found} with {classes} classes for size {}", meta.size));
+    }
     let shapes = || -> Result<_> {
         let mut graph = Graph::new();
-        let image = graph.input("images", [1, 3, spec.size, spec.size]);
+        let image = graph.input("images", [1, 3, size, size]);
         spec.build(&mut graph, image, Mode::Eval)?;
         let entries = variables::stacked(&graph);
         let parts = entries.iter().flat_map(|entry| {
@@ -319,5 +312,5 @@ fn expected(meta: &ModelMeta) -> Checked<Expected> {
         });
         Ok(parts.collect())
     };
-    Ok(Expected { branches: spec.branches, shapes: shapes().map_err(StreamError::Mismatch)? })
+    Ok(Expected { branches: spec.heads(), shapes: shapes().map_err(StreamError::Mismatch)? })
 }

@@ -44,17 +44,6 @@ const BRANCH: [Layer; 4] =
     [layer(128, 3, 0, false), layer(256, 3, 0, true), layer(256, 3, 0, false), layer(512, 3, 1, false)];
 
 impl EsrSpec {
-    /// The network that a model file's metadata describe: the object `architecture`, and the number of classes.
-    #[must_use]
-    pub fn described(architecture: &serde_json::Value, classes: usize) -> Option<Self> {
-        let mut object = architecture.as_object()?.clone();
-        if object.remove("model")? != "esr" {
-            return None;
-        }
-        object.insert("classes".to_owned(), classes.into());
-        serde_json::from_value(object.into()).ok()
-    }
-
     /// Checks the ranges.
     ///
     /// # Errors

@@ -102,6 +102,15 @@ impl NetworkSpec {
         }
     }
 
+    /// Multiplier of all widths.
+    #[must_use]
+    pub fn width(&self) -> f64 {
+        match self {
+            Self::Esr(spec) => spec.width,
+            Self::Manet(spec) => spec.width,
+        }
+    }
+
     /// Classes.
     #[must_use]
     pub fn classes(&self) -> usize {

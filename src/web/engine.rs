@@ -7,6 +7,7 @@ use crate::{
     checkpoint::{ModelStream, Progress},
     data::Image,
     exec::{DeviceInfo, Executor},
+    models::Decision,
     predict::{Prediction, Predictor},
 };
 
@@ -83,9 +84,11 @@ impl Engine {
     /// `no-model` before its header is there.
     pub fn info(&self) -> Checked<Value> {
         let meta = self.stream.meta().ok_or_else(no_model)?;
-        let predictor = self.predictor.as_ref().ok_or_else(no_model)?;
+        let spec = self.predictor.as_ref().ok_or_else(no_model)?.spec();
+        let heads: Vec<_> = (0..spec.heads()).map(|head| spec.head_name(head)).collect();
         Ok(json!({
-            "classes": meta.classes, "branches": predictor.spec().heads(), "size": predictor.spec().size(),
+            "classes": meta.classes, "branches": heads.len(), "heads": heads, "size": spec.size(),
+            "votes": spec.decision() == Decision::Vote,
             "colour": meta.colour, "parameters": self.stream.parameters(), "attention": meta.architecture["attention"] == true,
             "architecture": meta.architecture, "data": meta.data, "result": meta.result,
             "created_by": meta.created_by,
@@ -93,7 +96,7 @@ impl Engine {
     }
 
     /// Answers an image of `rgba` bytes, or a part of it, by the model's first `branches` branches; by all that are
-    /// there where that is 0 or more than that.
+    /// there where that is 0 or more than that, and where the branches do not vote.
     ///
     /// # Errors
     /// `bad-image` for bytes that are no image and for a part outside of it, `too-large` for what the memory does not
@@ -109,7 +112,8 @@ impl Engine {
         let image = image(rgba, [width, height], crop)?;
         let there = self.stream.progress().branches;
         let (Some(predictor), 1..) = (&mut self.predictor, there) else { return Err(no_model()) };
-        let branches = if branches == 0 { there } else { branches.min(there) };
+        let all = branches == 0 || predictor.spec().decision() == Decision::Last;
+        let branches = if all { there } else { branches.min(there) };
         Ok(predictor.predict(self.executor.as_mut(), &self.stream, &image, branches, attention).await?)
     }
 

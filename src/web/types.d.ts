@@ -12,7 +12,8 @@ export interface Progress { branches: number; total_branches: number | null; tot
 
 /** What a model file says. */
 export interface ModelInfo {
-  classes: string[]; branches: number; size: number; colour: 'rgb' | 'bgr'; parameters: number; attention: boolean;
+  /** `votes`: whether the branches, called `heads`, vote; else the last one answers for all. */
+  classes: string[]; branches: number; heads: string[]; votes: boolean; size: number; colour: 'rgb' | 'bgr'; parameters: number; attention: boolean;
   architecture: Record<string, unknown>; data: Record<string, unknown> | null; result: Record<string, unknown> | null;
   created_by: string;
 }

@@ -16,7 +16,7 @@ export class Engine {
   push_model(bytes: Uint8Array): { branches: number; total_branches: number | null; total_bytes: number | null };
   end_model(): void;
   info(): {
-    classes: string[]; branches: number; size: number; colour: string; parameters: number; attention: boolean;
+    classes: string[]; branches: number; heads: string[]; votes: boolean; size: number; colour: string; parameters: number; attention: boolean;
     architecture: Record<string, unknown>; data: Record<string, unknown> | null; result: Record<string, unknown> | null;
     created_by: string;
   };

@@ -114,6 +114,10 @@ export interface ModelInfo {
   totalBranches: number | null;
   /** Branches that answer now. */
   branches: number;
+  /** The branches' names. */
+  heads: string[];
+  /** Whether they vote (ESR); else the last one combines the others and answers for all (MA-Net), whatever number is asked for. */
+  votes: boolean;
   /** Edge of the network's input, in pixels. */
   size: number;
   colour: string;
@@ -146,7 +150,7 @@ export type ImageInput =
   | Blob;
 
 export interface PredictOptions {
-  /** How many branches answer, from the first; 0 (default) or more than there are: all that are loaded. */
+  /** How many branches answer, from the first; 0 (default) or more than there are: all that are loaded. Without a vote always all. */
   branches?: number;
   /** `detect` (default): every face that the detector finds, largest first; a box, or several: those; `none`: the whole image. */
   face?: 'detect' | 'none' | Box | Box[];

@@ -29,14 +29,14 @@ function barsFor(classes) {
 
 /**
  * @param {Face} face
- * @param {string[]} classes
+ * @param {import('../api/types.d.ts').ModelInfo} model
  */
-export function showEnsemble(face, classes) {
+export function showEnsemble(face, { classes, votes: vote }) {
   barsFor(classes);
   const agree = face.votes[face.class] ?? 0;
   const [strong, small] = element('headline', HTMLElement).children;
   if (strong) strong.textContent = face.label;
-  if (small) small.textContent = `apparent expression, ${percent(face.probabilities[face.class] ?? 0)}; ${agree} of ${face.branches.length} branches agree`;
+  if (small) small.textContent = `apparent expression, ${percent(face.probabilities[face.class] ?? 0)}${vote ? `; ${agree} of ${face.branches.length} branches agree` : ''}`;
   [...bars.rows].forEach((row, i) => {
     const share = face.probabilities[i] ?? 0;
     const votes = face.votes[i] ?? 0;
@@ -70,12 +70,12 @@ export function showNothing(title, text) {
 /**
  * One row per branch: its vote, and its attention over the face.
  * @param {Face} face
- * @param {string[]} classes
+ * @param {import('../api/types.d.ts').ModelInfo} model
  * @param {(context: CanvasRenderingContext2D, size: number) => void} paintFace
  * @param {number | null} chosen the branch whose attention lies over the large picture
  * @param {(branch: number) => void} choose
  */
-export function showBranches(face, classes, paintFace, chosen, choose) {
+export function showBranches(face, { classes, heads, votes }, paintFace, chosen, choose) {
   while (rows.children.length > face.branches.length) rows.lastElementChild?.remove();
   while (rows.children.length < face.branches.length) {
     const index = rows.children.length;
@@ -85,7 +85,7 @@ export function showBranches(face, classes, paintFace, chosen, choose) {
     canvas.width = canvas.height = 96;
     button.setAttribute('aria-describedby', 'rows-hint');
     const number = make('span', 'number');
-    number.append(make('span', 'hidden-text', 'Branch '), String(index + 1), ' ');
+    number.append(make('span', 'hidden-text', 'Branch '), make('span', 'which'), ' ');
     const vote = make('span');
     vote.append(make('span', 'vote'), ' ', make('span', 'differs', 'differs'), ' ');
     button.append(canvas, number, vote, make('span', 'share'));
@@ -103,7 +103,7 @@ export function showBranches(face, classes, paintFace, chosen, choose) {
     const share = percent(branch.probabilities[branch.class] ?? 0);
     item.querySelector('.differs')?.toggleAttribute('hidden', branch.class === face.class);
     button.setAttribute('aria-pressed', String(chosen === i));
-    for (const [part, text] of [['.vote', vote], ['.share', share]]) {
+    for (const [part, text] of [['.which', votes ? String(i + 1) : heads[i]], ['.vote', vote], ['.share', share]]) {
       const span = button.querySelector(String(part));
       if (span && text !== undefined) span.textContent = text;
     }

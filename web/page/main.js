@@ -117,7 +117,8 @@ function spoken({ faces, branches }) {
   if (!face) return '';
   const agree = face.votes[face.class] ?? 0;
   const which = faces.length > 1 ? `Face ${page.selected + 1} of ${faces.length}: ` : '';
-  return `${which}apparent expression ${face.label}, ${percent(face.probabilities[face.class] ?? 0)}. ${agree} of ${branches} branches agree.`;
+  const agreement = page.moue?.info.model.votes ? ` ${agree} of ${branches} branches agree.` : '';
+  return `${which}apparent expression ${face.label}, ${percent(face.probabilities[face.class] ?? 0)}.${agreement}`;
 }
 
 // ——— Showing ———
@@ -129,15 +130,15 @@ function show(bitmap) {
   page.selected = Math.min(page.selected, answer.faces.length - 1);
   const face = answer.faces[page.selected];
   if (!face) return;
-  const { classes } = moue.info.model;
+  const { model } = moue.info;
   const branch = page.branch === null ? null : face.branches[page.branch] ?? null;
   stage.show({ faces: answer.faces, selected: page.selected, attention: branch?.attention ?? null, ...(cropping.on ? {} : { mark: null }) });
   stage.describe(`The picture; ${answer.faces.length === 1 ? 'one face' : `${answer.faces.length} faces`}: ${answer.faces.map(({ label }) => label).join(', ')}`);
   showFaces(answer, bitmap);
-  showEnsemble(face, classes);
+  showEnsemble(face, model);
   const { x, y, width, height } = face.box ?? { x: 0, y: 0, width: bitmap.width, height: bitmap.height };
   const paint = (/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ size) => context.drawImage(bitmap, x, y, width, height, 0, 0, size, size);
-  showBranches(face, classes, paint, page.branch, (index) => {
+  showBranches(face, model, paint, page.branch, (index) => {
     page.branch = page.branch === index ? null : index;
     show(bitmap);
   });
@@ -185,7 +186,7 @@ function showSlider() {
   const total = model.totalBranches ?? model.branches;
   const used = Math.min(page.branches ?? model.branches, model.branches);
   slider.max = String(total);
-  slider.disabled = total < 2;
+  slider.disabled = total < 2 || !model.votes;
   slider.value = String(used);
   slider.setAttribute('aria-valuetext', `${used} of ${total} branches`);
   write('branches-text', `${used} of ${total}${model.branches < total ? `, ${model.branches} loaded` : ''}`);
@@ -444,7 +445,7 @@ async function measureCost(moue) {
   const total = moue.info.model.branches;
   const all = page.cost.get(total);
   const { picture, film, faces } = page;
-  if (all === undefined || all * total > 1500 || !picture || film || faces === 'detect' || total < 2) return;
+  if (all === undefined || all * total > 1500 || !picture || film || faces === 'detect' || total < 2 || !moue.info.model.votes) return;
   for (let branches = total; branches >= 1; branches -= 1) {
     if (page.moue !== moue || page.picture !== picture || page.film) return;
     const of = Array.isArray(faces) ? faces.slice(0, 1) : faces;

@@ -17,10 +17,10 @@ const face = readFileSync(join(WEB, 'samples/drawn-happiness.jpg'));
 writeFileSync(camera, Buffer.concat(Array(30).fill(face)));
 
 /** Answers for the samples' faces, as plain numbers.
- * @param {import('puppeteer-core').Page} page @param {string} backend */
-const answers = (page, backend) => page.evaluate(async (wanted) => {
+ * @param {import('puppeteer-core').Page} page @param {string} backend @param {string} [model] */
+const answers = (page, backend, model = '/models/esr.safetensors') => page.evaluate(async (wanted, from) => {
   const { start, plain, readImage } = await import('/tests/inpage.js');
-  const moue = await start({ backend: wanted, allowSoftware: true });
+  const moue = await start({ backend: wanted, allowSoftware: true, model: from });
   await moue.complete;
   const pictures = ['collins', 'drawn-two'];
   const out = [];
@@ -33,7 +33,7 @@ const answers = (page, backend) => page.evaluate(async (wanted) => {
   const { kind, name } = moue.info.backend;
   moue.dispose();
   return { kind, name, answers: plain(out) };
-}, backend);
+}, backend, model);
 
 /** The largest difference between two answers' numbers; classes and shapes must be equal.
  * @param {any} a @param {any} b @param {string} [where] @returns {number} */
@@ -60,6 +60,21 @@ test('built_both_backends_agree_to_a_thousandth', async (context) => {
   assert.ok(worst <= 1e-3, `differ by ${worst}`);
   assert.ok(cpu.answers.flat().length >= 8 && cpu.answers[0][0].branches.length > 2, 'there is much to compare');
 }, built);
+
+test('built_a_manet_answers_alike_on_both_backends', async (context) => {
+  const server = await builtSite(context);
+  server.files['models/manet'] = readFileSync(String(context.options.manet));
+  const page = await blank(context, server);
+  const cpu = await answers(page, 'cpu', '/models/manet');
+  const gpu = await answers(page, 'webgpu', '/models/manet');
+  assert.deepEqual([cpu.kind, gpu.kind], ['cpu', 'webgpu']);
+  const worst = difference(cpu.answers, gpu.answers);
+  assert.ok(worst <= 1e-3, `differ by ${worst}`);
+  for (const face of cpu.answers.flat()) {
+    assert.equal(face.branches.length, 3);
+    assert.deepEqual(face.probabilities, face.branches[2].probabilities);
+  }
+}, { ...built, needs: 'manet' });
 
 for (const backend of BACKENDS) {
   test(`built_${backend}_answers_are_those_of_the_program_on_every_device`, async (context) => {

@@ -225,6 +225,20 @@ test('the_kept_model_can_be_deleted', async (context) => {
   assert.equal(await page.evaluate(async () => (await caches.keys()).filter((name) => name === 'moue-files').length), 0);
 });
 
+test('a_model_whose_branches_do_not_vote_shows_their_names_and_leaves_the_number_alone', async (context) => {
+  const server = await doubleSite(context);
+  const architecture = { model: 'manet', width: 0.5, size: 48 };
+  server.files['models/esr.safetensors'] = doubleModel({ branches: 3, votes: false, heads: ['local', 'global', 'combined'], architecture });
+  const page = await open(context, server.url);
+  await ready(page);
+  const { headline } = await answerOf(page);
+  assert.ok(headline);
+  assert.deepEqual(await page.$$eval('#rows .which', (all) => all.map(({ textContent }) => textContent)), ['local', 'global', 'combined']);
+  assert.equal(await page.$eval('#branches', (slider) => /** @type {HTMLInputElement} */ (slider).disabled), true);
+  assert.doesNotMatch(await text(page, '#headline'), /agree/);
+  assert.match(await text(page, '#card-what'), /^MA-Net/);
+});
+
 // ——— Moving pictures ———
 
 /** Waits until a film plays; what the page says instead is the failure's text.

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { WEB, doubleFiles, serve } from './server.mjs';
 
 /** @typedef {{ browser: import('puppeteer-core').Browser, name: 'chromium' | 'firefox', ends: (() => unknown)[],
- *   options: { dist?: string, model?: string, answers?: string } }} Context */
-/** @typedef {{ name: string, needs: 'double' | 'built' | 'answers', only?: 'chromium' | 'firefox', seconds: number,
+ *   options: { dist?: string, model?: string, answers?: string, manet?: string } }} Context */
+/** @typedef {{ name: string, needs: 'double' | 'built' | 'answers' | 'manet', only?: 'chromium' | 'firefox', seconds: number,
  *   launch?: Parameters<typeof import('./browser.mjs').launch>[1], run: (context: Context) => Promise<void> }} Test */
 
 /** @type {Test[]} */

@@ -1,10 +1,10 @@
-// Runs the browser tests: node tests/run.mjs --browser chromium|firefox [--dist DIR] [--model FILE] [--answers DIR] [--only WORDS] [--list]
+// Runs the browser tests: node tests/run.mjs --browser chromium|firefox [--dist DIR] [--model FILE] [--answers DIR] [--manet FILE] [--only WORDS] [--list]
 // One line per test on stdout: `ok NAME`, `FAILED NAME: why` or `ignored NAME: reason`; then the sum. Exit code 1 if one failed.
 //
 // The tests of the API's and the page's behaviour run on a double of the engine, which also plays devices and failures
 // that a machine without a GPU does not have. With --dist, the folder that `cargo xtask web` writes, those of the built
 // page run too, each on both backends; --model gives it a model where it ships none. --answers: a folder with face.bmp and
-// what the program said of it with that model on each device of the machine (`moue explain --json`).
+// what the program said of it with that model on each device of the machine (`moue explain --json`). --manet: a MA-Net.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ import './built.mjs';
 
 const { values: options } = parseArgs({
   options: {
-    browser: { type: 'string', default: 'chromium' }, dist: { type: 'string' }, model: { type: 'string' }, answers: { type: 'string' },
+    browser: { type: 'string', default: 'chromium' }, dist: { type: 'string' }, model: { type: 'string' }, answers: { type: 'string' }, manet: { type: 'string' },
     only: { type: 'string' }, list: { type: 'boolean', default: false },
   },
 });
@@ -36,6 +36,7 @@ function reason({ needs, only }) {
   if (!options.dist || !existsSync(join(options.dist, 'moue_bg.wasm'))) return 'needs the built page: cargo xtask web, then --dist web/dist';
   if (!options.model && !existsSync(join(options.dist, 'models/esr.safetensors'))) return 'needs a model: --model FILE, written by `moue export --web`';
   if (needs === 'answers' && !options.answers) return 'needs the answers of the program: --answers DIR';
+  if (needs === 'manet' && !options.manet) return 'needs a MA-Net: --manet FILE, written by `moue export --web`';
   return null;
 }
 

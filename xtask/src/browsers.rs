@@ -29,15 +29,21 @@ pub(crate) fn packages(install: bool) -> bool {
     there()
 }
 
-/// A small ESR for the built page, trained for one epoch on drawn faces; what it answers is of no importance.
-fn model() -> Result<PathBuf> {
+/// A small ESR and a small MA-Net for the built page, trained for one epoch on drawn faces; what they answer is of no
+/// importance.
+fn models() -> Result<[PathBuf; 2]> {
     let folder = root().join("target/web-model");
     let _ = fs::remove_dir_all(&folder);
-    let file = folder.join("esr.safetensors");
-    moue(&["train", "--device", "cpu", "--epochs", "1", "--name", "run", "--out"], &folder)?;
-    let best = folder.join("run/checkpoints/best.safetensors");
-    moue(&["export", &best.to_string_lossy(), "--web", "--out"], &file)?;
-    Ok(file)
+    let made = |name: &str, network: &[&str]| -> Result<PathBuf> {
+        let file = folder.join(name).with_extension("safetensors");
+        let train = [&["train", "--device", "cpu", "--epochs", "1"], network, &["--name", name, "--out"]].concat();
+        moue(&train, &folder)?;
+        let best = folder.join(name).join("checkpoints/best.safetensors");
+        moue(&["export", &best.to_string_lossy(), "--web", "--out"], &file)?;
+        Ok(file)
+    };
+    let small = ["--model", "manet", "--width", "0.125", "--size", "64", "--batch", "16", "--limit-per-class", "16"];
+    Ok([made("esr", &[])?, made("manet", &small)?])
 }
 
 fn moue(args: &[&str], out: &Path) -> Result<()> {
@@ -118,8 +124,8 @@ pub(crate) fn run(report: &mut Report, variables: &Variables, install: bool) {
     let checked = Command::new("npm", ["run".as_ref(), "check".as_ref(), "--prefix".as_ref(), web.as_os_str()]).run();
     let good = checked.is_ok_and(|output| output.success());
     report.step("types of the page", Tally::one("npm run check, in web/", good), begin.elapsed().as_secs_f64());
-    let model = match model() {
-        Ok(model) => model,
+    let [model, manet] = match models() {
+        Ok(models) => models,
         Err(problem) => {
             let failed = vec![format!("a model for the page: {problem}")];
             report.step("a model for the page", Tally { failed, ..Tally::default() }, 0.0);
@@ -140,7 +146,7 @@ pub(crate) fn run(report: &mut Report, variables: &Variables, install: bool) {
         let dist = web.join("dist");
         let words = [script.as_os_str(), "--browser".as_ref(), name.as_ref(), "--dist".as_ref(), dist.as_os_str()];
         let words = words.into_iter().chain(["--model".as_ref(), model.as_os_str()]);
-        let words = words.chain(["--answers".as_ref(), answers.as_os_str()]);
+        let words = words.chain(["--answers".as_ref(), answers.as_os_str(), "--manet".as_ref(), manet.as_os_str()]);
         let begin = Instant::now();
         let tally = match Command::new("node", words).env(&variables).limit_minutes(30).run() {
             Ok(output) => parse(name, &output.stdout, output.success()),

@@ -82,6 +82,7 @@ export class Engine {
     const { classes, size = 48 } = this.head;
     return {
       classes, branches: this.usable(), size, colour: 'rgb', parameters: 1234567, attention: true,
+      heads: this.head.heads ?? Array.from({ length: this.head.branches }, (_, i) => `branch${i}`), votes: this.head.votes ?? true,
       architecture: this.head.architecture ?? { model: 'esr', branches: this.head.branches },
       data: this.head.data ?? null, result: this.head.result ?? null, created_by: 'the double',
     };
@@ -98,7 +99,7 @@ export class Engine {
       if (!behaviour.has('again')) loseIn = 0;
       throw failure('device-lost', 'the GPU was lost');
     }
-    const used = branches === 0 ? this.usable() : Math.min(branches, this.usable());
+    const used = branches === 0 || this.head.votes === false ? this.usable() : Math.min(branches, this.usable());
     const area = box ?? { x: 0, y: 0, width, height };
     let sum = 0;
     for (let y = area.y; y < area.y + area.height; y += 1) for (let x = area.x; x < area.x + area.width; x += 1) sum += rgba[(y * width + x) * 4] ?? 0;
