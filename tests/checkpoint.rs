@@ -39,7 +39,8 @@ fn a_model_comes_back_bit_for_bit_with_what_it_says_about_itself() {
     let mut meta = meta();
     meta.colour = ColourOrder::Bgr;
     let (accuracy, images) = (0.1 + 0.2, Some(3137));
-    meta.result = Some(ModelResult { split: "test".into(), accuracy, balanced_accuracy: None, images });
+    let by_branches = vec![0.25, 0.3];
+    meta.result = Some(ModelResult { split: "test".into(), accuracy, balanced_accuracy: None, images, by_branches });
     save_model(&path, &meta, &tensors(0.7)).unwrap();
     let model = load_model(&path).unwrap();
     assert_eq!(model.meta, meta);

@@ -152,6 +152,31 @@ fn an_exported_model_in_16_bits_evaluates_as_the_original_and_a_format_must_be_n
 }
 
 #[test]
+fn an_exported_model_says_what_an_evaluation_of_it_and_of_no_other_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ((meta, mut tensors), said) = (model(), folder.join("said.json"));
+    save_model(&folder.join("m.safetensors"), &meta, &tensors).unwrap();
+    let data = ["--data", "synthetic:train=8,valid=8,test=16,size=54", "--device", "cpu", "--exits", "--json"];
+    let output = moue(folder, &[&["eval", "--model", "m.safetensors"], &data[..]].concat());
+    fs::write(&said, &output.stdout).unwrap();
+    let export = ["--web", "--out", "w.safetensors", "--result", "said.json"];
+    assert!(moue(folder, &[&["export", "m.safetensors"], &export[..]].concat()).status.success());
+    let result = load_model(&folder.join("w.safetensors")).unwrap().meta.result.expect("a result");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap();
+    assert_eq!((result.split.as_str(), result.images, result.by_branches.len()), ("test", Some(16), 2));
+    assert_eq!((json["accuracy"].as_f64(), result.by_branches[1]), (Some(result.accuracy), result.accuracy));
+
+    tensors.get_mut("base.conv1.weight").unwrap().1[0] += 1.0;
+    save_model(&folder.join("other.safetensors"), &meta, &tensors).unwrap();
+    let output = moue(folder, &[&["export", "other.safetensors"], &export[..]].concat());
+    fails(&output, 3, &["said.json", "expected an evaluation of the model with sha256"]);
+    fs::write(&said, "accuracy 0.9").unwrap();
+    fails(&moue(folder, &[&["export", "m.safetensors"], &export[..]].concat()), 3, &["said.json", "JSON"]);
+}
+
+#[test]
 fn the_command_line_refuses_code_and_says_what_a_base_alone_cannot_do() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

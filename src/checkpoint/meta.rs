@@ -124,6 +124,9 @@ pub struct ModelResult {
     /// How many images it was measured on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
+    /// The accuracy of the first branch, of the first two together, and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_branches: Vec<f64>,
 }
 
 impl ModelMeta {

@@ -1,13 +1,15 @@
 //! `moue export`: a model for other programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Outcome, train::network_of};
 use crate::{
-    Result,
-    checkpoint::{Named, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic, write_streamed},
+    Error, Result,
+    checkpoint::{
+        ModelResult, Named, file_hash, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic, write_streamed,
+    },
     graph::Graph,
     models::NetworkSpec,
     nn::Mode,
@@ -23,6 +25,10 @@ pub(super) struct Args {
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
+    /// A file with what `moue eval --exits --json` said of this very model: it takes the place of the accuracy on the
+    /// validation split in what the exported file says of itself.
+    #[arg(long, value_name = "JSON")]
+    result: Option<PathBuf>,
     #[command(flatten)]
     format: Format,
 }
@@ -47,7 +53,10 @@ struct Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let model = load_model(&args.model)?;
+    let mut model = load_model(&args.model)?;
+    if let Some(path) = &args.result {
+        model.meta.result = Some(result_of(path, &file_hash(&args.model)?)?);
+    }
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
         let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
@@ -62,6 +71,36 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     write_atomic(out, "writing the exported model", |writer| writer.write_all(&bytes))?;
     println!("{}: {format}, {} bytes", out.display(), bytes.len());
     Ok(Outcome::passed(json!({"out": out.display().to_string(), "format": format, "bytes": bytes.len()})))
+}
+
+/// What an evaluation of the model with this hash said, from its last line.
+fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::io(path, "reading the result", error, "give a file with the output of `moue eval --exits --json`")
+    })?;
+    let wrong = |expected: &str, found: String| Error::File {
+        path: path.into(),
+        expected: expected.to_owned(),
+        found,
+        hint: "write it anew: `moue eval --model MODEL --data SPEC --exits --json > FILE`".into(),
+    };
+    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let json: Value = serde_json::from_str(line)
+        .map_err(|error| wrong("a last line of JSON, as `moue eval --json` writes it", error.to_string()))?;
+    if json["model_sha256"] != hash {
+        let found = json["model_sha256"].as_str().map_or("none".to_owned(), |other| format!("one of {other}"));
+        return Err(wrong(&format!("an evaluation of the model with sha256 {hash}"), found));
+    }
+    let number =
+        |key: &str| json[key].as_f64().ok_or_else(|| wrong(&format!("a number `{key}`"), json[key].to_string()));
+    let exits = json["exits"].as_array().into_iter().flatten();
+    Ok(ModelResult {
+        split: json["split"].as_str().unwrap_or_default().to_owned(),
+        accuracy: number("accuracy")?,
+        balanced_accuracy: Some(number("balanced_accuracy")?),
+        images: json["images"].as_u64(),
+        by_branches: exits.filter_map(|exit| exit["vote"].as_f64()).collect(),
+    })
 }
 
 /// A network in evaluation mode; its heads and learners have a dimension of their own in every result.

@@ -143,6 +143,7 @@ impl Observer for Recorder<'_> {
                 accuracy: record.accuracy,
                 balanced_accuracy: None,
                 images: Some(record.validation.labels.len() as u64),
+                by_branches: Vec::new(),
             });
         }
         (self.clock, self.images) = (Instant::now(), record.state.images);
