@@ -212,7 +212,7 @@ test('a_truncated_model_is_told_and_what_came_answers', async (context) => {
 
 test('a_site_without_a_model_says_what_to_do', async (context) => {
   const server = await doubleSite(context);
-  delete server.files['models/esr.safetensors'];
+  server.handlers.set('models/esr.safetensors', (_, response) => { response.writeHead(404).end(); });
   const page = await open(context, server.url);
   await shows(page, '#problem', /^http.*404.*open a model file below/);
 });
