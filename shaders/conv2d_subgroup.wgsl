@@ -81,11 +81,11 @@ fn tiled(
     var rows_40: Sums;
     var rows_48: Sums;
     var rows_56: Sums;
-    let filter_rows = rows_on_map(tile_pixel, COLUMNS);
-    let terms = params.inputs * (filter_rows.y - filter_rows.x) * params.kernel_w;
+    let taps = taps_on_map(tile_pixel, COLUMNS);
+    let terms = params.inputs * (taps.rows.y - taps.rows.x) * (taps.columns.y - taps.columns.x);
     var channel = 0u;
-    var i = filter_rows.x;
-    var j = 0u;
+    var i = taps.rows.x;
+    var j = taps.columns.x;
     // One loop, since at the end of an inner one all sums would be copied. Broadcasts: its bounds are the same for all
     // invocations.
     for (var k = 0u; k < terms; k += 1u) {
@@ -106,11 +106,11 @@ fn tiled(
         add_products(&rows_48, weight[lower_at.z], first, second);
         add_products(&rows_56, weight[lower_at.w], first, second);
         // The next place of the filter, then the next channel.
-        let row_ends = j + 1u == params.kernel_w;
-        j = select(j + 1u, 0u, row_ends);
+        let row_ends = j + 1u == taps.columns.y;
+        j = select(j + 1u, taps.columns.x, row_ends);
         i += select(0u, 1u, row_ends);
-        let filter_ends = i == filter_rows.y;
-        i = select(i, filter_rows.x, filter_ends);
+        let filter_ends = i == taps.rows.y;
+        i = select(i, taps.rows.x, filter_ends);
         channel += select(0u, 1u, filter_ends);
     }
 

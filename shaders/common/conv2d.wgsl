@@ -18,9 +18,9 @@ override TRANSPOSED: bool = false;
 override STRIDE: u32 = 1u;
 // Without padding every place of every window lies on the map.
 override PADDED: bool = true;
-// Whether output pixels follow each other by row, image and column, not by image, row and column: then a tile has few
-// rows, and leaves out the filter's rows that lie outside of the map for all of them. For a STRIDE of 1.
-override BY_ROWS: bool = false;
+// Whether output pixels follow each other by row, column and image, not by image, row and column: then a tile has few
+// places, and leaves out the filter's rows and columns that lie outside of the map for all of them. For a STRIDE of 1.
+override BY_PLACE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -65,12 +65,13 @@ fn inside(position: u32, size: u32, extent: u32) -> u32 {
 
 // An output pixel's image, row and column.
 fn place_in(pixel: u32) -> vec3<u32> {
+    if BY_PLACE {
+        let place = pixel / params.images;
+        let row = place / params.out_width;
+        return vec3<u32>(pixel - place * params.images, row, place - row * params.out_width);
+    }
     let line = pixel / params.out_width;
     let column = pixel - line * params.out_width;
-    if BY_ROWS {
-        let row = line / params.images;
-        return vec3<u32>(line - row * params.images, row, column);
-    }
     let image = line / params.out_height;
     return vec3<u32>(image, line - image * params.out_height, column);
 }
@@ -90,21 +91,34 @@ fn window_of(pixel: u32, group: u32) -> Window {
     return window_at(place_in(min(pixel, last)), group);
 }
 
-// The filter's rows, from the first to before the second, that lie on the map for some of `count` pixels, whose rows are
-// `top` to `bottom`. There may be none.
-fn rows_on_map(pixel: u32, count: u32) -> vec2<u32> {
-    if !BY_ROWS {
-        return vec2<u32>(0u, params.kernel_h);
-    }
-    let last = min(pixel + count, params.images * params.out_height * params.out_width) - 1u;
-    let top = place_in(pixel).y;
-    let bottom = place_in(last).y;
-    let height = params.height;
-    let padding = params.padding;
+// Of the filter's `size` rows (or columns), from the first to before the second, those that fall on a map of `extent`
+// rows for some of the positions `low` to `high`. There may be none.
+fn on_map(low: u32, high: u32, size: u32, extent: u32) -> vec2<u32> {
+    var begin = max(params.padding, high) - high;
+    var end = min(max(extent + params.padding, low) - low, size);
     if TRANSPOSED {
-        return vec2<u32>(max(top + padding + 1u, height) - height, min(bottom + padding + 1u, params.kernel_h));
+        begin = max(low + params.padding + 1u, extent) - extent;
+        end = min(high + params.padding + 1u, size);
     }
-    return vec2<u32>(max(padding, bottom) - bottom, min(max(height + padding, top) - top, params.kernel_h));
+    return vec2<u32>(min(begin, end), end);
+}
+
+// The filter's rows and columns that lie on the map for some of `count` pixels.
+struct Taps {
+    rows: vec2<u32>,
+    columns: vec2<u32>,
+}
+
+fn taps_on_map(pixel: u32, count: u32) -> Taps {
+    let all = vec2<u32>(0u, params.kernel_w);
+    if !BY_PLACE {
+        return Taps(vec2<u32>(0u, params.kernel_h), all);
+    }
+    let first = place_in(pixel);
+    let last = place_in(min(pixel + count, params.images * params.out_height * params.out_width) - 1u);
+    let rows = on_map(first.y, last.y, params.kernel_h, params.height);
+    // Of several rows a tile has all columns.
+    return Taps(rows, select(all, on_map(first.z, last.z, params.kernel_w, params.width), first.y == last.y));
 }
 
 const NOWHERE: u32 = 0xffffffffu;

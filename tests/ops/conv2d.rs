@@ -15,7 +15,7 @@ struct Sizes {
 }
 
 #[rustfmt::skip]
-const SIZES: [Sizes; 48] = [
+const SIZES: [Sizes; 50] = [
     Sizes { claim: "one_of_everything", n: 1, channels: [1, 1], map: [1, 1], kernel: [1, 1], conv: [1, 0, 1] },
     Sizes { claim: "one_pixel_under_a_padded_kernel", n: 1, channels: [2, 3], map: [1, 1], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "3x3_of_an_image", n: 2, channels: [3, 16], map: [13, 11], kernel: [3, 3], conv: [1, 1, 1] },
@@ -23,6 +23,8 @@ const SIZES: [Sizes; 48] = [
     Sizes { claim: "5x5_of_more_rows_than_a_task", n: 2, channels: [3, 40], map: [37, 33], kernel: [5, 5], conv: [1, 0, 1] },
     Sizes { claim: "2x3_of_many_outputs_of_two_groups", n: 2, channels: [2 * 5, 2 * 139], map: [5, 8], kernel: [2, 3], conv: [1, 2, 2] },
     Sizes { claim: "2x3_beyond_both_edges_within_a_tile", n: 1, channels: [4, 24], map: [3, 6], kernel: [2, 3], conv: [1, 2, 1] },
+    Sizes { claim: "1x2_farther_than_the_filter_beyond_the_edges", n: 3, channels: [4, 24], map: [3, 6], kernel: [1, 2], conv: [1, 3, 1] },
+    Sizes { claim: "3x3_padded_on_many_images", n: 40, channels: [4, 24], map: [4, 5], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "7x7_with_stride_2", n: 2, channels: [3, 8], map: [17, 15], kernel: [7, 7], conv: [2, 3, 1] },
     Sizes { claim: "3x1_kernel", n: 2, channels: [4, 5], map: [7, 9], kernel: [3, 1], conv: [1, 0, 1] },
     Sizes { claim: "1x3_kernel_with_padding", n: 2, channels: [4, 5], map: [7, 9], kernel: [1, 3], conv: [1, 1, 1] },

@@ -141,12 +141,12 @@ fn convolve(
         };
         let padded = transposed || conv.padding > 0;
         // A processor that imitates a GPU loads pixels one by one; on others neighbours read what lies beside.
-        let by_rows = padded && conv.stride == 1 && cx.gpu.info.software;
+        let by_place = padded && conv.stride == 1 && cx.gpu.info.software;
         let kernel = kernel
             .with("TRANSPOSED", transposed)
             .with("STRIDE", conv.stride as u32)
             .with("PADDED", padded)
-            .with("BY_ROWS", by_rows);
+            .with("BY_PLACE", by_place);
         cx.dispatch(kernel, params, operands, grid)?;
     }
     Ok(())
