@@ -110,11 +110,11 @@ fn trained<T, K: Kernel<T> + 'static>(stem: &'static str, make: impl FnOnce() ->
     training(stem, || Ok(Box::new(make()) as _))
 }
 
-/// Prepares an op for its shapes.
+/// Prepares an op for its shapes. `updates`: the program changes the parameters with each run.
 ///
 /// # Errors
 /// See [`training`].
-pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape]) -> Result<Box<dyn Kernel<T>>> {
+pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape], updates: bool) -> Result<Box<dyn Kernel<T>>> {
     use super::{
         activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
         determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
@@ -142,7 +142,7 @@ pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape])
         Op::Concat(op) => Box::new(concat::Forward::new(op.axis, inputs)),
         Op::Slice(op) => Box::new(concat::Part::new(op, inputs[0])),
         Op::SliceGrad(op) => trained(stem, || concat::Whole(concat::Part::new(&op.slice, outputs[0])))?,
-        Op::Conv2d(op) => conv2d::forward(op, inputs),
+        Op::Conv2d(op) => conv2d::forward(op, inputs, updates),
         Op::Conv2dGradInput(op) => training(stem, || Ok(conv2d::grad_input(op, inputs)))?,
         Op::Conv2dGradWeight(op) => training(stem, || Ok(conv2d::grad_weight(op, inputs)))?,
         Op::CrossEntropy(_) => {

@@ -7,6 +7,7 @@ use crate::exec::cpu::parallel::*;
 use super::{
     Scalar,
     kernel::{Io, Kernel, nchw},
+    simd::{Job, Vector},
 };
 use crate::{
     ops::{Pool2d, PoolKind},
@@ -37,51 +38,19 @@ impl Windows {
     }
 
     /// Calls `with` for each output of a plane with the place of the first of its window's largest elements.
-    ///
-    /// First the largest of each column of a row of windows, with its row, then the largest of so many neighbouring
-    /// columns, from each column on: loops over columns become vectors, and a stride leaves some of them unused.
     #[inline(always)]
-    fn winners<T: Scalar>(&self, x: &[T], band: &mut [T], mut with: impl FnMut(usize, usize)) {
-        let Pool2d { size, stride, padding, .. } = self.pool;
-        let (w, columns) = (self.w, self.columns());
-        let mut rooms = band.chunks_exact_mut(columns);
-        let [largest, row, best, best_row, step] =
-            std::array::from_fn(|_| rooms.next().expect("invariant: a band has five rooms"));
+    fn winners<T: Scalar>(&self, x: &[T], band: &mut Band<T>, mut with: impl FnMut(usize, usize)) {
+        let Pool2d { stride, padding, .. } = self.pool;
         // Beside the map nothing wins.
-        largest.fill(T::of(f64::NEG_INFINITY));
+        band.largest.fill(T::of(f64::NEG_INFINITY));
         for i in 0..self.out_h {
-            let rows = self.range(i, self.h);
-            largest[padding..][..w].copy_from_slice(&x[rows.start * w..][..w]);
-            row.fill(T::of(rows.start as f64));
-            for below in rows.start + 1..rows.end {
-                let at = T::of(below as f64);
-                let columns = largest[padding..].iter_mut().zip(&mut row[padding..]);
-                for ((largest, row), &x) in columns.zip(&x[below * w..][..w]) {
-                    let wins = x > *largest;
-                    *largest = if wins { x } else { *largest };
-                    *row = if wins { at } else { *row };
-                }
-            }
-            best.copy_from_slice(largest);
-            best_row.copy_from_slice(row);
-            step.fill(T::ZERO);
-            for right in 1..size {
-                let at = T::of(right as f64);
-                let so_far = best.iter_mut().zip(&mut *best_row).zip(&mut *step);
-                for (((best, best_row), step), (&largest, &row)) in
-                    so_far.zip(largest[right..].iter().zip(&row[right..]))
-                {
-                    let wins = (largest > *best) | ((largest == *best) & (row < *best_row));
-                    *best = if wins { largest } else { *best };
-                    *best_row = if wins { row } else { *best_row };
-                    *step = if wins { at } else { *step };
-                }
-            }
+            T::run(RowOfWindows { windows: self, x, rows: self.range(i, self.h), band });
             for j in 0..self.out_w {
                 let at = j * stride;
+                let (row, step) = (band.best_row[at].wide() as u32, band.step[at].wide() as u32);
                 // Where no element is larger than nothing, as of NaN, a neighbour's column may have won.
-                let column = (at + step[at].wide() as usize).saturating_sub(padding).min(w - 1);
-                with(i * self.out_w + j, best_row[at].wide() as usize * w + column);
+                let column = (at + step as usize).saturating_sub(padding).min(self.w - 1);
+                with(i * self.out_w + j, row as usize * self.w + column);
             }
         }
     }
@@ -100,19 +69,82 @@ impl Windows {
         }
     }
 
-    /// Columns of a row of windows, those beside the map included.
-    fn columns(&self) -> usize {
-        self.w + 2 * self.pool.padding
-    }
-
     /// Room for [`Windows::winners`].
-    fn band<T: Scalar>(&self) -> Vec<T> {
-        vec![T::ZERO; 5 * self.columns()]
+    fn band<T: Scalar>(&self) -> Band<T> {
+        // Those beside the map included.
+        let columns = vec![T::ZERO; self.w + 2 * self.pool.padding];
+        Band {
+            largest: columns.clone(),
+            row: columns.clone(),
+            best: columns.clone(),
+            best_row: columns.clone(),
+            step: columns,
+        }
     }
 
     /// What each element of a window counts in its average.
     fn share<T: Scalar>(&self) -> T {
         T::of(1.0 / (self.pool.size * self.pool.size) as f64)
+    }
+}
+
+/// Of each column of a row of windows.
+struct Band<T> {
+    /// Its largest element.
+    largest: Vec<T>,
+    /// That element's row.
+    row: Vec<T>,
+    /// The largest element of the window that begins there.
+    best: Vec<T>,
+    /// That element's row.
+    best_row: Vec<T>,
+    /// That element's column, counted from here.
+    step: Vec<T>,
+}
+
+/// First the largest of each column of a row of windows, then the largest of so many neighbouring columns, from each
+/// column on: loops over columns become vectors, and a stride leaves some of them unused.
+struct RowOfWindows<'a, T> {
+    windows: &'a Windows,
+    x: &'a [T],
+    /// The map's rows that the windows see.
+    rows: Range<usize>,
+    band: &'a mut Band<T>,
+}
+
+impl<T: Scalar> Job<T> for RowOfWindows<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        let Windows { w, pool: Pool2d { size, padding, .. }, .. } = *self.windows;
+        let Band { largest, row, best, best_row, step } = self.band;
+        let columns = largest.len();
+        let (largest, row) = (&mut largest[..columns], &mut row[..columns]);
+        let (best, best_row, step) = (&mut best[..columns], &mut best_row[..columns], &mut step[..columns]);
+        let Range { start, end } = self.rows;
+        largest[padding..][..w].copy_from_slice(&self.x[start * w..][..w]);
+        row.fill(T::of(start as f64));
+        for below in start + 1..end {
+            let at = T::of(below as f64);
+            let (largest, row) = (&mut largest[padding..][..w], &mut row[padding..][..w]);
+            for ((largest, row), &x) in largest.iter_mut().zip(row).zip(&self.x[below * w..][..w]) {
+                let wins = x > *largest;
+                *largest = if wins { x } else { *largest };
+                *row = if wins { at } else { *row };
+            }
+        }
+        best.copy_from_slice(largest);
+        best_row.copy_from_slice(row);
+        step.fill(T::ZERO);
+        for right in 1..size {
+            let at = T::of(right as f64);
+            let so_far = best.iter_mut().zip(&mut *best_row).zip(&mut *step);
+            for (((best, best_row), step), (&largest, &row)) in so_far.zip(largest[right..].iter().zip(&row[right..])) {
+                let wins = (largest > *best) | ((largest == *best) & (row < *best_row));
+                *best = if wins { largest } else { *best };
+                *best_row = if wins { row } else { *best_row };
+                *step = if wins { at } else { *step };
+            }
+        }
     }
 }
 

@@ -113,7 +113,7 @@ impl<T: Scalar> Compiled<T> {
             let node = &graph.nodes()[node];
             let shapes = |ids: &[TensorId]| -> Vec<&Shape> { ids.iter().map(|id| &graph.tensor(*id).shape).collect() };
             let (inputs, outputs) = (shapes(&node.inputs), shapes(&node.outputs));
-            let kernel = prepare::<T>(&node.op, &inputs, &outputs)?;
+            let kernel = prepare::<T>(&node.op, &inputs, &outputs, updates)?;
             let parameters = node.inputs.iter().skip(1).map(|&id| &graph.tensor(graph.root(id)).role);
             let keeps = !updates && kernel.keeps_derived() && parameters.into_iter().all(Role::is_parameter);
             let kept = if keeps { Some(Kept::new(memory, kernel.derived())?) } else { None };

@@ -90,6 +90,9 @@ const MEMORY_BOUND: usize = if cfg!(target_family = "wasm") { 8 } else { 24 };
 /// Rows of a matrix product up to which arranging the filters anew takes long beside it.
 const FEW_ROWS: usize = 512;
 
+/// Rows of a matrix product that take as long as putting its filters into that form does.
+const TRANSFORM: usize = 100;
+
 /// Pixels from which a weight gradient is taken by tiles of 4×4: sums of fewer terms are more exact than these round.
 const LONG_SUM: usize = 256;
 
@@ -109,13 +112,15 @@ enum Way {
 }
 
 impl Sizes {
-    /// The way for outputs of this size, which are the input's gradients where those are computed.
-    fn way(&self, [h, w]: [usize; 2]) -> Way {
+    /// The way for outputs of this size, which are the input's gradients where those are computed. `transform`: rows of a
+    /// product that take as long as preparing its filters, 0 where there is nothing to prepare.
+    fn way(&self, [h, w]: [usize; 2], transform: usize) -> Way {
         let unit = self.stride == 1 && self.kh == self.kw && self.padding < self.kh;
         match self.kh {
             3 if unit && self.c >= WINOGRAD_CHANNELS && self.o >= WINOGRAD_CHANNELS => {
                 // Products of a pair of channels, with as many rows as the memory allows meanwhile.
-                let rows = |side: usize| (self.images * h.div_ceil(side) * w.div_ceil(side)).max(MEMORY_BOUND);
+                let rows =
+                    |side: usize| (self.images * h.div_ceil(side) * w.div_ceil(side)).max(MEMORY_BOUND) + transform;
                 let ways =
                     [(36 * rows(4), Way::Winograd4), (16 * rows(2), Way::Winograd2), (9 * rows(1), Way::Product)];
                 ways.into_iter().rev().min_by_key(|(products, _)| *products).map_or(Way::Product, |(_, way)| way)
@@ -126,10 +131,10 @@ impl Sizes {
     }
 }
 
-/// The convolution.
-pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
+/// The convolution. `updated`: its filters change with each run.
+pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape], updated: bool) -> Box<dyn Kernel<T>> {
     let s = Sizes::new(op, nchw(inputs[0]), nchw(inputs[1]));
-    match s.way([s.out_h, s.out_w]) {
+    match s.way([s.out_h, s.out_w], if updated { TRANSFORM } else { 0 }) {
         Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, false), false)),
         Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, false), false)),
         Way::Direct => Box::new(direct::Convolution::new(&s, false)),
@@ -144,7 +149,7 @@ pub(super) fn forward<T: Scalar>(op: &Conv2d, inputs: &[&Shape]) -> Box<dyn Kern
 pub(super) fn grad_input<T: Scalar>(op: &Conv2dGradInput, inputs: &[&Shape]) -> Box<dyn Kernel<T>> {
     let ([n, ..], weight) = (nchw(inputs[0]), nchw(inputs[1]));
     let s = Sizes::new(&op.conv, [n, weight[1] * op.conv.groups, op.size[0], op.size[1]], weight);
-    match s.way(op.size) {
+    match s.way(op.size, TRANSFORM) {
         Way::Winograd2 => Box::new(winograd::Convolution::<F2, 4, 2>::new(Tiles::new(&s, 2, true), true)),
         Way::Winograd4 => Box::new(winograd::Convolution::<F4, 6, 4>::new(Tiles::new(&s, 4, true), true)),
         Way::Direct => Box::new(direct::Convolution::new(&s, true)),
@@ -157,7 +162,7 @@ pub(super) fn grad_weight<T: Scalar>(op: &Conv2dGradWeight, inputs: &[&Shape]) -
     let ([_, o, ..], x) = (nchw(inputs[0]), nchw(inputs[1]));
     let [kh, kw] = op.kernel;
     let s = Sizes::new(&op.conv, x, [o, x[1] / op.conv.groups, kh, kw]);
-    let weight: Box<dyn Kernel<T>> = match s.way([s.out_h, s.out_w]) {
+    let weight: Box<dyn Kernel<T>> = match s.way([s.out_h, s.out_w], 0) {
         Way::Winograd4 if s.images * s.out_area() >= LONG_SUM => {
             Box::new(winograd_weight::WeightGradient::<F4, 6, 4>::new(Tiles::new(&s, 4, false)))
         }

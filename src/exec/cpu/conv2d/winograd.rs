@@ -119,29 +119,81 @@ impl<T: Scalar, K: Scheme<T, S, M>, const S: usize, const M: usize> Job<T> for F
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(mut self) {
         let t = &self.conv.tiles;
-        for c in 0..t.c {
-            let mut taps = [[T::ZERO; LANES]; 9];
-            for (lane, o) in (self.block * LANES..t.o).take(LANES).enumerate() {
-                let filter =
-                    if self.conv.flipped { (self.group * t.c + c) * t.o + o } else { (self.group * t.o + o) * t.c + c };
-                let filter: &[T; 9] = &self.weight.as_chunks().0[filter];
-                for (tap, &value) in filter.iter().enumerate() {
-                    taps[if self.conv.flipped { 8 - tap } else { tap }][lane] = value;
+        let first = self.block * LANES;
+        let outs = t.o.saturating_sub(first).min(LANES);
+        let mut taps = [[[T::ZERO; LANES]; 9]; LANES];
+        for block in (0..t.c).step_by(LANES) {
+            let ins = (t.c - block).min(LANES);
+            if self.conv.flipped {
+                let from = (self.group * t.c + block) * t.o + first.min(t.o);
+                read_flipped::<T, V>(self.weight, from, t.o, [ins, outs], &mut taps);
+            } else {
+                let from = (self.group * t.o + first.min(t.o)) * t.c + block;
+                read_across::<T, V>(self.weight, from, t.c, [outs, ins], taps.as_flattened_mut());
+            }
+            for (c, taps) in (block..t.c).zip(&taps) {
+                let mut columns = [[V::zero(); S]; 3];
+                for (j, column) in columns.iter_mut().enumerate() {
+                    *column = K::filter(load::<T, V, 3>(&taps[j..], 3));
                 }
-            }
-            let mut columns = [[V::zero(); S]; 3];
-            for (j, column) in columns.iter_mut().enumerate() {
-                *column = K::filter(load::<T, V, 3>(&taps[j..], 3));
-            }
-            for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
-                let row: [V; S] = K::filter(row);
-                for (j, value) in row.into_iter().enumerate() {
-                    value.store(&mut self.filters.row(i * S + j).as_chunks_mut().0[c]);
+                for (i, row) in transpose(&columns, V::zero()).into_iter().enumerate() {
+                    let row: [V; S] = K::filter(row);
+                    for (j, value) in row.into_iter().enumerate() {
+                        value.store(&mut self.filters.row(i * S + j).as_chunks_mut().0[c]);
+                    }
                 }
             }
         }
         for point in 0..S * S {
             self.filters.row(point)[t.c * LANES..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Reads `rows` rows of `across` filters of 9 taps, both up to 16: `taps[filter·9 + tap][row]`, zeros where there are
+/// none. Rows stand `step` filters apart, the first at filter `from`.
+#[inline(always)]
+fn read_across<T: Scalar, V: Vector<T>>(
+    weight: &[T],
+    from: usize,
+    step: usize,
+    [rows, across]: [usize; 2],
+    taps: &mut [Lanes<T>],
+) {
+    for (j, taps) in taps.chunks_exact_mut(LANES).enumerate() {
+        let mut vectors = [V::zero(); LANES];
+        for (row, vector) in vectors.iter_mut().take(rows).enumerate() {
+            let row = &weight[(from + row * step) * 9..][..across * 9];
+            let row = &row[(j * LANES).min(row.len())..];
+            if let Some(lanes) = row.first_chunk() {
+                *vector = V::load(lanes);
+            } else {
+                let mut lanes = [T::ZERO; LANES];
+                lanes[..row.len()].copy_from_slice(row);
+                *vector = V::load(&lanes);
+            }
+        }
+        for (tap, vector) in taps.iter_mut().zip(V::transpose(vectors)) {
+            vector.store(tap);
+        }
+    }
+}
+
+/// The same with rows and filters exchanged, and each filter turned by half: `taps[row][8 − tap][filter]`.
+#[inline(always)]
+fn read_flipped<T: Scalar, V: Vector<T>>(
+    weight: &[T],
+    from: usize,
+    step: usize,
+    [rows, across]: [usize; 2],
+    taps: &mut [[Lanes<T>; 9]; LANES],
+) {
+    let mut rotated = [[T::ZERO; LANES]; 9 * LANES];
+    read_across::<T, V>(weight, from, step, [rows, across], &mut rotated);
+    for tap in 0..9 {
+        let vectors = load::<T, V, LANES>(&rotated[tap..], 9);
+        for (taps, vector) in taps.iter_mut().zip(V::transpose(vectors)) {
+            vector.store(&mut taps[8 - tap]);
         }
     }
 }

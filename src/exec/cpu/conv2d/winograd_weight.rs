@@ -31,6 +31,10 @@ const TASKS: usize = 16;
 /// The same where each of them has all tiles of a group: each transforms all of its inputs.
 const WHOLE_TASKS: usize = 8;
 
+/// Tiles up to which a task takes all of a group's at once: the sums of more than one block of tiles would go through
+/// memory, which takes longer than products of so few terms.
+const WHOLE_TILES: usize = 64;
+
 /// The weight gradient.
 pub(super) struct WeightGradient<K, const S: usize, const M: usize> {
     tiles: Tiles,
@@ -42,7 +46,10 @@ pub(super) struct WeightGradient<K, const S: usize, const M: usize> {
 }
 
 impl<K, const S: usize, const M: usize> WeightGradient<K, S, M> {
-    pub(super) fn new(tiles: Tiles) -> Self {
+    pub(super) fn new(mut tiles: Tiles) -> Self {
+        if tiles.rows * tiles.wide <= WHOLE_TILES {
+            tiles.per_block = tiles.rows;
+        }
         let blocks = tiles.o.div_ceil(LANES);
         let chunks = match tiles.blocks() {
             1 => WHOLE_TASKS.div_ceil(tiles.groups),
