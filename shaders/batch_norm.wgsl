@@ -45,6 +45,11 @@ fn plane_at(image: u32, channel: u32) -> u32 {
     return image * params.channels + channel;
 }
 
+// A workgroup has several channels where their runs are shorter than it.
+fn channel_of(group: vec3<u32>, lane: u32) -> u32 {
+    return group.y * (256u / params.run) + lane / params.run;
+}
+
 // The mean and the sum of squared deviations from it, of elements begin..end, by a run of invocations, of which this is
 // the one at `start`. Each sums deviations from its own first element, and squares of them: as that element's deviation
 // from the mean is one of those asked for, no more cancels than the number of the invocation's elements.
@@ -170,7 +175,7 @@ fn apply(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
 
 @compute @workgroup_size(256)
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let channel = group.y * (256u / params.run) + lane / params.run;
+    let channel = channel_of(group, lane);
     let elements = params.images * params.plane;
     let result = statistics_of(channel, 0u, elements, lane);
     let leads = (lane & (params.run - 1u)) == 0u;
@@ -180,7 +185,7 @@ fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
 
 @compute @workgroup_size(256)
 fn evaluate(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let channel = group.y;
+    let channel = channel_of(group, lane);
     let reciprocal = 1.0 / sqrt(running_variance[channel] + params.eps);
     normalise(channel, group.x, lane, running_mean[channel], reciprocal);
 }

@@ -258,7 +258,12 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Re
     for images in cx.image_chunks(&[x], n)? {
         let (bound_x, x_at) = cx.read_images(x, n, &images);
         let (bound_y, y_at) = cx.write_images(y, n, &images);
-        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
+        // Of channels of few elements a workgroup has several.
+        let cut = if images.len() == n && n * layout.plane() <= SPLIT {
+            layout.whole(layout.items())
+        } else {
+            layout.cut(images.len(), layout.items(), usize::MAX)
+        };
         let params = BatchNormParams {
             images: images.len() as u32,
             first_image: images.start as u32,
@@ -271,7 +276,8 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Re
         };
         let mut operands = vec![bound_x, affine.clone(), bound_y, descriptors.clone(), positions.clone()];
         operands.extend([cx.read(node.inputs[3]), cx.read(node.inputs[4])]);
-        cx.dispatch(layout.kernel("batch_norm", "evaluate"), params, operands, [cut.splits as u32, c as u32, 1])?;
+        let workgroups = [cut.splits as u32, (c / (WORKGROUP / cut.run)) as u32, 1];
+        cx.dispatch(layout.kernel("batch_norm", "evaluate"), params, operands, workgroups)?;
     }
     Ok(())
 }
