@@ -87,6 +87,9 @@ fn tiled(
                     far_at += far_plane;
                     filter_at += params.weight_channel;
                 }
+                if count % 2u != 0u {
+                    load_zeros(count, lane);
+                }
                 workgroupBarrier();
                 multiply_tiles(&near_sums, &far_sums, invocation.y, invocation.x, count);
                 workgroupBarrier();

@@ -69,6 +69,9 @@ fn tiled(
             }
             pixel = step_pixel(pixel, jumps);
         }
+        if count % 2u != 0u {
+            load_zeros(count, lane);
+        }
         workgroupBarrier();
         multiply_tiles(&near_sums, &far_sums, invocation.y, invocation.x, count);
         workgroupBarrier();

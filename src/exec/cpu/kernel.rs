@@ -114,7 +114,12 @@ fn trained<T, K: Kernel<T> + 'static>(stem: &'static str, make: impl FnOnce() ->
 ///
 /// # Errors
 /// See [`training`].
-pub(super) fn prepare<T: Scalar>(op: &Op, inputs: &[&Shape], outputs: &[&Shape], updates: bool) -> Result<Box<dyn Kernel<T>>> {
+pub(super) fn prepare<T: Scalar>(
+    op: &Op,
+    inputs: &[&Shape],
+    outputs: &[&Shape],
+    updates: bool,
+) -> Result<Box<dyn Kernel<T>>> {
     use super::{
         activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
         determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
