@@ -4,6 +4,9 @@ import puppeteer from 'puppeteer-core';
 
 /** @typedef {'chromium' | 'firefox'} Name */
 
+/** The first with the commands that puppeteer sends to each page. */
+const OLDEST_FIREFOX = 144;
+
 /** @param {Name} name @returns {string | null} */
 export function findBrowser(name) {
   const named = process.env[name === 'chromium' ? 'CHROMIUM' : 'FIREFOX'];
@@ -23,18 +26,24 @@ export function findBrowser(name) {
  * @param {Name} name
  * @param {{ camera?: string, webgpu?: boolean, args?: string[] }} [options] a file that Chromium shows as the camera's picture
  */
-export function launch(name, { camera, webgpu = true, args = [] } = {}) {
+export async function launch(name, { camera, webgpu = true, args = [] } = {}) {
   // The tests have their own limits.
   const protocolTimeout = 1_800_000;
   const executablePath = findBrowser(name) ?? undefined;
   if (name === 'firefox') {
-    return puppeteer.launch({
+    const browser = await puppeteer.launch({
       browser: 'firefox', executablePath, headless: true, args, protocolTimeout,
       extraPrefsFirefox: {
         'dom.webgpu.enabled': webgpu, 'gfx.webgpu.ignore-blocklist': true, 'dom.webgpu.allow-cpu-adapter': true,
         'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true,
       },
     });
+    const version = await browser.version();
+    if (Number(version.match(/\d+/)?.[0]) < OLDEST_FIREFOX) {
+      await browser.close();
+      throw new Error(`${version} is too old for the tests' driver, which needs ${OLDEST_FIREFOX} or later; install one, or name it with FIREFOX`);
+    }
+    return browser;
   }
   return puppeteer.launch({
     executablePath, headless: true, protocolTimeout,

@@ -14,6 +14,9 @@ struct Need {
     without: &'static str,
 }
 
+/// The first Firefox with the commands that puppeteer sends to each page (`web/tests/browser.mjs` says so too).
+const FIREFOX: u32 = 144;
+
 fn needs(drivers: &Drivers) -> Vec<Need> {
     let mut needs = vec![
         Need {
@@ -41,12 +44,11 @@ fn needs(drivers: &Drivers) -> Vec<Need> {
             without: "the translated shaders are checked by naga alone",
         },
     ];
-    for (what, packages, programs) in [
-        ("Firefox, for the page's tests", &["firefox-esr"] as &[_], &["firefox-esr", "firefox"] as &[_]),
-        ("node and npm, which drive the browsers", &["nodejs", "npm"], &["node"]),
+    for (what, packages, there) in [
+        ("Firefox 144 or later, for the page's tests", &["firefox-esr"] as &[_], has_firefox()),
+        ("node and npm, which drive the browsers", &["nodejs", "npm"], on_path("node")),
     ] {
-        let there = programs.iter().any(|program| on_path(program));
-        needs.push(Need { what, packages, there, without: "the page's tests that need it are ignored" });
+        needs.push(Need { what, packages, there, without: "the page's tests that need it are ignored or fail" });
     }
     if shared().is_some() {
         needs.push(Need {
@@ -57,6 +59,18 @@ fn needs(drivers: &Drivers) -> Vec<Need> {
         });
     }
     needs
+}
+
+/// Whether there is a Firefox in which the tests' driver can open a page.
+fn has_firefox() -> bool {
+    let program = ["firefox-esr", "firefox"].into_iter().find(|program| on_path(program));
+    let version = program.and_then(|program| Command::new(program, ["--version"]).quiet().run().ok());
+    version.and_then(|output| major(&output.stdout)).is_some_and(|major| major >= FIREFOX)
+}
+
+/// The first number of a version, such as `Mozilla Firefox 153.8.0esr`.
+fn major(text: &str) -> Option<u32> {
+    text.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok())
 }
 
 /// Makes the machine ready, as far as that is possible; says in the report what stays missing.
@@ -122,5 +136,16 @@ fn install_missing(apt_get: &[&str], drivers: &Drivers) {
         let mut args = vec!["install", "-y", "-qq", "-o=Dpkg::Use-Pty=0", "--no-install-recommends"];
         args.extend(need.packages);
         run(&args);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browsers_major_version_is_read() {
+        assert_eq!(major("Mozilla Firefox 153.8.0esr\n"), Some(153));
+        assert_eq!(major("Mozilla Firefox"), None);
     }
 }
