@@ -8,7 +8,7 @@
 // of the rows from its own on and every WIDEth quad of the columns, so that neighbours read neighbouring vectors.
 override HIGH: u32 = 8u;
 override WIDE: u32 = 8u;
-// Even.
+// Even, since products are added two at a time.
 override STEP: u32 = 16u;
 override TALL: bool = true;
 
@@ -71,7 +71,8 @@ fn add_products(
     (*sums)[15] += bottom.w * second + odd_bottom.w * odd_second;
 }
 
-// Adds the first `count` products, and one more where that is odd: `far` has the outputs 8·HIGH rows (TALL) or 8·WIDE columns after those of `near`.
+// Adds the first `count` products, and one more where that is odd: `far` has the outputs 8·HIGH rows (TALL) or 8·WIDE
+// columns after those of `near`.
 fn multiply_tiles(near: ptr<function, Sums>, far: ptr<function, Sums>, row: u32, column: u32, count: u32) {
     for (var k = 0u; k < count; k += 2u) {
         let row_at = k * ROW_QUADS + row;
