@@ -1,26 +1,6 @@
 // Gradient of the convolution with respect to weight and bias, as conv2d_grad_weight.wgsl has it, by subgroups of 8
 // invocations.
 
-// Four taps, for each of the four columns of a quad.
-struct Taps {
-    a: Tap,
-    b: Tap,
-    c: Tap,
-    d: Tap,
-}
-
-fn taps_of(column: u32, group: u32) -> Taps {
-    return Taps(
-        tap_of(column, group), tap_of(column + 1u, group), tap_of(column + 2u, group), tap_of(column + 3u, group),
-    );
-}
-
-fn inputs_at(pixel: Pixel, taps: Taps) -> vec4<f32> {
-    return vec4<f32>(
-        input_at(pixel, taps.a), input_at(pixel, taps.b), input_at(pixel, taps.c), input_at(pixel, taps.d),
-    );
-}
-
 fn store(at: u32, row: u32, column: u32, group: u32, sums: ptr<function, Sums>) {
     let far = column + COLUMNS / 2u;
     store_quad(at, group, row, column, (*sums)[0]);

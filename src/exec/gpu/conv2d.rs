@@ -14,13 +14,14 @@ use crate::{
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId, shape_error},
 };
 
-params!(Conv2dParams for "conv2d", "conv2d_coop", "conv2d_f16", "conv2d_subgroup" {
+params!(Conv2dParams for "conv2d", "conv2d_coop", "conv2d_f16", "conv2d_quad", "conv2d_subgroup" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
 params!(Conv2dGradWeightParams for
-    "conv2d_grad_weight", "conv2d_grad_weight_coop", "conv2d_grad_weight_f16", "conv2d_grad_weight_subgroup"
+    "conv2d_grad_weight", "conv2d_grad_weight_coop", "conv2d_grad_weight_f16", "conv2d_grad_weight_quad",
+    "conv2d_grad_weight_subgroup"
 {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,

@@ -133,9 +133,13 @@ pub(crate) static SOURCES: &[Source] = sources! {
     #[cfg(not(target_family = "wasm"))]
     "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "tile", "conv2d_grad_weight"; needs F16;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight"; needs SUBGROUP;
+    "conv2d_grad_weight_quad": "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_subgroup": "index", "subgroup_tile", "conv2d"; needs SUBGROUP;
+    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
+    #[cfg(not(target_family = "wasm"))]
+    "conv2d_quad": "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
+    #[cfg(not(target_family = "wasm"))]
+    "conv2d_subgroup": "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;

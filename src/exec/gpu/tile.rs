@@ -19,12 +19,15 @@ pub(crate) enum Tile {
     },
     /// A subgroup of 8 invocations, through registers: shaders/common/subgroup_tile.wgsl.
     Subgroup,
+    /// A subgroup of 4 invocations, through registers: shaders/common/quad_tile.wgsl.
+    Quad,
     /// Four subgroups of 32 invocations, by cooperative matrices: shaders/common/coop_tile.wgsl.
     Cooperative,
 }
 
-/// Invocations of a subgroup that [`Tile::Subgroup`] is written for.
+/// Invocations of a subgroup that [`Tile::Subgroup`] is written for, and those for [`Tile::Quad`].
 pub(crate) const LANES: u32 = 8;
+pub(crate) const QUAD_LANES: u32 = 4;
 
 impl Tile {
     /// Checks what the shader relies on: as many rows and as many columns as invocations, or twice as many, and the
@@ -42,6 +45,7 @@ impl Tile {
         match self {
             Self::Workgroup { high, tall, .. } => high * if tall { 16 } else { 8 },
             Self::Subgroup | Self::Cooperative => 64,
+            Self::Quad => 32,
         }
     }
 
@@ -49,6 +53,7 @@ impl Tile {
         match self {
             Self::Workgroup { wide, tall, .. } => wide * if tall { 8 } else { 16 },
             Self::Subgroup => 64,
+            Self::Quad => 16,
             Self::Cooperative => 128,
         }
     }
@@ -60,7 +65,7 @@ impl Tile {
             Self::Workgroup { high, wide, tall, step } => {
                 kernel.with("HIGH", high as u32).with("WIDE", wide as u32).with("TALL", tall).with("STEP", step as u32)
             }
-            Self::Subgroup | Self::Cooperative => kernel,
+            Self::Subgroup | Self::Quad | Self::Cooperative => kernel,
         }
     }
 }
@@ -72,6 +77,7 @@ impl fmt::Display for Tile {
         match self {
             Self::Workgroup { high, wide, .. } => write!(f, "{high}x{wide}"),
             Self::Subgroup => write!(f, "{LANES}"),
+            Self::Quad => write!(f, "{QUAD_LANES}"),
             Self::Cooperative => write!(f, "128"),
         }
     }
@@ -153,7 +159,7 @@ mod tests {
             let steps = |tiles: &[Tile]| -> Vec<usize> {
                 let step = |tile: &Tile| match tile {
                     Tile::Workgroup { step, .. } => *step,
-                    Tile::Subgroup | Tile::Cooperative => 1,
+                    Tile::Subgroup | Tile::Quad | Tile::Cooperative => 1,
                 };
                 tiles.iter().map(step).collect()
             };

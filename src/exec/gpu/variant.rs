@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     shader::Kernel,
-    tile::{LANES, Tile, by_workgroup},
+    tile::{LANES, QUAD_LANES, Tile, by_workgroup},
 };
 
 /// Shaders of their own for the same product. Each sums in an order of its own, which its tiles do not change.
@@ -19,6 +19,8 @@ pub enum Variant {
     Workgroup,
     /// By subgroups of 8 invocations, through registers, in f32.
     Subgroup,
+    /// By subgroups of 4 invocations, through registers, in f32.
+    Quad,
     /// By workgroups, through their memory, in mixed precision.
     Half,
     /// By cooperative matrices (tensor cores) of 16×16, in mixed precision.
@@ -41,8 +43,12 @@ impl Variant {
             has && features.contains(wgpu::Features::SUBGROUP)
         };
         let mut offered = Vec::new();
-        if !mixed && info.name.to_lowercase().contains("llvmpipe") && lanes(LANES) {
+        let is_named = |name| info.name.to_lowercase().contains(name);
+        if !mixed && is_named("llvmpipe") && lanes(LANES) {
             offered.push(Self::Subgroup);
+        }
+        if !mixed && is_named("swiftshader") && lanes(QUAD_LANES) {
+            offered.push(Self::Quad);
         }
         let cooperative = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         if mixed && features.contains(cooperative) && lanes(COOPERATIVE_LANES) {
@@ -73,6 +79,7 @@ impl Variant {
         match self {
             Self::Workgroup | Self::Half => by_workgroup(adapter),
             Self::Subgroup => &[Tile::Subgroup],
+            Self::Quad => &[Tile::Quad],
             Self::Cooperative => &[Tile::Cooperative],
         }
     }
@@ -82,6 +89,7 @@ impl Variant {
         let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d",
             Self::Subgroup => "conv2d_subgroup",
+            Self::Quad => "conv2d_quad",
             Self::Half => "conv2d_f16",
             Self::Cooperative => "conv2d_coop",
         });
@@ -93,6 +101,7 @@ impl Variant {
         let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d_grad_weight",
             Self::Subgroup => "conv2d_grad_weight_subgroup",
+            Self::Quad => "conv2d_grad_weight_quad",
             Self::Half => "conv2d_grad_weight_f16",
             Self::Cooperative => "conv2d_grad_weight_coop",
         });
@@ -111,6 +120,7 @@ impl fmt::Display for Variant {
         f.write_str(match self {
             Self::Workgroup => "workgroups",
             Self::Subgroup => "subgroups of 8",
+            Self::Quad => "subgroups of 4",
             Self::Half => "workgroups in mixed precision",
             Self::Cooperative => "cooperative matrices in mixed precision",
         })
