@@ -1,8 +1,8 @@
 //! The best plain matrix product on each GPU adapter: what the convolutions' GFLOP/s are to be compared with.
 //!
 //! `cargo bench --bench gemm_tiles [-- SIZE]` multiplies two SIZE×SIZE matrices (512) with tiles of many shapes, from
-//! workgroup memory, straight from storage, and by subgroups that hand the rows' values on through registers, and
-//! prints the fastest of each way and adapter.
+//! workgroup memory, straight from storage, and by subgroups that hand the rows' values on through registers (those of 4
+//! swap them), and prints the fastest of each way and adapter.
 
 use std::{fmt::Write, time::Instant};
 
@@ -22,7 +22,7 @@ struct Tile {
     outputs: [usize; 2],
     /// Invocations of a workgroup, rows × columns.
     workgroup: [usize; 2],
-    /// Products between two barriers.
+    /// Products between two barriers, or of a subgroup between a load and a store of the sums.
     step: usize,
     way: Way,
 }
@@ -35,8 +35,10 @@ impl Tile {
     /// `lanes` is the size of a subgroup, where a device has subgroups of one size.
     fn all(lanes: Option<usize>) -> impl Iterator<Item = Self> {
         let by_subgroup = lanes.into_iter().flat_map(|lanes| {
-            let outputs = [[16, 4], [32, 4], [32, 8], [64, 4], [64, 8]];
-            outputs.map(|outputs| Self { outputs, workgroup: [1, lanes], step: 1, way: Way::Subgroup })
+            let outputs = [[16, 4], [16, 8], [32, 4], [32, 8], [64, 4], [64, 8]];
+            outputs.into_iter().flat_map(move |outputs| {
+                [1, 2, 4].map(|step| Self { outputs, workgroup: [1, lanes], step, way: Way::Subgroup })
+            })
         });
         let outputs = [[4, 4], [4, 8], [8, 4], [8, 8], [16, 8], [8, 16]];
         let workgroups = [[4, 4], [4, 8], [8, 8], [4, 16], [16, 4], [8, 16], [16, 16]];
@@ -66,7 +68,7 @@ impl Tile {
 
     /// An invocation has all rows of the tile in every `lanes`th column.
     fn by_subgroup(self, n: usize) -> String {
-        let ([rows, own], [_, lanes]) = (self.outputs, self.workgroup);
+        let ([rows, own], [_, lanes], step) = (self.outputs, self.workgroup, self.step);
         let mut text = String::new();
         let mut line = |line: String| writeln!(text, "{line}").expect("invariant: a string takes all text");
         line("@group(0) @binding(0) var<storage, read> a: array<f32>;".to_owned());
@@ -81,18 +83,36 @@ impl Tile {
         for i in 0..rows {
             (0..own).for_each(|j| line(format!("var sum_{i}_{j} = 0.0;")));
         }
-        line("for (var k = 0u; k < N; k += 1u) {".to_owned());
-        (0..own).for_each(|j| line(format!("let b{j} = b[k * N + left + {}u];", j * lanes)));
+        line(format!("for (var k = 0u; k < N; k += {step}u) {{"));
+        for s in 0..step {
+            (0..own).for_each(|j| line(format!("let b{s}_{j} = b[(k + {s}u) * N + left + {}u];", j * lanes)));
+        }
         for i in 0..rows {
             if i % lanes == 0 {
-                line(format!("let a{} = a[(top + {i}u + lane) * N + k];", i / lanes));
+                for s in 0..step {
+                    line(format!("let a{s}_{} = a[(top + {i}u + lane) * N + k + {s}u];", i / lanes));
+                }
             }
-            line(format!("let row{i} = subgroupBroadcast(a{}, {}u);", i / lanes, i % lanes));
-            (0..own).for_each(|j| line(format!("sum_{i}_{j} += row{i} * b{j};")));
+            for s in 0..step {
+                let of = format!("a{s}_{}", i / lanes);
+                line(match (lanes, i % lanes) {
+                    (4, 0) => format!("let row{s}_{i} = {of};"),
+                    (4, 1) => format!("let row{s}_{i} = quadSwapX({of});"),
+                    (4, 2) => format!("let row{s}_{i} = quadSwapY({of});"),
+                    (4, _) => format!("let row{s}_{i} = quadSwapDiagonal({of});"),
+                    (_, from) => format!("let row{s}_{i} = subgroupBroadcast({of}, {from}u);"),
+                });
+            }
+            for j in 0..own {
+                let products: Vec<_> = (0..step).map(|s| format!("row{s}_{i} * b{s}_{j}")).collect();
+                line(format!("sum_{i}_{j} += {};", products.join(" + ")));
+            }
         }
         line("}".to_owned());
         for i in 0..rows {
-            (0..own).for_each(|j| line(format!("c[(top + {i}u) * N + left + {}u] = sum_{i}_{j};", j * lanes)));
+            // A lane that swapped has another row of its four.
+            let row = if lanes == 4 { format!("{}u + (lane ^ {}u)", i / 4 * 4, i % 4) } else { format!("{i}u") };
+            (0..own).for_each(|j| line(format!("c[(top + {row}) * N + left + {}u] = sum_{i}_{j};", j * lanes)));
         }
         line("}".to_owned());
         text
