@@ -20,16 +20,6 @@ fn store(at: u32, row: u32, lane: u32, column: u32, group: u32, sums: ptr<functi
     store_quad(at, group, row + 12u + (lane ^ 3u), column, (*sums)[15]);
 }
 
-fn gradients_at(places: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(dy[places.x], dy[places.y], dy[places.z], dy[places.w]);
-}
-
-fn store_bias(split: u32, group: u32, row: u32, value: f32) {
-    if row < params.outputs {
-        db[split * params.db_stride + group * params.outputs + row] = value;
-    }
-}
-
 @compute @workgroup_size(LANES)
 fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile_column = workgroup.x % params.column_tiles * COLUMNS;
@@ -60,19 +50,16 @@ fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
         // After the last pixel come zeros.
         let next = step_pixel(pixel, jumps);
         let is_pixel = flat + 1u < end;
-        let odd = Pixel(
-            select(pixel.column, next.column, is_pixel), select(pixel.row, next.row, is_pixel),
-            select(pixel.x_at, next.x_at, is_pixel), select(pixel.dy_at, next.dy_at, is_pixel),
-        );
+        let odd = pixel_or(next, pixel, is_pixel);
         let columns = inputs_at(pixel, taps);
         let odd_columns = select(vec4<f32>(), inputs_at(odd, taps), is_pixel);
         let upper_dy = gradients_at(upper + vec4<u32>(pixel.dy_at));
         let odd_upper_dy = select(vec4<f32>(), gradients_at(upper + vec4<u32>(odd.dy_at)), is_pixel);
-        upper_bias += upper_dy + odd_upper_dy;
+        upper_bias = upper_bias + upper_dy + odd_upper_dy;
         add_products(&upper_sums, upper_dy, columns, odd_upper_dy, odd_columns);
         let lower_dy = gradients_at(lower + vec4<u32>(pixel.dy_at));
         let odd_lower_dy = select(vec4<f32>(), gradients_at(lower + vec4<u32>(odd.dy_at)), is_pixel);
-        lower_bias += lower_dy + odd_lower_dy;
+        lower_bias = lower_bias + lower_dy + odd_lower_dy;
         add_products(&lower_sums, lower_dy, columns, odd_lower_dy, odd_columns);
         pixel = step_pixel(next, jumps);
     }

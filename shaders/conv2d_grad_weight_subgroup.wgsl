@@ -21,12 +21,6 @@ fn store(at: u32, row: u32, column: u32, group: u32, sums: ptr<function, Sums>) 
     store_quad(at, group, row + 7u, far, (*sums)[15]);
 }
 
-fn store_bias(split: u32, group: u32, row: u32, value: f32) {
-    if row < params.outputs {
-        db[split * params.db_stride + group * params.outputs + row] = value;
-    }
-}
-
 @compute @workgroup_size(LANES)
 fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile_column = workgroup.x % params.column_tiles * COLUMNS;
@@ -60,24 +54,30 @@ fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
     var upper_bias = vec4<f32>();
     var lower_bias = vec4<f32>();
     // Broadcasts: begin and end are the same for the whole workgroup.
-    for (var flat = begin; flat < end; flat += 1u) {
-        let upper_at = upper + vec4<u32>(pixel.dy_at);
-        let lower_at = lower + vec4<u32>(pixel.dy_at);
+    for (var flat = begin; flat < end; flat += 2u) {
+        // After the last pixel come zeros.
+        let next = step_pixel(pixel, jumps);
+        let is_pixel = flat + 1u < end;
+        let odd = pixel_or(next, pixel, is_pixel);
         let first = inputs_at(pixel, near);
         let second = inputs_at(pixel, far);
-        let upper_dy = vec4<f32>(dy[upper_at.x], dy[upper_at.y], dy[upper_at.z], dy[upper_at.w]);
-        let lower_dy = vec4<f32>(dy[lower_at.x], dy[lower_at.y], dy[lower_at.z], dy[lower_at.w]);
-        upper_bias += upper_dy;
-        lower_bias += lower_dy;
-        add_products(&rows_0, upper_dy.x, first, second);
-        add_products(&rows_8, upper_dy.y, first, second);
-        add_products(&rows_16, upper_dy.z, first, second);
-        add_products(&rows_24, upper_dy.w, first, second);
-        add_products(&rows_32, lower_dy.x, first, second);
-        add_products(&rows_40, lower_dy.y, first, second);
-        add_products(&rows_48, lower_dy.z, first, second);
-        add_products(&rows_56, lower_dy.w, first, second);
-        pixel = step_pixel(pixel, jumps);
+        let odd_first = select(vec4<f32>(), inputs_at(odd, near), is_pixel);
+        let odd_second = select(vec4<f32>(), inputs_at(odd, far), is_pixel);
+        let upper_dy = gradients_at(upper + vec4<u32>(pixel.dy_at));
+        let lower_dy = gradients_at(lower + vec4<u32>(pixel.dy_at));
+        let odd_upper_dy = select(vec4<f32>(), gradients_at(upper + vec4<u32>(odd.dy_at)), is_pixel);
+        let odd_lower_dy = select(vec4<f32>(), gradients_at(lower + vec4<u32>(odd.dy_at)), is_pixel);
+        upper_bias = upper_bias + upper_dy + odd_upper_dy;
+        lower_bias = lower_bias + lower_dy + odd_lower_dy;
+        add_products(&rows_0, upper_dy.x, first, second, odd_upper_dy.x, odd_first, odd_second);
+        add_products(&rows_8, upper_dy.y, first, second, odd_upper_dy.y, odd_first, odd_second);
+        add_products(&rows_16, upper_dy.z, first, second, odd_upper_dy.z, odd_first, odd_second);
+        add_products(&rows_24, upper_dy.w, first, second, odd_upper_dy.w, odd_first, odd_second);
+        add_products(&rows_32, lower_dy.x, first, second, odd_lower_dy.x, odd_first, odd_second);
+        add_products(&rows_40, lower_dy.y, first, second, odd_lower_dy.y, odd_first, odd_second);
+        add_products(&rows_48, lower_dy.z, first, second, odd_lower_dy.z, odd_first, odd_second);
+        add_products(&rows_56, lower_dy.w, first, second, odd_lower_dy.w, odd_first, odd_second);
+        pixel = step_pixel(next, jumps);
     }
 
     let split = params.first_split + workgroup.y;

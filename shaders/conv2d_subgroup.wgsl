@@ -19,6 +19,52 @@ fn store(row: u32, group: u32, near: vec4<u32>, far: vec4<u32>, sums: ptr<functi
     store_quad(row + 7u, group, far, (*sums)[15]);
 }
 
+// A channel, and a row and a column of the filter.
+struct Place {
+    channel: u32,
+    i: u32,
+    j: u32,
+}
+
+// The next place of the filter, then the next channel.
+fn place_after(place: Place, taps: Taps) -> Place {
+    let row_ends = place.j + 1u == taps.columns.y;
+    let i = place.i + select(0u, 1u, row_ends);
+    let filter_ends = i == taps.rows.y;
+    return Place(
+        place.channel + select(0u, 1u, filter_ends),
+        select(i, taps.rows.x, filter_ends),
+        select(place.j + 1u, taps.columns.x, row_ends),
+    );
+}
+
+// What an invocation loads for one product: its rows' weights and its columns' inputs.
+struct Operands {
+    upper: vec4<f32>,
+    lower: vec4<f32>,
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+// The operands at a place, or zeros where it is not `real`.
+fn operands_at(place: Place, upper: vec4<u32>, lower: vec4<u32>, near: Windows, far: Windows, real: bool) -> Operands {
+    let channel = select(0u, place.channel, real);
+    let plane = params.height * params.width;
+    let offset = vec4<u32>(channel * plane + tap(place.i) * params.width + tap(place.j));
+    let filter_at = vec4<u32>(channel * params.weight_channel + place.i * params.kernel_w + place.j);
+    return Operands(
+        weights_at(upper + filter_at, real),
+        weights_at(lower + filter_at, real),
+        inputs_or_zero(near.at + offset, are_inside(near, place.i, place.j) & vec4<bool>(real)),
+        inputs_or_zero(far.at + offset, are_inside(far, place.i, place.j) & vec4<bool>(real)),
+    );
+}
+
+fn weights_at(places: vec4<u32>, real: bool) -> vec4<f32> {
+    let found = vec4<f32>(weight[places.x], weight[places.y], weight[places.z], weight[places.w]);
+    return select(vec4<f32>(), found, real);
+}
+
 @compute @workgroup_size(LANES)
 fn tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -38,7 +84,6 @@ fn tiled(
     let near = windows_of(first_pixel, group);
     let far = windows_of(first_pixel + COLUMNS / 2u, group);
 
-    let plane = params.height * params.width;
     var rows_0: Sums;
     var rows_8: Sums;
     var rows_16: Sums;
@@ -49,35 +94,23 @@ fn tiled(
     var rows_56: Sums;
     let taps = taps_on_map(tile_pixel, COLUMNS);
     let terms = params.inputs * (taps.rows.y - taps.rows.x) * (taps.columns.y - taps.columns.x);
-    var channel = 0u;
-    var i = taps.rows.x;
-    var j = taps.columns.x;
+    var place = Place(0u, taps.rows.x, taps.columns.x);
     // One loop, since at the end of an inner one all sums would be copied. Broadcasts: its bounds are the same for all
     // invocations.
-    for (var k = 0u; k < terms; k += 1u) {
-        let offset = vec4<u32>(channel * plane + tap(i) * params.width + tap(j));
-        let near_inside = are_inside(near, i, j);
-        let far_inside = are_inside(far, i, j);
-        let first = inputs_or_zero(near.at + offset, near_inside);
-        let second = inputs_or_zero(far.at + offset, far_inside);
-        let filter_at = vec4<u32>(channel * params.weight_channel + i * params.kernel_w + j);
-        let upper_at = upper + filter_at;
-        let lower_at = lower + filter_at;
-        add_products(&rows_0, weight[upper_at.x], first, second);
-        add_products(&rows_8, weight[upper_at.y], first, second);
-        add_products(&rows_16, weight[upper_at.z], first, second);
-        add_products(&rows_24, weight[upper_at.w], first, second);
-        add_products(&rows_32, weight[lower_at.x], first, second);
-        add_products(&rows_40, weight[lower_at.y], first, second);
-        add_products(&rows_48, weight[lower_at.z], first, second);
-        add_products(&rows_56, weight[lower_at.w], first, second);
-        // The next place of the filter, then the next channel.
-        let row_ends = j + 1u == taps.columns.y;
-        j = select(j + 1u, taps.columns.x, row_ends);
-        i += select(0u, 1u, row_ends);
-        let filter_ends = i == taps.rows.y;
-        i = select(i, taps.rows.x, filter_ends);
-        channel += select(0u, 1u, filter_ends);
+    for (var k = 0u; k < terms; k += 2u) {
+        let here = operands_at(place, upper, lower, near, far, true);
+        place = place_after(place, taps);
+        // After the last place come zeros.
+        let next = operands_at(place, upper, lower, near, far, k + 1u < terms);
+        place = place_after(place, taps);
+        add_products(&rows_0, here.upper.x, here.first, here.second, next.upper.x, next.first, next.second);
+        add_products(&rows_8, here.upper.y, here.first, here.second, next.upper.y, next.first, next.second);
+        add_products(&rows_16, here.upper.z, here.first, here.second, next.upper.z, next.first, next.second);
+        add_products(&rows_24, here.upper.w, here.first, here.second, next.upper.w, next.first, next.second);
+        add_products(&rows_32, here.lower.x, here.first, here.second, next.lower.x, next.first, next.second);
+        add_products(&rows_40, here.lower.y, here.first, here.second, next.lower.y, next.first, next.second);
+        add_products(&rows_48, here.lower.z, here.first, here.second, next.lower.z, next.first, next.second);
+        add_products(&rows_56, here.lower.w, here.first, here.second, next.lower.w, next.first, next.second);
     }
 
     let to_near = places_of(first_pixel, group);
