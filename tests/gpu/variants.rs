@@ -71,8 +71,9 @@ fn a_variant_with_a_wrong_result_is_refused_and_said(adapter: usize) -> Outcome 
 
 /// Every adapter computes by workgroups where its other variants are refused.
 fn by_workgroups(adapter: usize, tile: Option<usize>) -> moue::Result<GpuExecutor> {
-    let options = Options { tile, spoil: Some(Variant::Subgroup), ..Options::default() };
-    GpuExecutor::with_options(&Selector::Index(adapter), &options)
+    let selector = Selector::Index(adapter);
+    let spoil = Some(GpuExecutor::new(&selector)?.variant());
+    GpuExecutor::with_options(&selector, &Options { tile, spoil, ..Options::default() })
 }
 
 /// The tiled convolutions of a search: several steps of channels, both strides, so many pixels that weight gradients
