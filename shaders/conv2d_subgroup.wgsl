@@ -1,5 +1,20 @@
 // Grouped 2D convolution, or its input gradient, as conv2d.wgsl has it, by subgroups of 8 invocations.
 
+// Whether the filter's place i, j lies on the map.
+fn are_inside(windows: Windows, i: u32, j: u32) -> vec4<bool> {
+    if !PADDED {
+        return vec4<bool>(true);
+    }
+    let bits = (windows.rows >> vec4<u32>(i)) & (windows.columns >> vec4<u32>(j)) & vec4<u32>(1u);
+    return bits != vec4<u32>();
+}
+
+// Inputs, or 0 where the filter's place is outside the map.
+fn inputs_or_zero(places: vec4<u32>, are_inside: vec4<bool>) -> vec4<f32> {
+    let at = select(vec4<u32>(), places, are_inside);
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), are_inside);
+}
+
 fn store(row: u32, group: u32, near: vec4<u32>, far: vec4<u32>, sums: ptr<function, Sums>) {
     store_quad(row, group, near, (*sums)[0]);
     store_quad(row, group, far, (*sums)[1]);
