@@ -1,6 +1,10 @@
 // Gradient of the convolution with respect to weight and bias, as conv2d_grad_weight.wgsl has it, by subgroups of 4
 // invocations.
 
+fn gradients_at(places: vec4<u32>) -> vec4<f32> {
+    return vec4<f32>(dy[places.x], dy[places.y], dy[places.z], dy[places.w]);
+}
+
 fn store(at: u32, row: u32, lane: u32, column: u32, group: u32, sums: ptr<function, Sums>) {
     store_quad(at, group, row + lane, column, (*sums)[0]);
     store_quad(at, group, row + (lane ^ 1u), column, (*sums)[1]);

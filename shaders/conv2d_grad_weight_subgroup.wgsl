@@ -1,6 +1,9 @@
 // Gradient of the convolution with respect to weight and bias, as conv2d_grad_weight.wgsl has it, by subgroups of 8
 // invocations.
 
+// Whether a row's gradients follow each other in memory from pixel to pixel, from a multiple of four on to one.
+override BY_FOURS: bool = false;
+
 fn store(at: u32, row: u32, column: u32, group: u32, sums: ptr<function, Sums>) {
     let far = column + COLUMNS / 2u;
     store_quad(at, group, row, column, (*sums)[0]);
@@ -19,6 +22,32 @@ fn store(at: u32, row: u32, column: u32, group: u32, sums: ptr<function, Sums>) 
     store_quad(at, group, row + 6u, far, (*sums)[13]);
     store_quad(at, group, row + 7u, column, (*sums)[14]);
     store_quad(at, group, row + 7u, far, (*sums)[15]);
+}
+
+// This invocation's inputs for a pixel, or zeros where it is not `real` and another is loaded in its place.
+fn columns_at(pixel: Pixel, other: Pixel, near: Taps, far: Taps, real: bool) -> Columns {
+    let loaded = pixel_or(pixel, other, real);
+    return Columns(
+        select(vec4<f32>(), inputs_at(loaded, near), real), select(vec4<f32>(), inputs_at(loaded, far), real),
+    );
+}
+
+// A row's gradients at four pixels, or zeros where they are not real.
+fn gradients_at(row: u32, places: vec4<u32>, real: vec4<bool>) -> vec4<f32> {
+    if BY_FOURS {
+        return dy[(row + places.x) / 4u];
+    }
+    let at = vec4<u32>(row) + places;
+    let found = vec4<f32>(gradient_at(at.x), gradient_at(at.y), gradient_at(at.z), gradient_at(at.w));
+    return select(vec4<f32>(), found, real);
+}
+
+fn gradient_at(at: u32) -> f32 {
+    return dy[at / 4u][at % 4u];
+}
+
+fn total(values: vec4<f32>) -> f32 {
+    return values.x + values.y + values.z + values.w;
 }
 
 @compute @workgroup_size(LANES)
@@ -54,30 +83,38 @@ fn tiled(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
     var upper_bias = vec4<f32>();
     var lower_bias = vec4<f32>();
     // Broadcasts: begin and end are the same for the whole workgroup.
-    for (var flat = begin; flat < end; flat += 2u) {
+    for (var flat = begin; flat < end; flat += 4u) {
         // After the last pixel come zeros.
-        let next = step_pixel(pixel, jumps);
-        let is_pixel = flat + 1u < end;
-        let odd = pixel_or(next, pixel, is_pixel);
-        let first = inputs_at(pixel, near);
-        let second = inputs_at(pixel, far);
-        let odd_first = select(vec4<f32>(), inputs_at(odd, near), is_pixel);
-        let odd_second = select(vec4<f32>(), inputs_at(odd, far), is_pixel);
-        let upper_dy = gradients_at(upper + vec4<u32>(pixel.dy_at));
-        let lower_dy = gradients_at(lower + vec4<u32>(pixel.dy_at));
-        let odd_upper_dy = select(vec4<f32>(), gradients_at(upper + vec4<u32>(odd.dy_at)), is_pixel);
-        let odd_lower_dy = select(vec4<f32>(), gradients_at(lower + vec4<u32>(odd.dy_at)), is_pixel);
-        upper_bias = upper_bias + upper_dy + odd_upper_dy;
-        lower_bias = lower_bias + lower_dy + odd_lower_dy;
-        add_products(&rows_0, upper_dy.x, first, second, odd_upper_dy.x, odd_first, odd_second);
-        add_products(&rows_8, upper_dy.y, first, second, odd_upper_dy.y, odd_first, odd_second);
-        add_products(&rows_16, upper_dy.z, first, second, odd_upper_dy.z, odd_first, odd_second);
-        add_products(&rows_24, upper_dy.w, first, second, odd_upper_dy.w, odd_first, odd_second);
-        add_products(&rows_32, lower_dy.x, first, second, odd_lower_dy.x, odd_first, odd_second);
-        add_products(&rows_40, lower_dy.y, first, second, odd_lower_dy.y, odd_first, odd_second);
-        add_products(&rows_48, lower_dy.z, first, second, odd_lower_dy.z, odd_first, odd_second);
-        add_products(&rows_56, lower_dy.w, first, second, odd_lower_dy.w, odd_first, odd_second);
-        pixel = step_pixel(next, jumps);
+        let real = vec4<bool>(BY_FOURS) | (vec4<u32>(flat) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
+        let first = pixel;
+        let second = step_pixel(first, jumps);
+        let third = step_pixel(second, jumps);
+        let fourth = step_pixel(third, jumps);
+        pixel = step_pixel(fourth, jumps);
+        let a = columns_at(first, first, near, far, true);
+        let b = columns_at(second, first, near, far, real.y);
+        let c = columns_at(third, first, near, far, real.z);
+        let d = columns_at(fourth, first, near, far, real.w);
+        let places = vec4<u32>(first.dy_at, second.dy_at, third.dy_at, fourth.dy_at);
+        let at = select(places.xxxx, places, real);
+        let dy_0 = gradients_at(upper.x, at, real);
+        let dy_8 = gradients_at(upper.y, at, real);
+        let dy_16 = gradients_at(upper.z, at, real);
+        let dy_24 = gradients_at(upper.w, at, real);
+        let dy_32 = gradients_at(lower.x, at, real);
+        let dy_40 = gradients_at(lower.y, at, real);
+        let dy_48 = gradients_at(lower.z, at, real);
+        let dy_56 = gradients_at(lower.w, at, real);
+        add_products(&rows_0, dy_0, a, b, c, d);
+        add_products(&rows_8, dy_8, a, b, c, d);
+        add_products(&rows_16, dy_16, a, b, c, d);
+        add_products(&rows_24, dy_24, a, b, c, d);
+        add_products(&rows_32, dy_32, a, b, c, d);
+        add_products(&rows_40, dy_40, a, b, c, d);
+        add_products(&rows_48, dy_48, a, b, c, d);
+        add_products(&rows_56, dy_56, a, b, c, d);
+        upper_bias += vec4<f32>(total(dy_0), total(dy_8), total(dy_16), total(dy_24));
+        lower_bias += vec4<f32>(total(dy_32), total(dy_40), total(dy_48), total(dy_56));
     }
 
     let split = params.first_split + workgroup.y;

@@ -1,5 +1,8 @@
 // Grouped 2D convolution, or its input gradient, as conv2d.wgsl has it, by subgroups of 8 invocations.
 
+// Whether a row's weights follow each other in memory from product to product, from a multiple of four on to one.
+override BY_FOURS: bool = false;
+
 // Whether the filter's place i, j lies on the map.
 fn are_inside(windows: Windows, i: u32, j: u32) -> vec4<bool> {
     if !PADDED {
@@ -53,31 +56,33 @@ fn place_after(place: Place, taps: Taps) -> Place {
     );
 }
 
-// What an invocation loads for one product: its rows' weights and its columns' inputs.
-struct Operands {
-    upper: vec4<f32>,
-    lower: vec4<f32>,
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// The operands at a place, or zeros where it is not `real`.
-fn operands_at(place: Place, upper: vec4<u32>, lower: vec4<u32>, near: Windows, far: Windows, real: bool) -> Operands {
+// This invocation's inputs at a place, or zeros where it is not `real`.
+fn columns_at(place: Place, near: Windows, far: Windows, real: bool) -> Columns {
     let channel = select(0u, place.channel, real);
     let plane = params.height * params.width;
     let offset = vec4<u32>(channel * plane + tap(place.i) * params.width + tap(place.j));
-    let filter_at = vec4<u32>(channel * params.weight_channel + place.i * params.kernel_w + place.j);
-    return Operands(
-        weights_at(upper + filter_at, real),
-        weights_at(lower + filter_at, real),
+    return Columns(
         inputs_or_zero(near.at + offset, are_inside(near, place.i, place.j) & vec4<bool>(real)),
         inputs_or_zero(far.at + offset, are_inside(far, place.i, place.j) & vec4<bool>(real)),
     );
 }
 
-fn weights_at(places: vec4<u32>, real: bool) -> vec4<f32> {
-    let found = vec4<f32>(weight[places.x], weight[places.y], weight[places.z], weight[places.w]);
-    return select(vec4<f32>(), found, real);
+// What a place adds to the place of a row's first weight.
+fn filter_at(place: Place) -> u32 {
+    return place.channel * params.weight_channel + place.i * params.kernel_w + place.j;
+}
+
+// A row's weights of four products.
+fn weights_at(row: u32, offsets: vec4<u32>) -> vec4<f32> {
+    if BY_FOURS {
+        return weight[(row + offsets.x) / 4u];
+    }
+    let at = vec4<u32>(row) + offsets;
+    return vec4<f32>(weight_at(at.x), weight_at(at.y), weight_at(at.z), weight_at(at.w));
+}
+
+fn weight_at(at: u32) -> f32 {
+    return weight[at / 4u][at % 4u];
 }
 
 @compute @workgroup_size(LANES)
@@ -112,20 +117,28 @@ fn tiled(
     var place = Place(0u, taps.rows.x, taps.columns.x);
     // One loop, since at the end of an inner one all sums would be copied. Broadcasts: its bounds are the same for all
     // invocations.
-    for (var k = 0u; k < terms; k += 2u) {
-        let here = operands_at(place, upper, lower, near, far, true);
-        place = place_after(place, taps);
+    for (var k = 0u; k < terms; k += 4u) {
         // After the last place come zeros.
-        let next = operands_at(place, upper, lower, near, far, k + 1u < terms);
-        place = place_after(place, taps);
-        add_products(&rows_0, here.upper.x, here.first, here.second, next.upper.x, next.first, next.second);
-        add_products(&rows_8, here.upper.y, here.first, here.second, next.upper.y, next.first, next.second);
-        add_products(&rows_16, here.upper.z, here.first, here.second, next.upper.z, next.first, next.second);
-        add_products(&rows_24, here.upper.w, here.first, here.second, next.upper.w, next.first, next.second);
-        add_products(&rows_32, here.lower.x, here.first, here.second, next.lower.x, next.first, next.second);
-        add_products(&rows_40, here.lower.y, here.first, here.second, next.lower.y, next.first, next.second);
-        add_products(&rows_48, here.lower.z, here.first, here.second, next.lower.z, next.first, next.second);
-        add_products(&rows_56, here.lower.w, here.first, here.second, next.lower.w, next.first, next.second);
+        let real = vec4<bool>(BY_FOURS) | (vec4<u32>(k) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(terms));
+        let first = place;
+        let second = place_after(first, taps);
+        let third = place_after(second, taps);
+        let fourth = place_after(third, taps);
+        place = place_after(fourth, taps);
+        let offsets = vec4<u32>(filter_at(first), filter_at(second), filter_at(third), filter_at(fourth));
+        let at = select(offsets.xxxx, offsets, real);
+        let a = columns_at(first, near, far, true);
+        let b = columns_at(second, near, far, real.y);
+        let c = columns_at(third, near, far, real.z);
+        let d = columns_at(fourth, near, far, real.w);
+        add_products(&rows_0, weights_at(upper.x, at), a, b, c, d);
+        add_products(&rows_8, weights_at(upper.y, at), a, b, c, d);
+        add_products(&rows_16, weights_at(upper.z, at), a, b, c, d);
+        add_products(&rows_24, weights_at(upper.w, at), a, b, c, d);
+        add_products(&rows_32, weights_at(lower.x, at), a, b, c, d);
+        add_products(&rows_40, weights_at(lower.y, at), a, b, c, d);
+        add_products(&rows_48, weights_at(lower.z, at), a, b, c, d);
+        add_products(&rows_56, weights_at(lower.w, at), a, b, c, d);
     }
 
     let to_near = places_of(first_pixel, group);

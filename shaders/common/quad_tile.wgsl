@@ -7,6 +7,9 @@ const LANES: u32 = 4u;
 const ROWS: u32 = 32u;
 const COLUMNS: u32 = 16u;
 
+// The left matrix is bound value by value.
+alias Left = f32;
+
 // 16×4 outputs: sums[4·i + s] is the quad of columns of row 4·i + (lane xor s).
 alias Sums = array<vec4<f32>, 16>;
 

@@ -26,10 +26,6 @@ fn pixel_or(pixel: Pixel, other: Pixel, is_pixel: bool) -> Pixel {
     );
 }
 
-fn gradients_at(places: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(dy[places.x], dy[places.y], dy[places.z], dy[places.w]);
-}
-
 fn store_bias(split: u32, group: u32, row: u32, value: f32) {
     if row < params.outputs {
         db[split * params.db_stride + group * params.outputs + row] = value;

@@ -30,6 +30,8 @@ params!(Conv2dGradWeightParams for
 
 /// Rows and columns of a filter whose places inside the map a shader keeps as bits.
 const MOST_TAPS: usize = 32;
+/// Columns of a map up to which pixels at its edges are computed apart from the others.
+const WIDEST_WITH_EDGES: usize = 64;
 /// Rows of a group up to which a tile would be mostly empty.
 const FEW_ROWS: usize = 8;
 /// Workgroups that keep a GPU busy: weight gradients are split until there are as many.
@@ -134,20 +136,24 @@ fn convolve(
             y_at,
         };
         let operands = vec![bound_x, cx.read(weight), cx.read(bias.unwrap_or(weight)), bound_y];
+        let padded = transposed || conv.padding > 0;
         let (kernel, grid) = if s.outputs <= FEW_ROWS {
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            (cx.gpu.variant.convolution(tiles.tile, transposed), [x, y, (conv.groups * tiles.rows) as u32])
+            let kernel = cx.gpu.variant.convolution(tiles.tile, transposed);
+            // Without padding no place of the filter is left out, and a row's weights lie as they are multiplied.
+            let by_fours = !padded && (s.inputs * filter).is_multiple_of(4);
+            (tiles.tile.by_fours(kernel, by_fours), [x, y, (conv.groups * tiles.rows) as u32])
         };
-        let padded = transposed || conv.padding > 0;
-        // A processor that imitates a GPU loads pixels one by one; on others neighbours read what lies beside.
-        let by_place = padded && conv.stride == 1 && cx.gpu.info.software;
+        // On a processor that imitates a GPU; on others neighbours read what lies beside. Of wide maps the edges are few,
+        // and their pixels, apart from each other, wait for memory longer than a tile gains.
+        let edges_apart = padded && conv.stride == 1 && cx.gpu.info.software && s.output[1] <= WIDEST_WITH_EDGES;
         let kernel = kernel
             .with("TRANSPOSED", transposed)
             .with("STRIDE", conv.stride as u32)
             .with("PADDED", padded)
-            .with("BY_PLACE", by_place);
+            .with("EDGES_APART", edges_apart);
         cx.dispatch(kernel, params, operands, grid)?;
     }
     Ok(())
@@ -220,7 +226,8 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            cx.gpu.variant.weight_gradient(tiles.tile)
+            let by_fours = s.pixels_out().is_multiple_of(4) && dy_at.is_multiple_of(4);
+            tiles.tile.by_fours(cx.gpu.variant.weight_gradient(tiles.tile), by_fours)
         };
         let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
         cx.dispatch(kernel, params, operands, [across(tiles) as u32, splits as u32, conv.groups as u32])?;

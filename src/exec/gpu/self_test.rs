@@ -1,5 +1,5 @@
-//! What a driver makes of a [`Variant`] is tried before it is relied on: one small convolution and both gradients, by
-//! the variant and by the plain shaders.
+//! What a driver makes of a [`Variant`] is tried before it is relied on: small convolutions and both gradients, by the
+//! variant and by the plain shaders.
 //!
 //! All operands are small whole numbers that f16 holds, as f32 holds their sums, so that the order of a sum does not
 //! matter and every result must be exactly the plain one. Sums exceed 2048, above which f16 would lose their last bit.
@@ -12,14 +12,30 @@ use crate::{
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId},
 };
 
-const CONV: Conv2d = Conv2d { stride: 1, padding: 1, groups: 2 };
-const MAP: [usize; 2] = [9, 11];
-const KERNEL: [usize; 2] = [3, 3];
-/// Three images and groups of 37 inputs and 70 outputs: several tiles of every variant, and a remainder, in each
-/// direction.
-const X: [usize; 4] = [3, 2 * 37, MAP[0], MAP[1]];
-const WEIGHT: [usize; 4] = [2 * 70, 37, KERNEL[0], KERNEL[1]];
-const DY: [usize; 4] = [3, 2 * 70, MAP[0], MAP[1]];
+/// A convolution to be tried.
+struct Case {
+    conv: Conv2d,
+    x: [usize; 4],
+    weight: [usize; 4],
+    dy: [usize; 4],
+}
+
+const CASES: [Case; 2] = [
+    // Groups of 37 inputs and 70 outputs: several tiles of every variant, and a remainder, in each direction.
+    Case {
+        conv: Conv2d { stride: 1, padding: 1, groups: 2 },
+        x: [3, 2 * 37, 9, 11],
+        weight: [2 * 70, 37, 3, 3],
+        dy: [3, 2 * 70, 9, 11],
+    },
+    // Rows of the left matrices that are whole fours.
+    Case {
+        conv: Conv2d { stride: 1, padding: 0, groups: 1 },
+        x: [2, 12, 8, 10],
+        weight: [70, 12, 3, 3],
+        dy: [2, 70, 6, 8],
+    },
+];
 
 /// Multiples of `unit` from −3 to 7 of it, so that sums grow.
 fn values(count: usize, salt: u32, unit: f32) -> Vec<f32> {
@@ -61,14 +77,24 @@ impl GpuExecutor {
         Ok(None)
     }
 
-    /// A convolution and its gradients, of multiples of `unit`.
+    /// Convolutions and their gradients, of multiples of `unit`.
     pub(super) fn products(&mut self, unit: f32) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        let mut results = Vec::new();
+        for case in &CASES {
+            results.extend(self.products_of(case, unit)?);
+        }
+        Ok(results)
+    }
+
+    fn products_of(&mut self, case: &Case, unit: f32) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        let Case { conv, x, weight, dy } = *case;
+        let (size, kernel) = ([x[2], x[3]], [weight[2], weight[3]]);
         let mut graph = Graph::new();
-        let [x, weight, dy] = [("x", X), ("weight", WEIGHT), ("dy", DY)].map(|(name, dims)| graph.input(name, dims));
+        let [x, weight, dy] = [("x", x), ("weight", weight), ("dy", dy)].map(|(name, dims)| graph.input(name, dims));
         let ops: [(&str, Op, [TensorId; 2]); 3] = [
-            ("convolution", CONV.into(), [x, weight]),
-            ("input gradient", Conv2dGradInput { conv: CONV, size: MAP }.into(), [dy, weight]),
-            ("weight gradient", Conv2dGradWeight { conv: CONV, kernel: KERNEL, bias: true }.into(), [dy, x]),
+            ("convolution", conv.into(), [x, weight]),
+            ("input gradient", Conv2dGradInput { conv, size }.into(), [dy, weight]),
+            ("weight gradient", Conv2dGradWeight { conv, kernel, bias: true }.into(), [dy, x]),
         ];
         let mut results = Vec::new();
         for (what, op, inputs) in ops {

@@ -68,6 +68,11 @@ impl Tile {
             Self::Subgroup | Self::Quad | Self::Cooperative => kernel,
         }
     }
+
+    /// That kernel, told whether the left matrix may be loaded by fours: only [`Tile::Subgroup`] makes use of it.
+    pub(crate) fn by_fours(self, kernel: Kernel, fits: bool) -> Kernel {
+        if self == Self::Subgroup { kernel.with("BY_FOURS", fits) } else { kernel }
+    }
 }
 
 /// Outputs and invocations, such as `128x64 by 8x8`.
