@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench gemm_tiles [-- SIZE]` multiplies two SIZE×SIZE matrices (512) with tiles of many shapes, from
 //! workgroup memory, straight from storage, and by subgroups that hand the rows' values on through registers (those of 4
-//! swap them), and prints the fastest of each way and adapter.
+//! swap them), and prints the fastest of each way and adapter. Subgroups also read the left matrix, or both, four values
+//! at a time; a convolution can have its left one so, but not the right one, whose windows begin anywhere.
 
 use std::{fmt::Write, time::Instant};
 
@@ -13,6 +14,16 @@ enum Way {
     Storage,
     /// Each value is loaded by one invocation of a subgroup that is alone in its workgroup.
     Subgroup,
+    /// The same, the left matrix by fours.
+    SubgroupLeftByFours,
+    /// The same, both matrices by fours.
+    SubgroupByFours,
+}
+
+impl Way {
+    fn is_subgroup(self) -> bool {
+        matches!(self, Self::Subgroup | Self::SubgroupLeftByFours | Self::SubgroupByFours)
+    }
 }
 
 /// A shape of tile.
@@ -37,7 +48,14 @@ impl Tile {
         let by_subgroup = lanes.into_iter().flat_map(|lanes| {
             let outputs = [[16, 4], [16, 8], [32, 4], [32, 8], [64, 4], [64, 8]];
             outputs.into_iter().flat_map(move |outputs| {
-                [1, 2, 4].map(|step| Self { outputs, workgroup: [1, lanes], step, way: Way::Subgroup })
+                [
+                    (1, Way::Subgroup),
+                    (2, Way::Subgroup),
+                    (4, Way::Subgroup),
+                    (4, Way::SubgroupLeftByFours),
+                    (4, Way::SubgroupByFours),
+                ]
+                .map(|(step, way)| Self { outputs, workgroup: [1, lanes], step, way })
             })
         });
         let outputs = [[4, 4], [4, 8], [8, 4], [8, 8], [16, 8], [8, 16]];
@@ -57,40 +75,60 @@ impl Tile {
         let [rows, columns] = self.size();
         let divides = size.is_multiple_of(rows) && size.is_multiple_of(columns);
         let memory = if self.way == Way::WorkgroupMemory { (rows + columns) * self.step * 4 } else { 0 };
-        let whole = self.way != Way::Subgroup || rows.is_multiple_of(self.workgroup[1]);
+        let whole = !self.way.is_subgroup() || rows.is_multiple_of(self.workgroup[1]);
         divides && whole && rows.max(columns) <= 128 && memory <= 16_384
     }
 
     /// C = A·B, all row-major and n×n, unrolled.
     fn shader(self, n: usize) -> String {
-        if self.way == Way::Subgroup { self.by_subgroup(n) } else { self.by_workgroup(n) }
+        if self.way.is_subgroup() { self.by_subgroup(n) } else { self.by_workgroup(n) }
     }
 
-    /// An invocation has all rows of the tile in every `lanes`th column.
+    /// An invocation has all rows of the tile in every `lanes`th column, or every `lanes`th four.
     fn by_subgroup(self, n: usize) -> String {
         let ([rows, own], [_, lanes], step) = (self.outputs, self.workgroup, self.step);
         let mut text = String::new();
         let mut line = |line: String| writeln!(text, "{line}").expect("invariant: a string takes all text");
-        line("@group(0) @binding(0) var<storage, read> a: array<f32>;".to_owned());
-        line("@group(0) @binding(1) var<storage, read> b: array<f32>;".to_owned());
+        let right_by_fours = self.way == Way::SubgroupByFours;
+        let left_by_fours = right_by_fours || self.way == Way::SubgroupLeftByFours;
+        let element = |by_fours| if by_fours { "vec4<f32>" } else { "f32" };
+        line(format!("@group(0) @binding(0) var<storage, read> a: array<{}>;", element(left_by_fours)));
+        line(format!("@group(0) @binding(1) var<storage, read> b: array<{}>;", element(right_by_fours)));
         line("@group(0) @binding(2) var<storage, read_write> c: array<f32>;".to_owned());
         line(format!("const N = {n}u;"));
         line(format!("@compute @workgroup_size({lanes})"));
         line(
             "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {".to_owned(),
         );
-        line(format!("let top = group.y * {rows}u; let left = group.x * {}u + lane;", own * lanes));
+        let first = if right_by_fours { "4u * lane" } else { "lane" };
+        line(format!("let top = group.y * {rows}u; let left = group.x * {}u + {first};", own * lanes));
+        let column = |j: usize| if right_by_fours { j / 4 * 4 * lanes + j % 4 } else { j * lanes };
         for i in 0..rows {
             (0..own).for_each(|j| line(format!("var sum_{i}_{j} = 0.0;")));
         }
         line(format!("for (var k = 0u; k < N; k += {step}u) {{"));
         for s in 0..step {
-            (0..own).for_each(|j| line(format!("let b{s}_{j} = b[(k + {s}u) * N + left + {}u];", j * lanes)));
+            for j in 0..own {
+                let at = format!("(k + {s}u) * N + left + {}u", column(j / 4 * 4));
+                match (right_by_fours, j % 4) {
+                    (false, _) => line(format!("let b{s}_{j} = b[(k + {s}u) * N + left + {}u];", column(j))),
+                    (true, 0) => line(format!("let four{s}_{j} = b[({at}) / 4u]; let b{s}_{j} = four{s}_{j}[0];")),
+                    (true, e) => line(format!("let b{s}_{j} = four{s}_{}[{e}];", j - e)),
+                }
+            }
         }
         for i in 0..rows {
             if i % lanes == 0 {
+                let row = i / lanes;
+                if left_by_fours {
+                    line(format!("let fours_{row} = a[((top + {i}u + lane) * N + k) / 4u];"));
+                }
                 for s in 0..step {
-                    line(format!("let a{s}_{} = a[(top + {i}u + lane) * N + k + {s}u];", i / lanes));
+                    line(if left_by_fours {
+                        format!("let a{s}_{row} = fours_{row}[{s}];")
+                    } else {
+                        format!("let a{s}_{row} = a[(top + {i}u + lane) * N + k + {s}u];")
+                    });
                 }
             }
             for s in 0..step {
@@ -112,7 +150,7 @@ impl Tile {
         for i in 0..rows {
             // A lane that swapped has another row of its four.
             let row = if lanes == 4 { format!("{}u + (lane ^ {}u)", i / 4 * 4, i % 4) } else { format!("{i}u") };
-            (0..own).for_each(|j| line(format!("c[(top + {row}) * N + left + {}u] = sum_{i}_{j};", j * lanes)));
+            (0..own).for_each(|j| line(format!("c[(top + {row}) * N + left + {}u] = sum_{i}_{j};", column(j))));
         }
         line("}".to_owned());
         text
@@ -265,7 +303,8 @@ fn main() {
             .map(|tile| (2.0 * (n as f64).powi(3) / time(&device, &queue, tile, n, &buffers) / 1e9, tile))
             .collect();
         results.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for way in [Way::WorkgroupMemory, Way::Storage, Way::Subgroup] {
+        let subgroups = [Way::Subgroup, Way::SubgroupLeftByFours, Way::SubgroupByFours];
+        for way in [Way::WorkgroupMemory, Way::Storage].into_iter().chain(subgroups) {
             for (rate, tile) in results.iter().filter(|(_, tile)| tile.way == way).take(2) {
                 let Tile { outputs: [i, j], workgroup: [high, wide], step, .. } = tile;
                 let name = &info.name;
