@@ -30,7 +30,7 @@ struct Record {
 @group(0) @binding(5) var<storage, read> pool3: array<f32>;
 @group(0) @binding(6) var<storage, read> pool4: array<f32>;
 @group(0) @binding(7) var<storage, read> pool5: array<f32>;
-@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<storage, read_write> y: array<Map>;
 
 // Tensors of the pool, 1 to 6; the bindings behind them show the first again.
 override RANGES: u32 = 6u;
@@ -165,7 +165,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         value = value.zyx;
     }
     let to = params.y_at + 3u * group.y * area + pixel;
-    y[to] = value.x;
-    y[to + area] = value.y;
-    y[to + 2u * area] = value.z;
+    y[to] = to_map(value.x);
+    y[to + area] = to_map(value.y);
+    y[to + 2u * area] = to_map(value.z);
 }

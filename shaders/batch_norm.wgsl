@@ -19,14 +19,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Map>;
 
 // statistics
 @group(0) @binding(2) var<storage, read_write> partials_out: array<f32>;
 
 // apply, whole, evaluate
 @group(0) @binding(2) var<storage, read> affine: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Map>;
 @group(0) @binding(4) var<storage, read_write> descriptors: array<f32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<f32>;
 
@@ -62,7 +62,7 @@ fn statistics_of(channel: u32, begin: u32, end: u32, lane: u32) -> vec2<f32> {
     var sum = 0.0;
     var squares = 0.0;
     for (var e = start; e < end; e += params.run) {
-        let value = x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel];
+        let value = from_map(x[params.x_at + plane_at(walk.image, channel) * params.plane + walk.pixel]);
         first = select(first, value, e == start);
         count += 1.0;
         sum += value - first;
@@ -93,13 +93,14 @@ fn settle(channel: u32, average: f32, squares: f32, elements: f32, writes: bool)
 // An item of y; `base` is where the plane of x starts.
 fn output(base: u32, item: u32, average: f32, scale: f32, shift: f32) -> f32 {
     if !POOL {
-        return activated(x[base + item] - average, scale, shift);
+        return activated(from_map(x[base + item]) - average, scale, shift);
     }
     let row = item / params.across;
     let at = base + 2u * (row * params.width + item - row * params.across);
-    let top = max(activated(x[at] - average, scale, shift), activated(x[at + 1u] - average, scale, shift));
     let below = at + params.width;
-    let bottom = max(activated(x[below] - average, scale, shift), activated(x[below + 1u] - average, scale, shift));
+    let window = vec4<f32>(from_map(x[at]), from_map(x[at + 1u]), from_map(x[below]), from_map(x[below + 1u])) - average;
+    let top = max(activated(window.x, scale, shift), activated(window.y, scale, shift));
+    let bottom = max(activated(window.z, scale, shift), activated(window.w, scale, shift));
     return max(top, bottom);
 }
 
@@ -115,7 +116,7 @@ fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32)
         for (var e = begin + member; e < end; e += params.run) {
             let map = plane_at(walk.image, channel);
             let value = output(params.x_at + map * params.plane, walk.pixel, average, scale, shift);
-            y[params.y_at + map * params.items + walk.pixel] = value;
+            y[params.y_at + map * params.items + walk.pixel] = to_map(value);
             walk = walk_on(walk, params.walk_item_images, params.walk_items, params.items);
         }
         return;
@@ -130,11 +131,11 @@ fn normalise(channel: u32, group: u32, lane: u32, average: f32, reciprocal: f32)
         var part = nothing();
         if image < end && start < params.items {
             let value = output(base, start, average, scale, shift);
-            y[to + start] = value;
+            y[to + start] = to_map(value);
             part = first_element(value, start);
             for (var item = start + params.lanes; item < params.items; item += params.lanes) {
                 let more = output(base, item, average, scale, shift);
-                y[to + item] = more;
+                y[to + item] = to_map(more);
                 part = with_element(part, more, item);
             }
         }

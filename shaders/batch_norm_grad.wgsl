@@ -20,8 +20,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<Map>;
+@group(0) @binding(2) var<storage, read> x: array<Map>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>;
 @group(0) @binding(4) var<storage, read> moments: array<f32>;
 @group(0) @binding(5) var<storage, read> descriptors: array<f32>;
@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read> partials: array<f32>;
 
 // apply, whole
-@group(0) @binding(8) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dx: array<Map>;
 
 // What a channel is normalised by.
 struct Norm {
@@ -70,7 +70,7 @@ fn plane_of(image: u32, channel: u32) -> Plane {
 
 // dz of an element of y, from its z.
 fn before_activation(plane: Plane, output: u32, z: f32) -> f32 {
-    var gradient = dy[params.dy_at + plane.map * params.outputs + output];
+    var gradient = from_gradient(dy[params.dy_at + plane.map * params.outputs + output]);
     if DESCRIPTORS {
         gradient += plane.each + select(0.0, plane.peak, output == plane.place);
     }
@@ -100,15 +100,15 @@ fn block_of(plane: Plane, item: u32, norm: Norm) -> Block {
     let bottom = 2u * row + 1u < params.height;
     var block = Block(at, right, bottom, vec4<f32>(0.0), vec4<f32>(0.0));
     let first = params.x_at + at;
-    block.centred.x = x[first] - norm.average;
+    block.centred.x = from_map(x[first]) - norm.average;
     if right {
-        block.centred.y = x[first + 1u] - norm.average;
+        block.centred.y = from_map(x[first + 1u]) - norm.average;
     }
     if bottom {
-        block.centred.z = x[first + params.width] - norm.average;
+        block.centred.z = from_map(x[first + params.width]) - norm.average;
     }
     if right && bottom {
-        block.centred.w = x[first + params.width + 1u] - norm.average;
+        block.centred.w = from_map(x[first + params.width + 1u]) - norm.average;
         let centred = block.centred;
         let top = vec2<f32>(activated(centred.x, norm.scale, norm.shift), activated(centred.y, norm.scale, norm.shift));
         let low = vec2<f32>(activated(centred.z, norm.scale, norm.shift), activated(centred.w, norm.scale, norm.shift));
@@ -126,7 +126,7 @@ fn item_sums(plane: Plane, item: u32, norm: Norm) -> vec2<f32> {
         let block = block_of(plane, item, norm);
         return vec2<f32>(dot(block.dz, block.centred), block.dz.x + block.dz.y + block.dz.z + block.dz.w);
     }
-    let centred = x[params.x_at + plane.map * params.plane + item] - norm.average;
+    let centred = from_map(x[params.x_at + plane.map * params.plane + item]) - norm.average;
     let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
     return vec2<f32>(dz * centred, dz);
 }
@@ -163,22 +163,22 @@ fn write_item(plane: Plane, item: u32, norm: Norm, level: f32, slope: f32) {
         let block = block_of(plane, item, norm);
         let value = norm.scale * (block.dz - level - block.centred * slope);
         let to = params.dx_at + block.at;
-        dx[to] = value.x;
+        dx[to] = to_gradient(value.x);
         if block.right {
-            dx[to + 1u] = value.y;
+            dx[to + 1u] = to_gradient(value.y);
         }
         if block.bottom {
-            dx[to + params.width] = value.z;
+            dx[to + params.width] = to_gradient(value.z);
         }
         if block.right && block.bottom {
-            dx[to + params.width + 1u] = value.w;
+            dx[to + params.width + 1u] = to_gradient(value.w);
         }
         return;
     }
     let at = plane.map * params.plane + item;
-    let centred = x[params.x_at + at] - norm.average;
+    let centred = from_map(x[params.x_at + at]) - norm.average;
     let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
-    dx[params.dx_at + at] = norm.scale * (dz - level - centred * slope);
+    dx[params.dx_at + at] = to_gradient(norm.scale * (dz - level - centred * slope));
 }
 
 fn write_dx(channel: u32, group: u32, lane: u32, sums: vec2<f32>) {

@@ -9,9 +9,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> x: array<MapQuad>;
 @group(0) @binding(2) var<storage, read> a: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<MapQuad>;
 @group(0) @binding(4) var<storage, read_write> pooled: array<f32>;
 @group(0) @binding(5) var<storage, read_write> largest_channel: array<f32>;
 
@@ -20,12 +20,12 @@ var<workgroup> maxima: array<vec4<f32>, 256>;
 var<workgroup> channels_of: array<vec4<u32>, 256>;
 
 fn element(at: u32) -> f32 {
-    return x[at / 4u][at % 4u];
+    return from_map(x[at / 4u][at % 4u]);
 }
 
 fn run_at(at: u32, count: u32) -> vec4<f32> {
     if ALIGNED {
-        return x[at / 4u];
+        return from_quad(x[at / 4u]);
     }
     let places = places_of(at, count);
     return vec4<f32>(element(places.x), element(places.y), element(places.z), element(places.w));
@@ -34,14 +34,14 @@ fn run_at(at: u32, count: u32) -> vec4<f32> {
 // Of a run that is cut off the last value is there several times.
 fn store_run(at: u32, count: u32, values: vec4<f32>) {
     if ALIGNED {
-        y[at / 4u] = values;
+        y[at / 4u] = to_quad(values);
         return;
     }
     let places = places_of(at, count);
-    y[places.x / 4u][places.x % 4u] = values.x;
-    y[places.y / 4u][places.y % 4u] = values.y;
-    y[places.z / 4u][places.z % 4u] = values.z;
-    y[places.w / 4u][places.w % 4u] = values.w;
+    y[places.x / 4u][places.x % 4u] = to_map(values.x);
+    y[places.y / 4u][places.y % 4u] = to_map(values.y);
+    y[places.z / 4u][places.z % 4u] = to_map(values.z);
+    y[places.w / 4u][places.w % 4u] = to_map(values.w);
 }
 
 @compute @workgroup_size(256)

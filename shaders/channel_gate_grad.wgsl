@@ -10,13 +10,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<Map>;
 @group(0) @binding(2) var<storage, read> dpooled: array<f32>;
 @group(0) @binding(3) var<storage, read> largest_channel: array<f32>;
-@group(0) @binding(4) var<storage, read> x: array<f32>;
+@group(0) @binding(4) var<storage, read> x: array<Map>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
 @group(0) @binding(6) var<storage, read> so_far: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dx: array<Map>;
 @group(0) @binding(8) var<storage, read_write> da: array<f32>;
 
 @compute @workgroup_size(256)
@@ -47,16 +47,21 @@ fn main(
             let is_largest = channels == vec4<u32>(u32(largest_channel[largest_at + i]));
             let at = maps * params.plane + i;
             let above = at + params.dy_at;
-            let gradient = vec4<f32>(dy[above.x], dy[above.y], dy[above.z], dy[above.w]) + mean;
+            let gradient = mean + vec4<f32>(
+                from_gradient(dy[above.x]), from_gradient(dy[above.y]), from_gradient(dy[above.z]),
+                from_gradient(dy[above.w]),
+            );
             let t = gradient + select(vec4<f32>(0.0), vec4<f32>(peak), is_largest);
             let input = at + params.x_at;
-            sums += t * vec4<f32>(x[input.x], x[input.y], x[input.z], x[input.w]);
+            sums += t * vec4<f32>(
+                from_map(x[input.x]), from_map(x[input.y]), from_map(x[input.z]), from_map(x[input.w]),
+            );
             let value = t * attention;
             let output = at + params.dx_at;
-            dx[output.x] = value.x;
-            dx[output.y] = value.y;
-            dx[output.z] = value.z;
-            dx[output.w] = value.w;
+            dx[output.x] = to_gradient(value.x);
+            dx[output.y] = to_gradient(value.y);
+            dx[output.z] = to_gradient(value.z);
+            dx[output.w] = to_gradient(value.w);
         }
     }
     // Barriers: every invocation gets here; `lanes` is uniform.

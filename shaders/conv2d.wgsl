@@ -26,7 +26,7 @@ fn store(row: u32, pixel: u32, group: u32, sums: ptr<function, Sums>) {
 
 // An input, or 0 where the filter's place is outside the map; `at` is then any index.
 fn input_or_zero(at: u32, is_inside: bool) -> f32 {
-    return select(0.0, x[at], is_inside);
+    return select(0.0, input(at), is_inside);
 }
 
 // Sums over STEP channels at one place of the filter, then at the next place, then over the next channels: so places
@@ -133,10 +133,10 @@ fn direct(
             for (var j = 0u; j < params.kernel_w; j += 1u) {
                 let offset = map_at + tap(i) * params.width + tap(j);
                 if is_inside(window, i, j) {
-                    sum += x[window.at + offset] * weight[filter_at + i * params.kernel_w + j];
+                    sum += input(window.at + offset) * weight[filter_at + i * params.kernel_w + j];
                 }
             }
         }
     }
-    y[params.y_at + flat] = sum;
+    y[params.y_at + flat] = output(sum);
 }

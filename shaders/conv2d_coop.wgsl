@@ -2,7 +2,7 @@
 
 // An input, or 0 where the filter's place is outside the map; `at` is then any index.
 fn input_or_zero(at: u32, is_inside: bool) -> f32 {
-    return select(0.0, x[at], is_inside);
+    return select(0.0, input(at), is_inside);
 }
 
 // Puts a matrix of each subgroup into workgroup memory and from there into y.
@@ -18,7 +18,7 @@ fn store(matrix: coop_mat16x16<f32, C>, subgroup: u32, lane: u32, row: u32, colu
                 if params.has_bias != 0u {
                     value += bias[group * params.outputs + row + i];
                 }
-                y[place + (row + i) * params.out_height * params.out_width] = value;
+                y[place + (row + i) * params.out_height * params.out_width] = output(value);
             }
         }
     }

@@ -55,11 +55,11 @@ fn tiled(
     for (var first = begin; first < end; first += STEP) {
         let count = min(STEP, end - first);
         for (var k = 0u; k < count; k += 1u) {
-            let gradient = dy[near_row + pixel.dy_at];
+            let gradient = from_gradient(dy[near_row + pixel.dy_at]);
             near_bias += gradient;
             load_row(k, lane, gradient);
             if FAR_ROWS {
-                let gradient = dy[far_row + pixel.dy_at];
+                let gradient = from_gradient(dy[far_row + pixel.dy_at]);
                 far_bias += gradient;
                 load_row(k, lane + INVOCATIONS, gradient);
             }
@@ -117,7 +117,7 @@ fn direct(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
     var pixel = pixel_of(begin);
     var sum = 0.0;
     for (var flat = begin; flat < end; flat += 1u) {
-        let gradient = dy[gradients + pixel.dy_at];
+        let gradient = from_gradient(dy[gradients + pixel.dy_at]);
         if is_bias {
             sum += gradient;
         } else {

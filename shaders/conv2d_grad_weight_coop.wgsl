@@ -47,7 +47,7 @@ fn tiled(
         for (var k = 0u; k < STEP; k += 1u) {
             let real = first + k < end;
             if lane < ROWS {
-                let gradient = select(0.0, dy[select(0u, own_row + pixel.dy_at, real)], real);
+                let gradient = select(0.0, from_gradient(dy[select(0u, own_row + pixel.dy_at, real)]), real);
                 bias += gradient;
                 load_row(k, lane, gradient);
             }

@@ -2,7 +2,10 @@
 // invocations.
 
 fn gradients_at(places: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(dy[places.x], dy[places.y], dy[places.z], dy[places.w]);
+    return vec4<f32>(
+        from_gradient(dy[places.x]), from_gradient(dy[places.y]), from_gradient(dy[places.z]),
+        from_gradient(dy[places.w]),
+    );
 }
 
 fn store(at: u32, row: u32, lane: u32, column: u32, group: u32, sums: ptr<function, Sums>) {

@@ -37,7 +37,7 @@ fn masked(values: vec4<f32>, masks: vec4<u32>) -> vec4<f32> {
 // Inputs, or 0 where the masks are.
 fn inputs_at(places: vec4<u32>, masks: vec4<u32>) -> vec4<f32> {
     let at = places & masks;
-    return masked(vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), masks);
+    return masked(vec4<f32>(input(at.x), input(at.y), input(at.z), input(at.w)), masks);
 }
 
 fn weights_at(places: vec4<u32>) -> vec4<f32> {

@@ -15,7 +15,7 @@ fn are_inside(windows: Windows, i: u32, j: u32) -> vec4<bool> {
 // Inputs, or 0 where the filter's place is outside the map.
 fn inputs_or_zero(places: vec4<u32>, are_inside: vec4<bool>) -> vec4<f32> {
     let at = select(vec4<u32>(), places, are_inside);
-    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), are_inside);
+    return select(vec4<f32>(), vec4<f32>(input(at.x), input(at.y), input(at.z), input(at.w)), are_inside);
 }
 
 fn store(row: u32, group: u32, near: vec4<u32>, far: vec4<u32>, sums: ptr<function, Sums>) {

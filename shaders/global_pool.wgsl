@@ -4,7 +4,7 @@
 struct Params { maps: u32, plane: u32, lanes: u32, all_maps: u32, first: u32, average: u32, maximum: u32, x_at: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Map>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> positions: array<f32>;
 
@@ -20,9 +20,9 @@ fn main(
     let base = params.x_at + map * params.plane;
     var part = nothing();
     if inside && start < params.plane {
-        part = first_element(x[base + start], start);
+        part = first_element(from_map(x[base + start]), start);
         for (var i = start + params.lanes; i < params.plane; i += params.lanes) {
-            part = with_element(part, x[base + i], i);
+            part = with_element(part, from_map(x[base + i]), i);
         }
     }
     // Barriers: every invocation gets here.

@@ -8,8 +8,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> positions: array<f32>;
-@group(0) @binding(3) var<storage, read> so_far: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(3) var<storage, read> so_far: array<Map>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Map>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -24,7 +24,7 @@ fn main(
     let map = params.first + i / params.plane;
     var sum = 0.0;
     if params.adds != 0u {
-        sum = so_far[params.so_far_at + i];
+        sum = from_gradient(so_far[params.so_far_at + i]);
     }
     if params.average != 0u {
         sum += dy[map] / f32(params.plane);
@@ -32,5 +32,5 @@ fn main(
     if params.maximum != 0u && u32(positions[map]) == i % params.plane {
         sum += dy[params.average * params.all_maps + map];
     }
-    dx[params.dx_at + i] = sum;
+    dx[params.dx_at + i] = to_gradient(sum);
 }

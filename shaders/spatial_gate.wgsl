@@ -42,8 +42,8 @@ override KERNEL: u32 = 7u;
 
 // apply, evaluate
 @group(0) @binding(4) var<storage, read_write> a: array<f32>;
-@group(0) @binding(5) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> x: array<MapQuad>;
+@group(0) @binding(6) var<storage, read_write> y: array<MapQuad>;
 
 // Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
 var<workgroup> attentions: array<vec4<f32>, 512>;
@@ -94,11 +94,12 @@ fn multiply_run(at: u32, count: u32, attention: vec4<f32>) {
     let from_x = params.x_at + at;
     let to_y = params.y_at + at;
     if ALIGNED {
-        y[to_y / 4u] = x[from_x / 4u] * attention;
+        y[to_y / 4u] = to_quad(from_quad(x[from_x / 4u]) * attention);
         return;
     }
     for (var k = 0u; k < count; k += 1u) {
-        y[(to_y + k) / 4u][(to_y + k) % 4u] = x[(from_x + k) / 4u][(from_x + k) % 4u] * attention[k];
+        let value = from_map(x[(from_x + k) / 4u][(from_x + k) % 4u]) * attention[k];
+        y[(to_y + k) / 4u][(to_y + k) % 4u] = to_map(value);
     }
 }
 
@@ -236,7 +237,7 @@ fn evaluate(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
             for (var c = slice; c < params.channels; c += params.lanes) {
                 let from_x = params.x_at + map + c * plane;
                 let to_y = params.y_at + map + c * plane;
-                y[to_y / 4u][to_y % 4u] = x[from_x / 4u][from_x % 4u] * attention;
+                y[to_y / 4u][to_y % 4u] = to_map(from_map(x[from_x / 4u][from_x % 4u]) * attention);
             }
         }
     }

@@ -24,10 +24,10 @@ override KERNEL: u32 = 7u;
 @group(0) @binding(4) var<storage, read> normal: array<f32>;
 
 // reduce
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<Map>;
+@group(0) @binding(3) var<storage, read> x: array<Map>;
 @group(0) @binding(5) var<storage, read> direct: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<Map>;
 @group(0) @binding(7) var<storage, read_write> t_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> sums_out: array<f32>;
 
@@ -70,9 +70,9 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
             attention = 1.0 / (1.0 + exp(-(value * scale + shift)));
             let map = pixel.cell * params.channels * plane + pixel.place;
             for (var c = slice; c < params.channels; c += params.lanes) {
-                let gradient = dy[params.dy_at + map + c * plane];
-                dx[params.dx_at + map + c * plane] = gradient * attention;
-                sum += gradient * x[params.x_at + map + c * plane];
+                let gradient = from_gradient(dy[params.dy_at + map + c * plane]);
+                dx[params.dx_at + map + c * plane] = to_gradient(gradient * attention);
+                sum += gradient * from_map(x[params.x_at + map + c * plane]);
             }
         }
         parts[half + lane] = sum;

@@ -112,7 +112,8 @@ fn entries_of(shader: &Shader, check: impl Fn(&str, &Module, &ModuleInfo, &str))
         for set in std::iter::once(&Vec::new()).chain(&shader.constants) {
             let stage = Some((ShaderStage::Compute, &*entry.name));
             let constants: PipelineConstants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-            let mut name = format!("{}, {}", shader.name, entry.name);
+            let half = if shader.half { ", maps in f16" } else { "" };
+            let mut name = format!("{}, {}{half}", shader.name, entry.name);
             set.iter().for_each(|(constant, value)| name += &format!(", {constant}_{value}"));
             let (module, info) =
                 process_overrides(&module, &info, stage, &constants).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -227,7 +228,7 @@ fn spirv_val_accepts_the_cooperative_matrices() {
         });
         count += 1;
     }
-    assert_eq!(count, 2, "a convolution and its weight gradient");
+    assert_eq!(count, 4, "a convolution and its weight gradient, of maps in f32 and in f16");
 }
 
 fn spirv_val(name: &str, target: &str, words: &[u32]) {

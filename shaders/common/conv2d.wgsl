@@ -25,10 +25,10 @@ override PADDED: bool = true;
 override EDGES_APART: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Map>;
 @group(0) @binding(2) var<storage, read> weight: array<Left>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Map>;
 
 // Where an output pixel's window lies: the place of the filter's first element in the group's first channel of x
 // (outside of the map for some, hence modulo 2³²), and which of the filter's rows and columns lie inside, as bits.
@@ -192,6 +192,22 @@ fn place_of(pixel: u32, group: u32) -> u32 {
     return params.y_at + (map * params.out_height + place.y) * params.out_width + place.z;
 }
 
+// An element of x. That of the transposed convolution is a gradient, as is its y.
+fn input(at: u32) -> f32 {
+    if TRANSPOSED {
+        return from_gradient(x[at]);
+    }
+    return from_map(x[at]);
+}
+
+// An element of y, as it is kept.
+fn output(value: f32) -> Map {
+    if TRANSPOSED {
+        return to_gradient(value);
+    }
+    return to_map(value);
+}
+
 fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
     if row >= params.outputs {
         return;
@@ -202,16 +218,16 @@ fn store_quad(row: u32, group: u32, places: vec4<u32>, sums: vec4<f32>) {
         values += bias[group * params.outputs + row];
     }
     if places.x != NOWHERE {
-        y[places.x + offset] = values.x;
+        y[places.x + offset] = output(values.x);
     }
     if places.y != NOWHERE {
-        y[places.y + offset] = values.y;
+        y[places.y + offset] = output(values.y);
     }
     if places.z != NOWHERE {
-        y[places.z + offset] = values.z;
+        y[places.z + offset] = output(values.z);
     }
     if places.w != NOWHERE {
-        y[places.w + offset] = values.w;
+        y[places.w + offset] = output(values.w);
     }
 }
 

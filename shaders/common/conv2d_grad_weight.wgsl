@@ -14,8 +14,8 @@ override STRIDE: u32 = 1u;
 override PADDED: bool = true;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<Left>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<LeftMap>;
+@group(0) @binding(2) var<storage, read> x: array<Map>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<storage, read_write> db: array<f32>;
 
@@ -94,10 +94,10 @@ fn step_pixel(pixel: Pixel, jumps: Jumps) -> Pixel {
 fn input_at(pixel: Pixel, tap: Tap) -> f32 {
     let at = pixel.x_at + tap.at;
     if !PADDED {
-        return x[at];
+        return from_map(x[at]);
     }
     let inside = pixel.row * STRIDE + tap.i < params.height && pixel.column * STRIDE + tap.j < params.width;
-    return select(0.0, x[select(0u, at, inside)], inside);
+    return select(0.0, from_map(x[select(0u, at, inside)]), inside);
 }
 
 fn store_quad(at: u32, group: u32, row: u32, column: u32, values: vec4<f32>) {

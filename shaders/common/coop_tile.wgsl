@@ -14,6 +14,7 @@ const SIDE: u32 = 16u;
 
 // The left matrix is bound value by value.
 alias Left = f32;
+alias LeftMap = Map;
 
 // Powers of 2 by which the matrices are multiplied before they are rounded: gradients are too small for f16.
 override ROW_SCALE: f32 = 1.0;

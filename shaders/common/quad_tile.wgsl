@@ -9,6 +9,7 @@ const COLUMNS: u32 = 16u;
 
 // The left matrix is bound value by value.
 alias Left = f32;
+alias LeftMap = Map;
 
 // 16×4 outputs: sums[4·i + s] is the quad of columns of row 4·i + (lane xor s).
 alias Sums = array<vec4<f32>, 16>;

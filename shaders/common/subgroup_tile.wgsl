@@ -9,6 +9,7 @@ const COLUMNS: u32 = 64u;
 
 // The left matrix is bound by fours: where the values of four products follow each other in memory they are one load.
 alias Left = vec4<f32>;
+alias LeftMap = MapQuad;
 
 // 8×8 outputs: sums[2·i] and sums[2·i + 1] are the two quads of columns of row i.
 alias Sums = array<vec4<f32>, 16>;

@@ -8,6 +8,7 @@
 // of the rows from its own on and every WIDEth quad of the columns, so that neighbours read neighbouring vectors.
 // The left matrix is bound value by value.
 alias Left = f32;
+alias LeftMap = Map;
 
 override HIGH: u32 = 8u;
 override WIDE: u32 = 8u;

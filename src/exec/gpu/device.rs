@@ -56,7 +56,8 @@ pub(crate) struct Gpu {
     pub(crate) created: u64,
     buffers: Vec<wgpu::Buffer>,
     reports: Reports,
-    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    /// By the shader's name, and whether its feature maps are f16.
+    modules: HashMap<(&'static str, bool), wgpu::ShaderModule>,
     pipelines: Vec<(Kernel, wgpu::ComputePipeline)>,
 }
 
@@ -213,7 +214,7 @@ impl Gpu {
             return Ok(found);
         }
         let make = || {
-            let module = self.modules.get(kernel.source.name).cloned().unwrap_or_else(|| self.module(kernel));
+            let module = self.modules.get(&(kernel.source.name, kernel.half)).cloned().unwrap_or_else(|| self.module(kernel));
             let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(kernel.source.name),
                 layout: None,
@@ -233,7 +234,7 @@ impl Gpu {
             let name = kernel.source.name;
             return Err(self.error(format!("shader {name}, entry {}, was refused: {error}", kernel.entry)));
         }
-        self.modules.insert(kernel.source.name, module);
+        self.modules.insert((kernel.source.name, kernel.half), module);
         self.created += 1;
         self.pipelines.push((kernel.clone(), pipeline));
         Ok(self.pipelines.len() - 1)
@@ -242,7 +243,7 @@ impl Gpu {
     fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
         let shader = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.source.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.source.text()),
+            source: wgpu::ShaderSource::Wgsl(kernel.source.text(kernel.half)),
         };
         if !kernel.source.is_proven() {
             return self.device.create_shader_module(shader);

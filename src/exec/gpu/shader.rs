@@ -33,12 +33,14 @@ pub(crate) struct Kernel {
     pub(crate) source: &'static Source,
     pub(crate) entry: &'static str,
     pub(crate) constants: Vec<(&'static str, f64)>,
+    /// Whether the feature maps that it reads and writes are f16.
+    pub(crate) half: bool,
 }
 
 impl Kernel {
     pub(crate) fn new(shader: &'static str, entry: &'static str) -> Self {
         let source = SOURCES.iter().find(|source| source.name == shader).expect("invariant: a shader of that name");
-        Self { source, entry, constants: Vec::new() }
+        Self { source, entry, constants: Vec::new(), half: false }
     }
 
     /// Sets an override constant.
@@ -68,14 +70,31 @@ impl Source {
         self.file.starts_with("conv2d")
     }
 
-    /// The pieces, one after the other.
-    pub(crate) fn text(&self) -> Cow<'static, str> {
+    /// Whether it reads or writes feature maps, which may lie in memory as f16.
+    pub(crate) fn has_maps(&self) -> bool {
+        self.parts.contains(&MAP)
+    }
+
+    /// The pieces, one after the other; with `half`, feature maps are f16.
+    pub(crate) fn text(&self, half: bool) -> Cow<'static, str> {
         match self.parts {
             [one] => Cow::Borrowed(*one),
-            parts => Cow::Owned(parts.join("\n")),
+            parts if !half => Cow::Owned(parts.join("\n")),
+            parts => {
+                let parts = parts.iter().map(|&part| if part == MAP { MAP_F16 } else { part });
+                Cow::Owned(std::iter::once("enable f16;").chain(parts).collect::<Vec<_>>().join("\n"))
+            }
         }
     }
 }
+
+/// How feature maps lie in memory, and how they do in half precision.
+const MAP: &str = include_str!("../../../shaders/common/map.wgsl");
+#[cfg(not(target_family = "wasm"))]
+const MAP_F16: &str = include_str!("../../../shaders/common/map_f16.wgsl");
+/// A page has no half precision.
+#[cfg(target_family = "wasm")]
+const MAP_F16: &str = MAP;
 
 #[cfg(not(target_family = "wasm"))]
 const F16: wgpu::Features = wgpu::Features::SHADER_F16;
@@ -113,38 +132,38 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
-    "augment": ;
+    "augment": "map";
     "axis_sum": "index";
-    "batch_norm": "reduce", "pairs", "moments", "plane", "describe", "normalise";
-    "batch_norm_grad": "pairs", "plane", "normalise";
+    "batch_norm": "map", "reduce", "pairs", "moments", "plane", "describe", "normalise";
+    "batch_norm_grad": "map", "pairs", "plane", "normalise";
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
-    "channel_gate": "run", "index";
-    "channel_gate_grad": "pairs", "index";
+    "channel_gate": "map", "run", "index";
+    "channel_gate_grad": "map", "pairs", "index";
     "concat": "index";
-    "conv2d": "index", "held", "tile", "conv2d";
+    "conv2d": "map", "index", "held", "tile", "conv2d";
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_coop": "coop_tile", "index", "conv2d"; needs COOPERATIVE;
+    "conv2d_coop": "coop_tile", "map", "index", "conv2d"; needs COOPERATIVE;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_f16" of "conv2d": "held_f16", "index", "tile", "conv2d"; needs F16;
-    "conv2d_grad_weight": "held", "tile", "conv2d_grad_weight";
+    "conv2d_f16" of "conv2d": "held_f16", "map", "index", "tile", "conv2d"; needs F16;
+    "conv2d_grad_weight": "map", "held", "tile", "conv2d_grad_weight";
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_coop": "coop_tile", "conv2d_grad_weight"; needs COOPERATIVE;
+    "conv2d_grad_weight_coop": "coop_tile", "map", "conv2d_grad_weight"; needs COOPERATIVE;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "tile", "conv2d_grad_weight"; needs F16;
+    "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "map", "tile", "conv2d_grad_weight"; needs F16;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_quad": "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
+    "conv2d_grad_weight_quad": "map", "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_subgroup": "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
+    "conv2d_grad_weight_subgroup": "map", "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_quad": "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
+    "conv2d_quad": "map", "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_subgroup": "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
+    "conv2d_subgroup": "map", "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
-    "global_pool": "describe", "index";
-    "global_pool_grad": "index";
+    "global_pool": "map", "describe", "index";
+    "global_pool_grad": "map", "index";
     "multiply": "index";
     "partial_sums": "index";
     "patches": "index";
@@ -153,8 +172,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "pairs", "moments", "run", "strip";
-    "spatial_gate_grad": "pairs", "strip";
+    "spatial_gate": "map", "pairs", "moments", "run", "strip";
+    "spatial_gate_grad": "map", "pairs", "strip";
     "weighted_sum": "index";
 };
 
@@ -165,6 +184,8 @@ pub struct Shader {
     pub name: &'static str,
     /// The file in `shaders/` whose entry points it has, without its ending.
     pub file: &'static str,
+    /// Whether its feature maps are f16.
+    pub half: bool,
     /// The WGSL text, with its shared pieces.
     pub text: Cow<'static, str>,
     /// What a device needs for it beyond what every browser offers.
@@ -175,23 +196,24 @@ pub struct Shader {
     pub params: &'static [(&'static str, usize)],
 }
 
-/// All shaders of the executor, for checks and translation.
+/// All shaders of the executor, for checks and translation; those with feature maps also in half precision.
 #[must_use]
 pub fn shaders() -> Vec<Shader> {
-    SOURCES
-        .iter()
-        .map(|source| Shader {
-            name: source.name,
-            file: source.file,
-            text: source.text(),
-            needs: source.needs,
-            constants: super::tile::constants_of(source.name),
-            params: super::PARAMS
-                .iter()
-                .find(|(names, _)| names.contains(&source.name))
-                .map_or(&[], |(_, fields)| fields),
-        })
-        .collect()
+    let half = cfg!(not(target_family = "wasm"));
+    let shader = |source: &'static Source, half: bool| Shader {
+        name: source.name,
+        file: source.file,
+        half,
+        text: source.text(half),
+        needs: if half { source.needs | wgpu::Features::SHADER_F16 } else { source.needs },
+        constants: super::tile::constants_of(source.name),
+        params: super::PARAMS
+            .iter()
+            .find(|(names, _)| names.contains(&source.name))
+            .map_or(&[], |(_, fields)| fields),
+    };
+    let with_maps = SOURCES.iter().filter(|source| half && source.has_maps());
+    SOURCES.iter().map(|source| shader(source, false)).chain(with_maps.map(|source| shader(source, true))).collect()
 }
 
 /// How many workgroups are needed for `items`, folded so that no dimension exceeds the browsers' limit.
