@@ -30,7 +30,7 @@ struct Record {
 @group(0) @binding(5) var<storage, read> pool3: array<f32>;
 @group(0) @binding(6) var<storage, read> pool4: array<f32>;
 @group(0) @binding(7) var<storage, read> pool5: array<f32>;
-@group(0) @binding(8) var<storage, read_write> y: array<Map>;
+@group(0) @binding(8) var<storage, read_write> y: array<NewMap>;
 
 // Tensors of the pool, 1 to 6; the bindings behind them show the first again.
 override RANGES: u32 = 6u;

@@ -26,7 +26,7 @@ struct Params {
 
 // apply, whole, evaluate
 @group(0) @binding(2) var<storage, read> affine: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<Map>;
+@group(0) @binding(3) var<storage, read_write> y: array<NewMap>;
 @group(0) @binding(4) var<storage, read_write> descriptors: array<f32>;
 @group(0) @binding(5) var<storage, read_write> positions: array<f32>;
 

@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read> partials: array<f32>;
 
 // apply, whole
-@group(0) @binding(8) var<storage, read_write> dx: array<Map>;
+@group(0) @binding(8) var<storage, read_write> dx: array<NewMap>;
 
 // What a channel is normalised by.
 struct Norm {

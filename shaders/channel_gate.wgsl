@@ -11,7 +11,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<MapQuad>;
 @group(0) @binding(2) var<storage, read> a: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<MapQuad>;
+@group(0) @binding(3) var<storage, read_write> y: array<NewMapQuad>;
 @group(0) @binding(4) var<storage, read_write> pooled: array<f32>;
 @group(0) @binding(5) var<storage, read_write> largest_channel: array<f32>;
 
@@ -25,7 +25,7 @@ fn element(at: u32) -> f32 {
 
 fn run_at(at: u32, count: u32) -> vec4<f32> {
     if ALIGNED {
-        return from_quad(x[at / 4u]);
+        return from_map_quad(x[at / 4u]);
     }
     let places = places_of(at, count);
     return vec4<f32>(element(places.x), element(places.y), element(places.z), element(places.w));
@@ -34,7 +34,7 @@ fn run_at(at: u32, count: u32) -> vec4<f32> {
 // Of a run that is cut off the last value is there several times.
 fn store_run(at: u32, count: u32, values: vec4<f32>) {
     if ALIGNED {
-        y[at / 4u] = to_quad(values);
+        y[at / 4u] = to_map_quad(values);
         return;
     }
     let places = places_of(at, count);

@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> x: array<Map>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
 @group(0) @binding(6) var<storage, read> so_far: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dx: array<Map>;
+@group(0) @binding(7) var<storage, read_write> dx: array<NewMap>;
 @group(0) @binding(8) var<storage, read_write> da: array<f32>;
 
 @compute @workgroup_size(256)

@@ -35,7 +35,7 @@ fn columns_at(pixel: Pixel, other: Pixel, near: Taps, far: Taps, real: bool) -> 
 // A row's gradients at four pixels, or zeros where they are not real.
 fn gradients_at(row: u32, places: vec4<u32>, real: vec4<bool>) -> vec4<f32> {
     if BY_FOURS {
-        return from_gradients(dy[(row + places.x) / 4u]);
+        return from_gradient_quad(dy[(row + places.x) / 4u]);
     }
     let at = vec4<u32>(row) + places;
     let found = vec4<f32>(gradient_at(at.x), gradient_at(at.y), gradient_at(at.z), gradient_at(at.w));

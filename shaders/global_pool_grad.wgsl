@@ -9,7 +9,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> positions: array<f32>;
 @group(0) @binding(3) var<storage, read> so_far: array<Map>;
-@group(0) @binding(4) var<storage, read_write> dx: array<Map>;
+@group(0) @binding(4) var<storage, read_write> dx: array<NewMap>;
 
 @compute @workgroup_size(256)
 fn main(

@@ -43,7 +43,7 @@ override KERNEL: u32 = 7u;
 // apply, evaluate
 @group(0) @binding(4) var<storage, read_write> a: array<f32>;
 @group(0) @binding(5) var<storage, read> x: array<MapQuad>;
-@group(0) @binding(6) var<storage, read_write> y: array<MapQuad>;
+@group(0) @binding(6) var<storage, read_write> y: array<NewMapQuad>;
 
 // Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
 var<workgroup> attentions: array<vec4<f32>, 512>;
@@ -94,7 +94,7 @@ fn multiply_run(at: u32, count: u32, attention: vec4<f32>) {
     let from_x = params.x_at + at;
     let to_y = params.y_at + at;
     if ALIGNED {
-        y[to_y / 4u] = to_quad(from_quad(x[from_x / 4u]) * attention);
+        y[to_y / 4u] = to_map_quad(from_map_quad(x[from_x / 4u]) * attention);
         return;
     }
     for (var k = 0u; k < count; k += 1u) {

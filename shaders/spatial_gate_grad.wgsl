@@ -27,7 +27,7 @@ override KERNEL: u32 = 7u;
 @group(0) @binding(2) var<storage, read> dy: array<Map>;
 @group(0) @binding(3) var<storage, read> x: array<Map>;
 @group(0) @binding(5) var<storage, read> direct: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<Map>;
+@group(0) @binding(6) var<storage, read_write> dx: array<NewMap>;
 @group(0) @binding(7) var<storage, read_write> t_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> sums_out: array<f32>;
 

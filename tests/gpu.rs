@@ -1,5 +1,7 @@
 //! What the GPU executor promises beyond the ops: one trial for each claim and adapter.
 
+#[path = "gpu/half_maps.rs"]
+mod half_maps;
 #[path = "gpu/variants.rs"]
 mod variants;
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         an_adapter_that_does_not_exist_is_an_error()
     })];
     trials.extend(on_each(&claims, &found));
+    trials.extend(half_maps::trials(&found));
     trials.extend(variants::trials(&found));
     let conclusion = run(&Arguments::from_args(), trials);
     // A thread of the run may still be in its drivers' thread-local destructors, which must not meet the process's end:

@@ -112,7 +112,12 @@ fn entries_of(shader: &Shader, check: impl Fn(&str, &Module, &ModuleInfo, &str))
         for set in std::iter::once(&Vec::new()).chain(&shader.constants) {
             let stage = Some((ShaderStage::Compute, &*entry.name));
             let constants: PipelineConstants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-            let half = if shader.half { ", maps in f16" } else { "" };
+            let half = match (shader.halves.read, shader.halves.written) {
+                (false, false) => "",
+                (true, false) => ", maps read in f16",
+                (false, true) => ", maps written in f16",
+                (true, true) => ", maps in f16",
+            };
             let mut name = format!("{}, {}{half}", shader.name, entry.name);
             set.iter().for_each(|(constant, value)| name += &format!(", {constant}_{value}"));
             let (module, info) =
@@ -228,7 +233,7 @@ fn spirv_val_accepts_the_cooperative_matrices() {
         });
         count += 1;
     }
-    assert_eq!(count, 4, "a convolution and its weight gradient, of maps in f32 and in f16");
+    assert_eq!(count, 6, "a convolution in four choices of maps in f16, and its weight gradient in two");
 }
 
 fn spirv_val(name: &str, target: &str, words: &[u32]) {

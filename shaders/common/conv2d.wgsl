@@ -28,7 +28,7 @@ override EDGES_APART: bool = false;
 @group(0) @binding(1) var<storage, read> x: array<Map>;
 @group(0) @binding(2) var<storage, read> weight: array<Left>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<Map>;
+@group(0) @binding(4) var<storage, read_write> y: array<NewMap>;
 
 // Where an output pixel's window lies: the place of the filter's first element in the group's first channel of x
 // (outside of the map for some, hence modulo 2³²), and which of the filter's rows and columns lie inside, as bits.
@@ -201,7 +201,7 @@ fn input(at: u32) -> f32 {
 }
 
 // An element of y, as it is kept.
-fn output(value: f32) -> Map {
+fn output(value: f32) -> NewMap {
     if TRANSPOSED {
         return to_gradient(value);
     }

@@ -24,7 +24,7 @@ pub struct Plan {
     pub order: Vec<usize>,
     /// Each tensor's place, by its index; a view has its root's.
     pub places: Vec<Place>,
-    /// The number of elements of each shared buffer.
+    /// The size of each shared buffer, in the unit of what was planned with, elements by default.
     pub slots: Vec<usize>,
 }
 
@@ -32,10 +32,16 @@ impl Plan {
     /// Lays out a graph.
     #[must_use]
     pub fn new(graph: &Graph) -> Self {
+        Self::with_sizes(graph, |id| graph.tensor(id).shape.elements())
+    }
+
+    /// Lays out a graph whose tensors take so much of some unit.
+    #[must_use]
+    pub fn with_sizes(graph: &Graph, size: impl Fn(TensorId) -> usize) -> Self {
         let order = live_nodes(graph);
         let mut plan = Self { order, places: vec![Place::Unused; graph.tensors().len()], slots: Vec::new() };
         plan.place_fixed(graph);
-        plan.place_activations(graph);
+        plan.place_activations(graph, size);
         for index in 0..plan.places.len() {
             plan.places[index] = plan.places[graph.root(TensorId(index)).index()];
         }
@@ -75,7 +81,7 @@ impl Plan {
         }
     }
 
-    fn place_activations(&mut self, graph: &Graph) {
+    fn place_activations(&mut self, graph: &Graph, size: impl Fn(TensorId) -> usize) {
         let last = last_uses(graph, &self.order);
         let mut free: Vec<usize> = Vec::new();
         let order = self.order.clone();
@@ -83,7 +89,7 @@ impl Plan {
             let node = &graph.nodes()[node];
             for &output in &node.outputs {
                 if self.places[output.index()] == Place::Unused {
-                    let slot = self.take_slot(&mut free, graph.tensor(output).shape.elements());
+                    let slot = self.take_slot(&mut free, size(output));
                     self.places[output.index()] = Place::Slot(slot);
                 }
             }
@@ -106,17 +112,17 @@ impl Plan {
     }
 
     /// The smallest free slot that fits, else the largest one grown, else a new one.
-    fn take_slot(&mut self, free: &mut Vec<usize>, elements: usize) -> usize {
-        let fits = (0..free.len()).filter(|&i| self.slots[free[i]] >= elements).min_by_key(|&i| self.slots[free[i]]);
+    fn take_slot(&mut self, free: &mut Vec<usize>, size: usize) -> usize {
+        let fits = (0..free.len()).filter(|&i| self.slots[free[i]] >= size).min_by_key(|&i| self.slots[free[i]]);
         let best = fits.or_else(|| (0..free.len()).max_by_key(|&i| self.slots[free[i]]));
         match best {
             Some(i) => {
                 let slot = free.swap_remove(i);
-                self.slots[slot] = self.slots[slot].max(elements);
+                self.slots[slot] = self.slots[slot].max(size);
                 slot
             }
             None => {
-                self.slots.push(elements);
+                self.slots.push(size);
                 self.slots.len() - 1
             }
         }

@@ -147,7 +147,9 @@ pub(crate) fn gpus() -> Gpus {
         }
         let name = slug(&adapter.backend, &adapter.name);
         let device = |name: String, unit: f64, mixed: bool| {
-            let (selector, options) = (Selector::Index(adapter.index), Options { mixed, ..Options::default() });
+            // Of mixed precision the operands: tests/gpu/half_maps.rs has the maps.
+            let options = Options { mixed, wide_maps: true, ..Options::default() };
+            let selector = Selector::Index(adapter.index);
             let open = move || Ok(Box::new(GpuExecutor::with_options(&selector, &options)?) as Box<dyn Executor>);
             Device::new(name, unit, Box::new(open))
         };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    shader::Kernel,
+    shader::{Halves, Kernel},
     tile::{self, Tile},
     variant::Variant,
 };
@@ -56,8 +56,8 @@ pub(crate) struct Gpu {
     pub(crate) created: u64,
     buffers: Vec<wgpu::Buffer>,
     reports: Reports,
-    /// By the shader's name, and whether its feature maps are f16.
-    modules: HashMap<(&'static str, bool), wgpu::ShaderModule>,
+    /// By the shader's name, and which of its feature maps are f16.
+    modules: HashMap<(&'static str, Halves), wgpu::ShaderModule>,
     pipelines: Vec<(Kernel, wgpu::ComputePipeline)>,
 }
 
@@ -214,7 +214,8 @@ impl Gpu {
             return Ok(found);
         }
         let make = || {
-            let module = self.modules.get(&(kernel.source.name, kernel.half)).cloned().unwrap_or_else(|| self.module(kernel));
+            let module =
+                self.modules.get(&(kernel.source.name, kernel.halves)).cloned().unwrap_or_else(|| self.module(kernel));
             let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(kernel.source.name),
                 layout: None,
@@ -234,7 +235,7 @@ impl Gpu {
             let name = kernel.source.name;
             return Err(self.error(format!("shader {name}, entry {}, was refused: {error}", kernel.entry)));
         }
-        self.modules.insert((kernel.source.name, kernel.half), module);
+        self.modules.insert((kernel.source.name, kernel.halves), module);
         self.created += 1;
         self.pipelines.push((kernel.clone(), pipeline));
         Ok(self.pipelines.len() - 1)
@@ -243,7 +244,7 @@ impl Gpu {
     fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
         let shader = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.source.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.source.text(kernel.half)),
+            source: wgpu::ShaderSource::Wgsl(kernel.source.text(kernel.halves)),
         };
         if !kernel.source.is_proven() {
             return self.device.create_shader_module(shader);

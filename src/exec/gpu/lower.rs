@@ -6,9 +6,10 @@ use super::{
     adapter::STORAGE_BUFFERS,
     concat,
     device::Gpu,
+    kept::Kept,
     memory::{ALIGNMENT, Tensors, Variables, View},
     partial_sums::{Job, Partials},
-    shader::{Kernel, Params},
+    shader::{Halves, Kernel, Params},
 };
 use crate::{
     Result,
@@ -47,11 +48,16 @@ impl Operand {
         Self { source: Source::View(view), writes: true }
     }
 
-    fn elements(&self) -> usize {
+    fn bytes(&self) -> u64 {
         match &self.source {
-            Source::View(view) => view.elements,
-            Source::Partials(range) | Source::Table(range) => range.len(),
+            Source::View(view) => view.bytes(),
+            Source::Partials(range) | Source::Table(range) => 4 * range.len() as u64,
         }
+    }
+
+    /// Whether its elements are f16.
+    fn is_half(&self) -> bool {
+        matches!(&self.source, Source::View(view) if view.kept != Kept::F32)
     }
 }
 
@@ -274,7 +280,7 @@ impl<'a> Lower<'a> {
         let view = self.view(id);
         let per_image = view.elements / n;
         let start = range.start * per_image;
-        let aligned = start / ALIGNMENT * ALIGNMENT;
+        let aligned = start / view.alignment() * view.alignment();
         (view.range(aligned..range.end * per_image), (start - aligned) as u32)
     }
 
@@ -324,7 +330,7 @@ impl<'a> Lower<'a> {
     /// Appends a dispatch.
     pub(crate) fn dispatch<P: Params>(
         &mut self,
-        kernel: Kernel,
+        mut kernel: Kernel,
         params: P,
         mut operands: Vec<Operand>,
         groups: [u32; 3],
@@ -332,7 +338,7 @@ impl<'a> Lower<'a> {
         debug_assert!(P::SHADERS.contains(&kernel.source.name));
         debug_assert!(operands.len() <= STORAGE_BUFFERS as usize);
         for operand in &operands {
-            let bytes = 4 * operand.elements() as u64;
+            let bytes = operand.bytes();
             if bytes > self.gpu.max_binding {
                 let what = format!("a tensor of {}", self.where_now());
                 return Err(self.gpu.too_large(what, bytes, self.gpu.max_binding));
@@ -342,6 +348,9 @@ impl<'a> Lower<'a> {
             let what = format!("the grid of {} (workgroups)", self.where_now());
             return Err(self.gpu.too_large(what, most.into(), 65_535));
         }
+        // Of those that an op reads all are f16, or none is; so of those that it writes.
+        let some = |writes| operands.iter().any(|operand| operand.writes == writes && operand.is_half());
+        kernel.halves = Halves { read: some(false), written: some(true) };
         self.separate(&mut operands)?;
         let pipeline = self.gpu.pipeline(&kernel)?;
         self.params.resize(self.params.len().next_multiple_of(Gpu::ALIGNMENT), 0);
@@ -363,6 +372,7 @@ impl<'a> Lower<'a> {
             if operands[i].writes || !operands.iter().any(shared) {
                 continue;
             }
+            debug_assert_eq!(view.kept, Kept::F32, "an op's results are never in the buffer of a map that it reads");
             let copy = View::whole(self.tensors.buffer(self.gpu, "copy", view.elements)?, view.elements);
             concat::copy(self, view.clone(), copy.clone())?;
             operands[i].source = Source::View(copy);
@@ -375,13 +385,13 @@ impl<'a> Lower<'a> {
 /// buffers.
 fn together(views: &[View]) -> Option<(View, Vec<u32>)> {
     let first = views.first()?;
-    if views.iter().any(|view| view.buffer != first.buffer) {
+    if views.iter().any(|view| view.buffer != first.buffer || view.kept != first.kept) {
         return None;
     }
     let start = views.iter().map(|view| view.at).min()?;
     let end = views.iter().map(|view| view.at + view.elements).max()?;
     let at = views.iter().map(|view| (view.at - start) as u32).collect();
-    Some((View { buffer: first.buffer.clone(), at: start, elements: end - start }, at))
+    Some((View { at: start, elements: end - start, ..first.clone() }, at))
 }
 
 /// An op by its layer, for messages.

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::{device::Gpu, partial_sums::MOST_OF_AN_OP};
+use super::{
+    device::Gpu,
+    kept::{Kept, Storage},
+    partial_sums::MOST_OF_AN_OP,
+};
 use crate::{
     Result,
     graph::{
@@ -12,30 +16,38 @@ use crate::{
     ops::{TensorId, shape_error},
 };
 
-/// Part of a buffer, in elements of 4 bytes.
+/// Part of a buffer, in elements.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct View {
     pub(crate) buffer: wgpu::Buffer,
     pub(crate) at: usize,
     pub(crate) elements: usize,
+    /// How an element lies in memory.
+    pub(crate) kept: Kept,
 }
 
 impl View {
     pub(crate) fn whole(buffer: wgpu::Buffer, elements: usize) -> Self {
-        Self { buffer, at: 0, elements }
+        Self { buffer, at: 0, elements, kept: Kept::F32 }
     }
 
     pub(crate) fn range(&self, range: Range<usize>) -> Self {
-        Self { buffer: self.buffer.clone(), at: self.at + range.start, elements: range.len() }
+        Self { buffer: self.buffer.clone(), at: self.at + range.start, elements: range.len(), kept: self.kept }
     }
 
     /// The offset in bytes.
     pub(crate) fn offset(&self) -> u64 {
-        4 * self.at as u64
+        (self.kept.bytes() * self.at) as u64
     }
 
+    /// Bytes, in whole words.
     pub(crate) fn bytes(&self) -> u64 {
-        4 * self.elements as u64
+        4 * self.kept.words(self.elements) as u64
+    }
+
+    /// Elements to which a part has to be aligned to be bound alone.
+    pub(crate) fn alignment(&self) -> usize {
+        Gpu::ALIGNMENT / self.kept.bytes()
     }
 }
 
@@ -191,7 +203,7 @@ impl Variables {
             Home::Momentum(spot) => (self.segments[spot.segment].momenta.as_ref()?, spot.at),
             Home::State(buffer, at) => (buffer, *at),
         };
-        Some(View { buffer: buffer.clone(), at, elements: *elements })
+        Some(View { buffer: buffer.clone(), at, elements: *elements, kept: Kept::F32 })
     }
 
     /// A segment's parameters and momenta.
@@ -217,11 +229,17 @@ pub(crate) struct Tensors {
 }
 
 impl Tensors {
-    pub(crate) fn new(gpu: &mut Gpu, variables: &Variables, graph: &Graph, plan: &Plan) -> Result<Self> {
+    pub(crate) fn new(
+        gpu: &mut Gpu,
+        variables: &Variables,
+        graph: &Graph,
+        plan: &Plan,
+        storage: &Storage,
+    ) -> Result<Self> {
         let mut tensors = Self { views: vec![None; plan.places.len()], gradients: HashMap::new(), bytes: 0 };
         let mut slots = Vec::new();
-        for &elements in &plan.slots {
-            slots.push(tensors.buffer(gpu, "activations", elements)?);
+        for &words in &plan.slots {
+            slots.push(tensors.buffer(gpu, "activations", words)?);
         }
         for index in 0..plan.places.len() {
             let id = TensorId(index);
@@ -231,9 +249,10 @@ impl Tensors {
             }
             let tensor = graph.tensor(id);
             let elements = tensor.shape.elements();
+            let kept = storage.of(id);
             tensors.views[index] = match (&plan.places[index], &tensor.role) {
                 (Place::Unused, _) => None,
-                (Place::Slot(slot), _) => Some(View::whole(slots[*slot].clone(), elements)),
+                (Place::Slot(slot), _) => Some(View { kept, ..View::whole(slots[*slot].clone(), elements) }),
                 (Place::Gradient(parameter), _) => {
                     let spot = variables.spot(&graph.tensor(*parameter).name);
                     let segment = tensors.segment(gpu, variables, spot.segment)?;
@@ -241,7 +260,8 @@ impl Tensors {
                 }
                 (Place::Own, Role::Parameter(_) | Role::State(_) | Role::Momentum(_)) => variables.view(&tensor.name),
                 (Place::Own, role) => {
-                    let view = View::whole(tensors.buffer(gpu, &tensor.name, elements)?, elements);
+                    let buffer = tensors.buffer(gpu, &tensor.name, kept.words(elements))?;
+                    let view = View { kept, ..View::whole(buffer, elements) };
                     if let Role::Constant(value) = *role
                         && value != 0.0
                     {

@@ -19,6 +19,7 @@ mod determinant;
 mod device;
 mod global_pool;
 mod inspect;
+mod kept;
 mod lower;
 mod memory;
 mod multiply;
@@ -40,12 +41,13 @@ mod weighted_sum;
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::adapters;
 pub use adapter::{AdapterReport, Selector};
-pub use shader::{Shader, shaders};
+pub use shader::{Halves, Shader, shaders};
 pub use tile_search::{SEARCH_BUDGET, TileStore};
 pub use variant::Variant;
 
 use self::{
     device::Gpu,
+    kept::{Kept, Storage},
     lower::Lower,
     memory::{Variables, View},
     program::Compiled,
@@ -67,6 +69,8 @@ pub struct GpuExecutor {
     programs: Vec<Compiled>,
     readback: Readback,
     search: Option<Search>,
+    /// Whether feature maps are kept as f16.
+    half_maps: bool,
 }
 
 /// What to ask of an adapter beside the defaults.
@@ -75,12 +79,17 @@ pub struct Options {
     /// The most bytes of a tensor that a dispatch may see at once; larger tensors are split by image. Without it the
     /// device's own limit holds.
     pub max_binding: Option<u64>,
-    /// Whether convolutions are computed in mixed precision: see [`Variant`].
+    /// Whether convolutions are computed in mixed precision, see [`Variant`], and feature maps and their gradients kept
+    /// as f16.
     pub mixed: bool,
+    /// Whether feature maps are f32 in mixed precision too. For tests.
+    pub wide_maps: bool,
     /// The tile of this number, of those that a search chooses from, for all convolutions. For tests.
     pub tile: Option<usize>,
     /// A variant in whose self-test one value is changed, so that it is refused. For tests.
     pub spoil: Option<Variant>,
+    /// Whether the same is done to that of feature maps in f16. For tests.
+    pub spoil_maps: bool,
 }
 
 impl GpuExecutor {
@@ -121,7 +130,13 @@ impl GpuExecutor {
 
     fn on(gpu: Gpu) -> Self {
         let (variables, readback) = (Variables::default(), Readback::default());
-        Self { gpu, variables, programs: Vec::new(), readback, search: None }
+        Self { gpu, variables, programs: Vec::new(), readback, search: None, half_maps: false }
+    }
+
+    /// Whether feature maps and their gradients are kept as f16.
+    #[must_use]
+    pub fn has_half_maps(&self) -> bool {
+        self.half_maps
     }
 
     /// How convolutions are computed.
@@ -137,6 +152,9 @@ impl GpuExecutor {
                 self.gpu.use_variant(variant);
                 if variant.is_mixed() {
                     self.gpu.info.detail += &format!(", convolutions by {variant}");
+                    self.keep_maps(options)?;
+                    let maps = if self.half_maps { "f16" } else { "f32" };
+                    self.gpu.info.detail += &format!(", feature maps as {maps}");
                 }
                 return Ok(());
             };
@@ -157,9 +175,20 @@ impl GpuExecutor {
         })
     }
 
-    fn compile_planned(&mut self, graph: &Graph, plan: &Plan) -> Result<Program> {
+    /// Where a graph's tensors go, and how they lie there.
+    fn plan(&self, graph: &Graph) -> (Plan, Storage) {
+        let plan = Plan::new(graph);
+        if !self.half_maps {
+            return (plan, Storage::f32(graph));
+        }
+        let storage = Storage::half(graph, &plan.order);
+        let words = |id: TensorId| storage.of(id).words(graph.tensor(id).shape.elements());
+        (Plan::with_sizes(graph, words), storage)
+    }
+
+    fn compile_planned(&mut self, graph: &Graph, plan: &Plan, storage: &Storage) -> Result<Program> {
         self.variables.declare(&mut self.gpu, graph, plan)?;
-        let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, plan)?;
+        let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, plan, storage)?;
         self.programs.push(compiled);
         let outputs = graph.outputs().iter().map(|&id| 4 * graph.tensor(id).shape.elements() as u64);
         self.readback.reserve(&mut self.gpu, outputs.max().unwrap_or(0))?;
@@ -188,7 +217,11 @@ impl GpuExecutor {
 
     fn upload(&self, name: &str, view: &View, values: &[f32]) -> Result<()> {
         expect_length(name, view.elements, values)?;
-        self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
+        if view.kept == Kept::F32 {
+            self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
+        } else {
+            self.gpu.queue.write_buffer(&view.buffer, view.offset(), &view.kept.encode(values));
+        }
         self.gpu.check()
     }
 }
@@ -200,9 +233,9 @@ impl Executor for GpuExecutor {
 
     fn compile(&mut self, graph: &Graph) -> Result<Program> {
         self.gpu.check()?;
-        let plan = Plan::new(graph);
+        let (plan, storage) = self.plan(graph);
         self.find_tiles(graph, &plan)?;
-        self.compile_planned(graph, &plan)
+        self.compile_planned(graph, &plan, &storage)
     }
 
     fn clear(&mut self) {

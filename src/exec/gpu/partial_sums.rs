@@ -113,7 +113,7 @@ impl Lower<'_> {
             }
             let rows = table.len() / 5;
             let table = self.table(&table);
-            let into = Operand::write(View { buffer, at: 0, elements: end });
+            let into = Operand::write(View::whole(buffer, end));
             let operands = vec![table, read(sums.clone()), into];
             let params = PartialSumsParams { rows: rows as u32 };
             self.dispatch(Kernel::new("partial_sums", "main"), params, operands, folded(rows))?;

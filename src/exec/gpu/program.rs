@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     device::Gpu,
+    kept::Storage,
     lower::{Draft, Lower, Operand, Source, Step},
     memory::{Tensors, Variables, View},
 };
@@ -28,8 +29,14 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
-    pub(crate) fn new(gpu: &mut Gpu, variables: &Variables, graph: &Graph, plan: &Plan) -> Result<Self> {
-        let tensors = Tensors::new(gpu, variables, graph, plan)?;
+    pub(crate) fn new(
+        gpu: &mut Gpu,
+        variables: &Variables,
+        graph: &Graph,
+        plan: &Plan,
+        storage: &Storage,
+    ) -> Result<Self> {
+        let tensors = Tensors::new(gpu, variables, graph, plan, storage)?;
         let mut lower = Lower::new(gpu, variables, graph, plan, tensors);
         lower.run()?;
         let Lower { gpu, mut tensors, drafts, mut params, tables, partials, steps, .. } = lower;

@@ -27,8 +27,10 @@ impl Readback {
 
     /// The elements of a view, after all work submitted so far.
     pub(crate) fn read(&mut self, gpu: &mut Gpu, view: &View) -> Result<Vec<f32>> {
+        let mut bytes = vec![0; view.bytes() as usize];
+        self.read_bytes(gpu, &view.buffer, view.offset(), &mut bytes)?;
         let mut values = vec![0.0; view.elements];
-        self.read_bytes(gpu, &view.buffer, view.offset(), bytemuck::cast_slice_mut(&mut values))?;
+        view.kept.decode(&bytes, &mut values);
         Ok(values)
     }
 
@@ -116,7 +118,7 @@ pub(crate) fn read_later(gpu: &mut Gpu, views: &[View]) -> Result<Reading> {
     staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |answer| answered.answer(answer));
     // Natively nobody else looks after the device; in a browser this does nothing.
     gpu.wait()?;
-    let (reports, lengths) = (gpu.reports().clone(), views.iter().map(|view| view.elements).collect::<Vec<_>>());
+    let (reports, views) = (gpu.reports().clone(), views.to_vec());
     Ok(Box::pin(async move {
         let answer = mapping.await;
         reports.check()?;
@@ -124,9 +126,13 @@ pub(crate) fn read_later(gpu: &mut Gpu, views: &[View]) -> Result<Reading> {
         let values = {
             let mapped = staging.slice(..bytes).get_mapped_range();
             let mapped = mapped.map_err(|error| reports.error(format!("mapping failed: {error}")))?;
-            let mut rest: &[f32] = bytemuck::cast_slice(&mapped);
-            let take = |length| rest.split_off(..length).unwrap_or_default().to_vec();
-            lengths.into_iter().map(take).collect()
+            let mut rest: &[u8] = &mapped;
+            let take = |view: View| {
+                let mut values = vec![0.0; view.elements];
+                view.kept.decode(rest.split_off(..view.bytes() as usize).unwrap_or_default(), &mut values);
+                values
+            };
+            views.into_iter().map(take).collect()
         };
         staging.destroy();
         Ok(values)

@@ -4,11 +4,11 @@
 //! All operands are small whole numbers that f16 holds, as f32 holds their sums, so that the order of a sum does not
 //! matter and every result must be exactly the plain one. Sums exceed 2048, above which f16 would lose their last bit.
 
-use super::{GpuExecutor, variant::Variant};
+use super::{GpuExecutor, Options, variant::Variant};
 use crate::{
     Result,
     exec::Executor,
-    graph::{Graph, plan::Plan},
+    graph::Graph,
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId},
 };
 
@@ -19,6 +19,16 @@ struct Case {
     weight: [usize; 4],
     dy: [usize; 4],
 }
+
+/// Sums so small that f16 holds every one as a multiple of a unit.
+const HALF: Case = Case {
+    conv: Conv2d { stride: 1, padding: 1, groups: 1 },
+    x: [2, 12, 7, 9],
+    weight: [20, 12, 3, 3],
+    dy: [2, 20, 7, 9],
+};
+/// Values' unit, so that gradients, which are products of two, stay within f16's range.
+const HALF_UNIT: f32 = 1.0 / 64.0;
 
 const CASES: [Case; 2] = [
     // Groups of 37 inputs and 70 outputs: several tiles of every variant, and a remainder, in each direction.
@@ -46,6 +56,20 @@ fn values(count: usize, salt: u32, unit: f32) -> Vec<f32> {
     (0..count as u32).map(|i| (value(i) as f32 - 3.0) * unit).collect()
 }
 
+/// Named results.
+type Products = Vec<(&'static str, Vec<f32>)>;
+
+/// Where results are not equal, in a sentence's end.
+fn difference(expected: &Products, found: &Products) -> Option<String> {
+    expected.iter().zip(found).find_map(|((what, expected), (_, found))| {
+        // NaN differs too.
+        let differs = |(e, f): &(&f32, &f32)| e != f;
+        let wrong = expected.iter().zip(found).filter(differs).count();
+        let (e, f) = expected.iter().zip(found).find(differs)?;
+        Some(format!("{wrong} of {} values of the {what} are wrong, such as {f} for {e}", expected.len()))
+    })
+}
+
 impl GpuExecutor {
     /// Whether a variant gives the plain shaders' results; if not, what is wrong. With `spoil` one of its results is
     /// changed first.
@@ -65,20 +89,38 @@ impl GpuExecutor {
         if spoil {
             *found[0].1.last_mut().expect("invariant: a result has elements") += 1.0;
         }
-        for ((what, expected), (_, found)) in expected.iter().zip(&found) {
-            // NaN differs too.
-            let differs = |(e, f): &(&f32, &f32)| e != f;
-            let wrong = expected.iter().zip(found).filter(differs).count();
-            if let Some((e, f)) = expected.iter().zip(found).find(differs) {
-                let of = expected.len();
-                return Ok(Some(format!("{wrong} of {of} values of the {what} are wrong, such as {f} for {e}")));
-            }
+        Ok(difference(&expected, &found))
+    }
+
+    /// Keeps feature maps as f16 from now on, where a convolution of such maps and its gradients are exactly what they are
+    /// in f32.
+    pub(super) fn keep_maps(&mut self, options: &Options) -> Result<()> {
+        if options.wide_maps {
+            return Ok(());
         }
-        Ok(None)
+        let expected = self.products_of(&HALF, HALF_UNIT)?;
+        self.half_maps = true;
+        let mut found = match self.products_of(&HALF, HALF_UNIT) {
+            Ok(found) => found,
+            Err(error) => return self.refuse_half_maps(&error.to_string()),
+        };
+        if options.spoil_maps {
+            *found[0].1.last_mut().expect("invariant: a result has elements") += 1.0;
+        }
+        match difference(&expected, &found) {
+            Some(problem) => self.refuse_half_maps(&problem),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_half_maps(&mut self, problem: &str) -> Result<()> {
+        self.half_maps = false;
+        self.gpu.info.notes.push(format!("feature maps are kept as f32, since f16 failed its self-test: {problem}"));
+        self.gpu.check()
     }
 
     /// Convolutions and their gradients, of multiples of `unit`.
-    pub(super) fn products(&mut self, unit: f32) -> Result<Vec<(&'static str, Vec<f32>)>> {
+    pub(super) fn products(&mut self, unit: f32) -> Result<Products> {
         let mut results = Vec::new();
         for case in &CASES {
             results.extend(self.products_of(case, unit)?);
@@ -86,7 +128,7 @@ impl GpuExecutor {
         Ok(results)
     }
 
-    fn products_of(&mut self, case: &Case, unit: f32) -> Result<Vec<(&'static str, Vec<f32>)>> {
+    fn products_of(&mut self, case: &Case, unit: f32) -> Result<Products> {
         let Case { conv, x, weight, dy } = *case;
         let (size, kernel) = ([x[2], x[3]], [weight[2], weight[3]]);
         let mut graph = Graph::new();
@@ -103,7 +145,8 @@ impl GpuExecutor {
                 results.push((what, id));
             }
         }
-        let program = self.compile_planned(&graph, &Plan::new(&graph))?;
+        let (plan, storage) = self.plan(&graph);
+        let program = self.compile_planned(&graph, &plan, &storage)?;
         for (salt, id) in [x, weight, dy].into_iter().enumerate() {
             let count = graph.tensor(id).shape.elements();
             self.write(program, id, &values(count, 1 + salt as u32, unit))?;

@@ -33,14 +33,14 @@ pub(crate) struct Kernel {
     pub(crate) source: &'static Source,
     pub(crate) entry: &'static str,
     pub(crate) constants: Vec<(&'static str, f64)>,
-    /// Whether the feature maps that it reads and writes are f16.
-    pub(crate) half: bool,
+    /// Which of the feature maps that it reads and writes are f16.
+    pub(crate) halves: Halves,
 }
 
 impl Kernel {
     pub(crate) fn new(shader: &'static str, entry: &'static str) -> Self {
         let source = SOURCES.iter().find(|source| source.name == shader).expect("invariant: a shader of that name");
-        Self { source, entry, constants: Vec::new(), half: false }
+        Self { source, entry, constants: Vec::new(), halves: Halves::default() }
     }
 
     /// Sets an override constant.
@@ -70,31 +70,62 @@ impl Source {
         self.file.starts_with("conv2d")
     }
 
-    /// Whether it reads or writes feature maps, which may lie in memory as f16.
-    pub(crate) fn has_maps(&self) -> bool {
-        self.parts.contains(&MAP)
+    /// Whether it reads feature maps, and whether it writes some, which may lie in memory as f16.
+    pub(crate) fn maps(&self) -> Halves {
+        let has = |wide: &str| self.parts.contains(&wide);
+        Halves { read: has(READ_MAP[0]), written: has(WRITE_MAP[0]) }
     }
 
-    /// The pieces, one after the other; with `half`, feature maps are f16.
-    pub(crate) fn text(&self, half: bool) -> Cow<'static, str> {
-        match self.parts {
-            [one] => Cow::Borrowed(*one),
-            parts if !half => Cow::Owned(parts.join("\n")),
-            parts => {
-                let parts = parts.iter().map(|&part| if part == MAP { MAP_F16 } else { part });
-                Cow::Owned(std::iter::once("enable f16;").chain(parts).collect::<Vec<_>>().join("\n"))
-            }
+    /// The pieces, one after the other.
+    pub(crate) fn text(&self, halves: Halves) -> Cow<'static, str> {
+        let [reads, writes] = [READ_MAP[usize::from(halves.read)], WRITE_MAP[usize::from(halves.written)]];
+        let enable = halves.any().then_some("enable f16;");
+        let pieces: Vec<_> = enable
+            .into_iter()
+            .chain(self.parts.iter().map(|&part| match part {
+                part if part == READ_MAP[0] => reads,
+                part if part == WRITE_MAP[0] => writes,
+                part => part,
+            }))
+            .collect();
+        match *pieces {
+            [one] => Cow::Borrowed(one),
+            _ => Cow::Owned(pieces.join("\n")),
         }
     }
 }
 
-/// How feature maps lie in memory, and how they do in half precision.
-const MAP: &str = include_str!("../../../shaders/common/map.wgsl");
-#[cfg(not(target_family = "wasm"))]
-const MAP_F16: &str = include_str!("../../../shaders/common/map_f16.wgsl");
-/// A page has no half precision.
-#[cfg(target_family = "wasm")]
-const MAP_F16: &str = MAP;
+/// Which feature maps are f16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Halves {
+    /// Those that are read.
+    pub read: bool,
+    /// Those that are written.
+    pub written: bool,
+}
+
+impl Halves {
+    /// Whether some are.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.read || self.written
+    }
+}
+
+/// A shared piece for maps in f32, and its like for maps in f16, which a page never has.
+macro_rules! map_pieces {
+    ($wide:literal, $half:literal) => {{
+        const WIDE: &str = include_str!(concat!("../../../shaders/common/", $wide, ".wgsl"));
+        #[cfg(not(target_family = "wasm"))]
+        const HALF: &str = include_str!(concat!("../../../shaders/common/", $half, ".wgsl"));
+        #[cfg(target_family = "wasm")]
+        const HALF: &str = WIDE;
+        [WIDE, HALF]
+    }};
+}
+
+const READ_MAP: [&str; 2] = map_pieces!("read_map", "read_map_f16");
+const WRITE_MAP: [&str; 2] = map_pieces!("write_map", "write_map_f16");
 
 #[cfg(not(target_family = "wasm"))]
 const F16: wgpu::Features = wgpu::Features::SHADER_F16;
@@ -132,38 +163,38 @@ macro_rules! sources {
 pub(crate) static SOURCES: &[Source] = sources! {
     "activation": "index";
     "activation_grad": "index";
-    "augment": "map";
+    "augment": "write_map";
     "axis_sum": "index";
-    "batch_norm": "map", "reduce", "pairs", "moments", "plane", "describe", "normalise";
-    "batch_norm_grad": "map", "pairs", "plane", "normalise";
+    "batch_norm": "read_map", "write_map", "reduce", "pairs", "moments", "plane", "describe", "normalise";
+    "batch_norm_grad": "read_map", "write_map", "pairs", "plane", "normalise";
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
-    "channel_gate": "map", "run", "index";
-    "channel_gate_grad": "map", "pairs", "index";
+    "channel_gate": "read_map", "write_map", "run", "index";
+    "channel_gate_grad": "read_map", "write_map", "pairs", "index";
     "concat": "index";
-    "conv2d": "map", "index", "held", "tile", "conv2d";
+    "conv2d": "read_map", "write_map", "index", "held", "tile", "conv2d";
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_coop": "coop_tile", "map", "index", "conv2d"; needs COOPERATIVE;
+    "conv2d_coop": "coop_tile", "read_map", "write_map", "index", "conv2d"; needs COOPERATIVE;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_f16" of "conv2d": "held_f16", "map", "index", "tile", "conv2d"; needs F16;
-    "conv2d_grad_weight": "map", "held", "tile", "conv2d_grad_weight";
+    "conv2d_f16" of "conv2d": "held_f16", "read_map", "write_map", "index", "tile", "conv2d"; needs F16;
+    "conv2d_grad_weight": "read_map", "held", "tile", "conv2d_grad_weight";
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_coop": "coop_tile", "map", "conv2d_grad_weight"; needs COOPERATIVE;
+    "conv2d_grad_weight_coop": "coop_tile", "read_map", "conv2d_grad_weight"; needs COOPERATIVE;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "map", "tile", "conv2d_grad_weight"; needs F16;
+    "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "read_map", "tile", "conv2d_grad_weight"; needs F16;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_quad": "map", "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
+    "conv2d_grad_weight_quad": "read_map", "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_subgroup": "map", "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
+    "conv2d_grad_weight_subgroup": "read_map", "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_quad": "map", "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
+    "conv2d_quad": "read_map", "write_map", "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
     #[cfg(not(target_family = "wasm"))]
-    "conv2d_subgroup": "map", "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
+    "conv2d_subgroup": "read_map", "write_map", "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
-    "global_pool": "map", "describe", "index";
-    "global_pool_grad": "map", "index";
+    "global_pool": "read_map", "describe", "index";
+    "global_pool_grad": "read_map", "write_map", "index";
     "multiply": "index";
     "partial_sums": "index";
     "patches": "index";
@@ -172,8 +203,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "map", "pairs", "moments", "run", "strip";
-    "spatial_gate_grad": "map", "pairs", "strip";
+    "spatial_gate": "read_map", "write_map", "pairs", "moments", "run", "strip";
+    "spatial_gate_grad": "read_map", "write_map", "pairs", "strip";
     "weighted_sum": "index";
 };
 
@@ -184,8 +215,8 @@ pub struct Shader {
     pub name: &'static str,
     /// The file in `shaders/` whose entry points it has, without its ending.
     pub file: &'static str,
-    /// Whether its feature maps are f16.
-    pub half: bool,
+    /// Which of its feature maps are f16.
+    pub halves: Halves,
     /// The WGSL text, with its shared pieces.
     pub text: Cow<'static, str>,
     /// What a device needs for it beyond what every browser offers.
@@ -196,24 +227,28 @@ pub struct Shader {
     pub params: &'static [(&'static str, usize)],
 }
 
-/// All shaders of the executor, for checks and translation; those with feature maps also in half precision.
+/// All shaders of the executor, for checks and translation; those with feature maps once for each choice of which are
+/// f16.
 #[must_use]
 pub fn shaders() -> Vec<Shader> {
-    let half = cfg!(not(target_family = "wasm"));
-    let shader = |source: &'static Source, half: bool| Shader {
+    let shader = |source: &'static Source, halves: Halves| Shader {
         name: source.name,
         file: source.file,
-        half,
-        text: source.text(half),
-        needs: if half { source.needs | wgpu::Features::SHADER_F16 } else { source.needs },
+        halves,
+        text: source.text(halves),
+        needs: if halves.any() { source.needs | wgpu::Features::SHADER_F16 } else { source.needs },
         constants: super::tile::constants_of(source.name),
-        params: super::PARAMS
-            .iter()
-            .find(|(names, _)| names.contains(&source.name))
-            .map_or(&[], |(_, fields)| fields),
+        params: super::PARAMS.iter().find(|(names, _)| names.contains(&source.name)).map_or(&[], |(_, fields)| fields),
     };
-    let with_maps = SOURCES.iter().filter(|source| half && source.has_maps());
-    SOURCES.iter().map(|source| shader(source, false)).chain(with_maps.map(|source| shader(source, true))).collect()
+    let page = cfg!(target_family = "wasm");
+    let choices = |source: &'static Source| {
+        let maps = source.maps();
+        let all = [(false, false), (true, false), (false, true), (true, true)];
+        let all = all.map(|(read, written)| Halves { read, written });
+        let fits = move |halves: &Halves| (!halves.read || maps.read) && (!halves.written || maps.written);
+        all.into_iter().filter(fits).filter(move |halves| !page || !halves.any())
+    };
+    SOURCES.iter().flat_map(|source| choices(source).map(move |halves| shader(source, halves))).collect()
 }
 
 /// How many workgroups are needed for `items`, folded so that no dimension exceeds the browsers' limit.

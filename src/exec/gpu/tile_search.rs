@@ -146,7 +146,8 @@ impl GpuExecutor {
         for id in alone.push(node.op.clone(), &inputs, &[])? {
             alone.output(id);
         }
-        let program = self.compile_planned(&alone, &Plan::new(&alone))?;
+        let (plan, storage) = self.plan(&alone);
+        let program = self.compile_planned(&alone, &plan, &storage)?;
         let times = self.run(program).and_then(|()| self.synchronize()).and_then(|()| self.profile(program, RUNS));
         self.programs.pop();
         let sums = times?.runs.into_iter().map(|run| run.iter().map(|span| span.end - span.start).sum());

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{
+    kept::GRADIENT_SCALE,
     shader::Kernel,
     tile::{LANES, QUAD_LANES, Tile, by_workgroup},
 };
@@ -26,9 +27,6 @@ pub enum Variant {
     /// By cooperative matrices (tensor cores) of 16×16, in mixed precision.
     Cooperative,
 }
-
-/// What gradients are multiplied by before they are rounded to f16.
-const GRADIENT_SCALE: f64 = 8192.0;
 
 /// Invocations of the subgroups that share the cooperative matrices.
 const COOPERATIVE_LANES: u32 = 32;
