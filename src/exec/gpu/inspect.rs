@@ -161,15 +161,23 @@ impl Compiled {
         let cost = |(i, step): (usize, &Step)| {
             let (flops, bytes) = match step.node {
                 Some(node) => {
-                    let work = self.graph.work(&self.graph.nodes()[node]);
+                    let node_at = &self.graph.nodes()[node];
+                    let work = self.graph.work(node_at);
+                    let tensors = node_at.inputs.iter().chain(&node_at.outputs);
+                    let bytes = work.bytes - tensors.map(|&id| self.saved(id)).sum::<u64>();
                     let (mine, all) = (step.dispatches.len() as u64, dispatches[&node].max(1));
-                    (work.flops * mine / all, work.bytes * mine / all)
+                    (work.flops * mine / all, bytes * mine / all)
                 }
                 None => (0, step.bytes),
             };
             OpCost { op: name_of(self, i), kind: step.op, dispatches: step.dispatches.len(), flops, bytes }
         };
         self.steps.iter().enumerate().map(cost).collect()
+    }
+
+    /// Bytes by which a tensor is smaller than in f32.
+    fn saved(&self, id: TensorId) -> u64 {
+        self.tensors.view(id).map_or(0, |view| ((4 - view.kept.bytes()) * view.elements) as u64)
     }
 }
 
