@@ -172,7 +172,8 @@ pub struct TrainOptions {
     #[arg(long, value_name = "DEVICE", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceChoice>,
-    /// What the device computes in: `f32`, or `mixed` (convolutions of operands rounded to f16, on GPUs that have it)
+    /// What the device computes in: `f32`, or `mixed` (convolutions of operands rounded to f16, feature maps kept as f16,
+    /// on GPUs that have it)
     #[arg(long, value_enum, value_name = "PRECISION", help_heading = "Run")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,

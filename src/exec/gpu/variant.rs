@@ -11,8 +11,8 @@ use super::{
 /// Shaders of their own for the same product. Each sums in an order of its own, which its tiles do not change.
 ///
 /// Mixed precision rounds the operands to f16, with 11 significant bits, on their way into workgroup memory, and sums
-/// their products, which f32 holds exactly, in f32. Tensors stay f32, and so does what is not tiled: convolutions to at
-/// most 8 channels a group. Gradients are multiplied by 2¹³ before they are rounded and the sums divided by it, so that
+/// their products, which f32 holds exactly, in f32. So does what is not tiled, without rounding: convolutions to at most
+/// 8 channels a group. Gradients are multiplied by 2¹³ before they are rounded and the sums divided by it, so that
 /// those from 2⁻²⁷ to 8 keep all 11 bits; what is beyond f16's range becomes its largest number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
