@@ -9,8 +9,8 @@
 // descriptors: their gradient [2, all_images, channels], and positions [all_images, channels], bound to something else
 // without them; partial sums [all_splits, 2, channels]: dweight, dbias.
 //
-// An item is an element, or with pooling a block of 2×2 elements, cut off at the edge where a side is odd: `items`
-// blocks, `across` in a row. A workgroup has `share` items of a channel, or with descriptors `share` whole images, runs
+// An item is an element, a vector of four where planes are whole vectors (ALIGNED), or with pooling a block of 2×2
+// elements, cut off at the edge where a side is odd: `items` blocks, `across` in a row. A workgroup has `share` items of a channel, or with descriptors `share` whole images, runs
 // of `lanes` invocations a plane each. In `whole` it has several channels, `run` invocations each.
 struct Params {
     images: u32, channels: u32, plane: u32, height: u32, width: u32,
@@ -20,8 +20,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<Map>;
-@group(0) @binding(2) var<storage, read> x: array<Map>;
+override ALIGNED: bool = false;
+
+@group(0) @binding(1) var<storage, read> dy: array<MapQuad>;
+@group(0) @binding(2) var<storage, read> x: array<MapQuad>;
 @group(0) @binding(3) var<storage, read> affine: array<f32>;
 @group(0) @binding(4) var<storage, read> moments: array<f32>;
 @group(0) @binding(5) var<storage, read> descriptors: array<f32>;
@@ -34,7 +36,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read> partials: array<f32>;
 
 // apply, whole
-@group(0) @binding(8) var<storage, read_write> dx: array<NewMap>;
+@group(0) @binding(8) var<storage, read_write> dx: array<NewMapQuad>;
 
 // What a channel is normalised by.
 struct Norm {
@@ -68,9 +70,21 @@ fn plane_of(image: u32, channel: u32) -> Plane {
     return Plane(map, descriptors[at] / f32(params.outputs), peak, u32(positions[at]));
 }
 
-// dz of an element of y, from its z.
-fn before_activation(plane: Plane, output: u32, z: f32) -> f32 {
-    var gradient = from_gradient(dy[params.dy_at + plane.map * params.outputs + output]);
+fn element(at: u32) -> f32 {
+    return from_map(x[at / 4u][at % 4u]);
+}
+
+fn store(at: u32, value: f32) {
+    dx[at / 4u][at % 4u] = to_gradient(value);
+}
+
+fn dy_element(at: u32) -> f32 {
+    return from_gradient(dy[at / 4u][at % 4u]);
+}
+
+// dz of an element of y, from the gradient that arrives there and its z.
+fn before_activation(plane: Plane, output: u32, arriving: f32, z: f32) -> f32 {
+    var gradient = arriving;
     if DESCRIPTORS {
         gradient += plane.each + select(0.0, plane.peak, output == plane.place);
     }
@@ -100,24 +114,44 @@ fn block_of(plane: Plane, item: u32, norm: Norm) -> Block {
     let bottom = 2u * row + 1u < params.height;
     var block = Block(at, right, bottom, vec4<f32>(0.0), vec4<f32>(0.0));
     let first = params.x_at + at;
-    block.centred.x = from_map(x[first]) - norm.average;
+    block.centred.x = element(first) - norm.average;
     if right {
-        block.centred.y = from_map(x[first + 1u]) - norm.average;
+        block.centred.y = element(first + 1u) - norm.average;
     }
     if bottom {
-        block.centred.z = from_map(x[first + params.width]) - norm.average;
+        block.centred.z = element(first + params.width) - norm.average;
     }
     if right && bottom {
-        block.centred.w = from_map(x[first + params.width + 1u]) - norm.average;
+        block.centred.w = element(first + params.width + 1u) - norm.average;
         let centred = block.centred;
         let top = vec2<f32>(activated(centred.x, norm.scale, norm.shift), activated(centred.y, norm.scale, norm.shift));
         let low = vec2<f32>(activated(centred.z, norm.scale, norm.shift), activated(centred.w, norm.scale, norm.shift));
         let winner = first_largest(top, low);
         let z = max(max(top.x, top.y), max(low.x, low.y));
-        let dz = before_activation(plane, row * params.out_across + column, z);
+        let output = row * params.out_across + column;
+        let dz = before_activation(plane, output, dy_element(params.dy_at + plane.map * params.outputs + output), z);
         block.dz = select(vec4<f32>(0.0), vec4<f32>(dz), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(winner));
     }
     return block;
+}
+
+// A vector of four elements, the first of which is `item` of its plane: their x − μ and dz.
+struct Quad {
+    centred: vec4<f32>,
+    dz: vec4<f32>,
+}
+
+fn quad_of(plane: Plane, item: u32, norm: Norm) -> Quad {
+    let at = plane.map * params.plane + item;
+    let arriving = from_gradient_quad(dy[(params.dy_at + at) / 4u]);
+    let centred = from_map_quad(x[(params.x_at + at) / 4u]) - norm.average;
+    let dz = vec4<f32>(
+        before_activation(plane, item, arriving.x, activated(centred.x, norm.scale, norm.shift)),
+        before_activation(plane, item + 1u, arriving.y, activated(centred.y, norm.scale, norm.shift)),
+        before_activation(plane, item + 2u, arriving.z, activated(centred.z, norm.scale, norm.shift)),
+        before_activation(plane, item + 3u, arriving.w, activated(centred.w, norm.scale, norm.shift)),
+    );
+    return Quad(centred, dz);
 }
 
 // dz·(x − μ) and dz, summed over an item.
@@ -126,8 +160,14 @@ fn item_sums(plane: Plane, item: u32, norm: Norm) -> vec2<f32> {
         let block = block_of(plane, item, norm);
         return vec2<f32>(dot(block.dz, block.centred), block.dz.x + block.dz.y + block.dz.z + block.dz.w);
     }
-    let centred = from_map(x[params.x_at + plane.map * params.plane + item]) - norm.average;
-    let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
+    if ALIGNED {
+        let quad = quad_of(plane, 4u * item, norm);
+        return vec2<f32>(dot(quad.dz, quad.centred), dot(quad.dz, vec4<f32>(1.0)));
+    }
+    let at = plane.map * params.plane + item;
+    let centred = element(params.x_at + at) - norm.average;
+    let z = activated(centred, norm.scale, norm.shift);
+    let dz = before_activation(plane, item, dy_element(params.dy_at + at), z);
     return vec2<f32>(dz * centred, dz);
 }
 
@@ -163,22 +203,29 @@ fn write_item(plane: Plane, item: u32, norm: Norm, level: f32, slope: f32) {
         let block = block_of(plane, item, norm);
         let value = norm.scale * (block.dz - level - block.centred * slope);
         let to = params.dx_at + block.at;
-        dx[to] = to_gradient(value.x);
+        store(to, value.x);
         if block.right {
-            dx[to + 1u] = to_gradient(value.y);
+            store(to + 1u, value.y);
         }
         if block.bottom {
-            dx[to + params.width] = to_gradient(value.z);
+            store(to + params.width, value.z);
         }
         if block.right && block.bottom {
-            dx[to + params.width + 1u] = to_gradient(value.w);
+            store(to + params.width + 1u, value.w);
         }
         return;
     }
+    if ALIGNED {
+        let quad = quad_of(plane, 4u * item, norm);
+        let value = norm.scale * (quad.dz - level - quad.centred * slope);
+        dx[(params.dx_at + plane.map * params.plane) / 4u + item] = to_gradient_quad(value);
+        return;
+    }
     let at = plane.map * params.plane + item;
-    let centred = from_map(x[params.x_at + at]) - norm.average;
-    let dz = before_activation(plane, item, activated(centred, norm.scale, norm.shift));
-    dx[params.dx_at + at] = to_gradient(norm.scale * (dz - level - centred * slope));
+    let centred = element(params.x_at + at) - norm.average;
+    let z = activated(centred, norm.scale, norm.shift);
+    let dz = before_activation(plane, item, dy_element(params.dy_at + at), z);
+    store(params.dx_at + at, norm.scale * (dz - level - centred * slope));
 }
 
 fn write_dx(channel: u32, group: u32, lane: u32, sums: vec2<f32>) {

@@ -1,23 +1,96 @@
 // Gradient of the channel gate: with t = dy + dmean/channels + dmax·[c is the maximal channel],
-// dx = t·a and da = so_far + Σ_pixels t·x. `lanes` invocations share four channels' maps, so that what a pixel has of
-// dmean and dmax is loaded once for four.
+// dx = t·a and da = so_far + Σ_pixels t·x. `lanes` invocations share four channels' maps, a run of four pixels of each at
+// a time, so that what the pixels have of dmean and dmax is loaded once for four channels.
 // dy, x, dx [images, groups·channels, plane], dpooled [images, groups, 2, plane], largest_channel
-// [images, groups, plane], a, so_far, da [all images, groups·channels] from first_map on. `quads` are the runs of four
-// channels of all images and groups, the last of a group cut off where it has fewer.
+// [images, groups, plane], four elements a vector, a, so_far, da [all images, groups·channels] from first_map on. `quads`
+// are the fours of channels of all images and groups, the last of a group cut off where it has fewer.
 struct Params {
     quads: u32, channels: u32, plane: u32, lanes: u32, first_map: u32,
     dy_at: u32, dpooled_at: u32, largest_at: u32, x_at: u32, dx_at: u32, adds: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<Map>;
-@group(0) @binding(2) var<storage, read> dpooled: array<f32>;
-@group(0) @binding(3) var<storage, read> largest_channel: array<f32>;
-@group(0) @binding(4) var<storage, read> x: array<Map>;
+@group(0) @binding(1) var<storage, read> dy: array<MapQuad>;
+@group(0) @binding(2) var<storage, read> dpooled: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> largest_channel: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x: array<MapQuad>;
 @group(0) @binding(5) var<storage, read> a: array<f32>;
 @group(0) @binding(6) var<storage, read> so_far: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dx: array<NewMap>;
+@group(0) @binding(7) var<storage, read_write> dx: array<NewMapQuad>;
 @group(0) @binding(8) var<storage, read_write> da: array<f32>;
+
+fn dy_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return from_gradient_quad(dy[at / 4u]);
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        from_gradient(dy[places.x / 4u][places.x % 4u]), from_gradient(dy[places.y / 4u][places.y % 4u]),
+        from_gradient(dy[places.z / 4u][places.z % 4u]), from_gradient(dy[places.w / 4u][places.w % 4u]),
+    );
+}
+
+fn x_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return from_map_quad(x[at / 4u]);
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        from_map(x[places.x / 4u][places.x % 4u]), from_map(x[places.y / 4u][places.y % 4u]),
+        from_map(x[places.z / 4u][places.z % 4u]), from_map(x[places.w / 4u][places.w % 4u]),
+    );
+}
+
+fn dpooled_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return dpooled[at / 4u];
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        dpooled[places.x / 4u][places.x % 4u], dpooled[places.y / 4u][places.y % 4u],
+        dpooled[places.z / 4u][places.z % 4u], dpooled[places.w / 4u][places.w % 4u],
+    );
+}
+
+fn largest_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return largest_channel[at / 4u];
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        largest_channel[places.x / 4u][places.x % 4u], largest_channel[places.y / 4u][places.y % 4u],
+        largest_channel[places.z / 4u][places.z % 4u], largest_channel[places.w / 4u][places.w % 4u],
+    );
+}
+
+// What a run of pixels has for all channels.
+struct Pooled {
+    pixel: u32,
+    count: u32,
+    mean: vec4<f32>,
+    peak: vec4<f32>,
+    largest: vec4<u32>,
+}
+
+// Writes dx of a channel's run, and returns its part of da.
+fn gate_run(map: u32, channel: u32, attention: f32, pooled: Pooled) -> f32 {
+    let at = map * params.plane + pooled.pixel;
+    let peak = select(vec4<f32>(0.0), pooled.peak, pooled.largest == vec4<u32>(channel));
+    let t = dy_run(params.dy_at + at, pooled.count) + pooled.mean + peak;
+    let to = params.dx_at + at;
+    let value = t * attention;
+    let product = t * x_run(params.x_at + at, pooled.count);
+    if ALIGNED {
+        dx[to / 4u] = to_gradient_quad(value);
+        return dot(product, vec4<f32>(1.0));
+    }
+    var sum = 0.0;
+    for (var k = 0u; k < pooled.count; k += 1u) {
+        dx[(to + k) / 4u][(to + k) % 4u] = to_gradient(value[k]);
+        sum += product[k];
+    }
+    return sum;
+}
 
 @compute @workgroup_size(256)
 fn main(
@@ -41,27 +114,16 @@ fn main(
         let maxima = params.dpooled_at + 2u * cell * params.plane;
         let means = maxima + params.plane;
         let largest_at = params.largest_at + cell * params.plane;
-        for (var i = start; i < params.plane; i += params.lanes) {
-            let mean = dpooled[means + i] / f32(params.channels);
-            let peak = dpooled[maxima + i];
-            let is_largest = channels == vec4<u32>(u32(largest_channel[largest_at + i]));
-            let at = maps * params.plane + i;
-            let above = at + params.dy_at;
-            let gradient = mean + vec4<f32>(
-                from_gradient(dy[above.x]), from_gradient(dy[above.y]), from_gradient(dy[above.z]),
-                from_gradient(dy[above.w]),
+        for (var run = start; run < runs_of(params.plane); run += params.lanes) {
+            let pixel = RUN * run;
+            let count = min(RUN, params.plane - pixel);
+            let mean = dpooled_run(means + pixel, count) / f32(params.channels);
+            let largest = vec4<u32>(largest_run(largest_at + pixel, count));
+            let pooled = Pooled(pixel, count, mean, dpooled_run(maxima + pixel, count), largest);
+            sums += vec4<f32>(
+                gate_run(maps.x, channels.x, attention.x, pooled), gate_run(maps.y, channels.y, attention.y, pooled),
+                gate_run(maps.z, channels.z, attention.z, pooled), gate_run(maps.w, channels.w, attention.w, pooled),
             );
-            let t = gradient + select(vec4<f32>(0.0), vec4<f32>(peak), is_largest);
-            let input = at + params.x_at;
-            sums += t * vec4<f32>(
-                from_map(x[input.x]), from_map(x[input.y]), from_map(x[input.z]), from_map(x[input.w]),
-            );
-            let value = t * attention;
-            let output = at + params.dx_at;
-            dx[output.x] = to_gradient(value.x);
-            dx[output.y] = to_gradient(value.y);
-            dx[output.z] = to_gradient(value.z);
-            dx[output.w] = to_gradient(value.w);
         }
     }
     // Barriers: every invocation gets here; `lanes` is uniform.

@@ -19,9 +19,8 @@ fn main(
     let inside = map < params.maps;
     let base = params.x_at + map * params.plane;
     var part = nothing();
-    if inside && start < params.plane {
-        part = first_element(from_map(x[base + start]), start);
-        for (var i = start + params.lanes; i < params.plane; i += params.lanes) {
+    if inside {
+        for (var i = start; i < params.plane; i += params.lanes) {
             part = with_element(part, from_map(x[base + i]), i);
         }
     }

@@ -2,9 +2,10 @@
 // dbias = Σ t, dweight = Σ t·x̂, dz = weight·r·(t − (dbias + x̂·dweight)/count); dpooled is the transposed convolution
 // of dz, dfilters the correlation of dz with the pooled maps.
 //
-// `reduce` computes dx, t and the sums of t and t·x̂ over runs of a group's pixels; `convolve` combines these, and
+// `reduce` computes dx, t and the sums of t and t·x̂ over shares of a group's pixels; `convolve` combines these, and
 // computes dpooled and dfilters of runs of a group's strips.
-// In `reduce`, `lanes` invocations share a pixel's channels, so that a workgroup takes 256/lanes pixels at a time.
+// In `reduce`, `lanes` invocations share the channels of a run of four pixels, so that a workgroup takes 256/lanes runs
+// at a time. There dy, x and dx are bound as vectors of four elements.
 // dy, x, dx [images, groups·channels, plane] (channels of a group), pooled, dpooled [images, groups, 2, plane],
 // normal (x̂), t and direct (da, if any) [images, groups, plane], rstd [groups]; parameters: filters
 // [groups, 2, KERNEL, KERNEL] at filters_at, weight [groups] at weight_at, bias at bias_at;
@@ -24,10 +25,10 @@ override KERNEL: u32 = 7u;
 @group(0) @binding(4) var<storage, read> normal: array<f32>;
 
 // reduce
-@group(0) @binding(2) var<storage, read> dy: array<Map>;
-@group(0) @binding(3) var<storage, read> x: array<Map>;
+@group(0) @binding(2) var<storage, read> dy: array<MapQuad>;
+@group(0) @binding(3) var<storage, read> x: array<MapQuad>;
 @group(0) @binding(5) var<storage, read> direct: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<NewMap>;
+@group(0) @binding(6) var<storage, read_write> dx: array<NewMapQuad>;
 @group(0) @binding(7) var<storage, read_write> t_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> sums_out: array<f32>;
 
@@ -41,9 +42,41 @@ override KERNEL: u32 = 7u;
 
 // Two halves, used in turn: who is a turn ahead does not overwrite what others still read.
 // reduce: parts of sums over channels.
-var<workgroup> parts: array<f32, 512>;
+var<workgroup> parts: array<vec4<f32>, 512>;
 // convolve: dz of strips; at last, parts of sums over strips.
 var<workgroup> gradients: array<vec4<f32>, 512>;
+
+fn dy_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return from_gradient_quad(dy[at / 4u]);
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        from_gradient(dy[places.x / 4u][places.x % 4u]), from_gradient(dy[places.y / 4u][places.y % 4u]),
+        from_gradient(dy[places.z / 4u][places.z % 4u]), from_gradient(dy[places.w / 4u][places.w % 4u]),
+    );
+}
+
+fn x_run(at: u32, count: u32) -> vec4<f32> {
+    if ALIGNED {
+        return from_map_quad(x[at / 4u]);
+    }
+    let places = places_of(at, count);
+    return vec4<f32>(
+        from_map(x[places.x / 4u][places.x % 4u]), from_map(x[places.y / 4u][places.y % 4u]),
+        from_map(x[places.z / 4u][places.z % 4u]), from_map(x[places.w / 4u][places.w % 4u]),
+    );
+}
+
+fn store_run(at: u32, count: u32, values: vec4<f32>) {
+    if ALIGNED {
+        dx[at / 4u] = to_gradient_quad(values);
+        return;
+    }
+    for (var k = 0u; k < count; k += 1u) {
+        dx[(at + k) / 4u][(at + k) % 4u] = to_gradient(values[k]);
+    }
+}
 
 @compute @workgroup_size(256)
 fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -53,26 +86,30 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
     let shift = parameters[params.bias_at + group];
     let together = 256u / params.lanes;
     let slice = lane / together;
+    let runs = runs_of(plane);
     let begin = workgroup.x * params.run;
-    let end = min(begin + params.run, params.images * plane);
+    let end = min(begin + params.run, params.images * runs);
     var totals = vec2<f32>(0.0);
     var half = 0u;
-    // Barriers: the run is the same for the whole workgroup.
+    // Barriers: the bounds are the same for the whole workgroup.
     for (var first = begin; first < end; first += together) {
         let inside = first + lane % together < end;
-        let pixel = pixel_of(first + lane % together, group, params.groups, plane);
-        let at = pixel.cell * plane + pixel.place;
-        var value = 0.0;
-        var attention = 0.0;
-        var sum = 0.0;
+        let run = pixel_of(first + lane % together, group, params.groups, runs);
+        let pixel = RUN * run.place;
+        let count = min(RUN, plane - pixel);
+        let places = places_of(run.cell * plane + pixel, count);
+        var value = vec4<f32>(0.0);
+        var attention = vec4<f32>(0.0);
+        var sum = vec4<f32>(0.0);
         if inside {
-            value = normal[params.normal_at + at];
+            let normal_places = places + params.normal_at;
+            value = vec4<f32>(normal[normal_places.x], normal[normal_places.y], normal[normal_places.z], normal[normal_places.w]);
             attention = 1.0 / (1.0 + exp(-(value * scale + shift)));
-            let map = pixel.cell * params.channels * plane + pixel.place;
+            let map = run.cell * params.channels * plane + pixel;
             for (var c = slice; c < params.channels; c += params.lanes) {
-                let gradient = from_gradient(dy[params.dy_at + map + c * plane]);
-                dx[params.dx_at + map + c * plane] = to_gradient(gradient * attention);
-                sum += gradient * from_map(x[params.x_at + map + c * plane]);
+                let gradient = dy_run(params.dy_at + map + c * plane, count);
+                store_run(params.dx_at + map + c * plane, count, gradient * attention);
+                sum += gradient * x_run(params.x_at + map + c * plane, count);
             }
         }
         parts[half + lane] = sum;
@@ -82,11 +119,14 @@ fn reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation
                 sum += parts[half + other];
             }
             if params.has_direct != 0u {
-                sum += direct[params.direct_at + at];
+                let direct_places = places + params.direct_at;
+                sum += vec4<f32>(direct[direct_places.x], direct[direct_places.y], direct[direct_places.z], direct[direct_places.w]);
             }
             let gradient = sum * attention * (1.0 - attention);
-            t_out[params.t_at + at] = gradient;
-            totals += vec2<f32>(gradient, gradient * value);
+            for (var k = 0u; k < count; k += 1u) {
+                t_out[params.t_at + places.x + k] = gradient[k];
+                totals += vec2<f32>(gradient[k], gradient[k] * value[k]);
+            }
         }
         half ^= 256u;
     }

@@ -15,14 +15,16 @@ fn nothing() -> Description {
     return Description(0.0, 0.0, NO_PLACE);
 }
 
-fn first_element(value: f32, place: u32) -> Description {
-    return Description(value, value, place);
-}
-
 // Adds an element; the places of an invocation's elements ascend.
 fn with_element(so_far: Description, value: f32, place: u32) -> Description {
-    let wins = value > so_far.largest;
+    let wins = value > so_far.largest || so_far.place == NO_PLACE;
     return Description(so_far.sum + value, select(so_far.largest, value, wins), select(so_far.place, place, wins));
+}
+
+// Adds four elements beside each other.
+fn with_quad(so_far: Description, values: vec4<f32>, place: u32) -> Description {
+    let two = with_element(with_element(so_far, values.x, place), values.y, place + 1u);
+    return with_element(with_element(two, values.z, place + 2u), values.w, place + 3u);
 }
 
 // What two parts describe together.

@@ -13,3 +13,7 @@ fn to_gradient(value: f32) -> NewMap {
 fn to_map_quad(values: vec4<f32>) -> NewMapQuad {
     return values;
 }
+
+fn to_gradient_quad(values: vec4<f32>) -> NewMapQuad {
+    return values;
+}

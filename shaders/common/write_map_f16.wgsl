@@ -19,3 +19,7 @@ fn to_gradient(value: f32) -> NewMap {
 fn to_map_quad(values: vec4<f32>) -> NewMapQuad {
     return NewMapQuad(to_map(values.x), to_map(values.y), to_map(values.z), to_map(values.w));
 }
+
+fn to_gradient_quad(values: vec4<f32>) -> NewMapQuad {
+    return to_map_quad(values * GRADIENT_SCALE);
+}

@@ -60,10 +60,11 @@ impl Cut {
         Self { splits: items.div_ceil(share), share, run: WORKGROUP, lanes: WORKGROUP }
     }
 
-    /// Whole images of `plane` elements; all planes of a workgroup at once where that leaves 8 invocations for each.
-    fn images(images: usize, plane: usize, items: usize, most: usize) -> Self {
+    /// Whole images of `plane` elements, for each of which up to `lanes` invocations have work; all planes of a workgroup
+    /// at once where that leaves 8 invocations for each.
+    fn images(images: usize, plane: usize, lanes: usize, most: usize) -> Self {
         let share = (SPLIT / plane).max(images.div_ceil(most)).clamp(1, images);
-        let lanes = (WORKGROUP / share.next_power_of_two().min(32)).min(lanes_for(items));
+        let lanes = (WORKGROUP / share.next_power_of_two().min(32)).min(lanes);
         let share = share.next_multiple_of(WORKGROUP / lanes).min(images);
         Self { splits: images.div_ceil(share), share, run: WORKGROUP, lanes }
     }
@@ -93,12 +94,25 @@ impl Layout {
         self.dims[2] * self.dims[3]
     }
 
+    /// How many of x's elements the shaders take as one.
+    fn unit(&self) -> usize {
+        if self.plane().is_multiple_of(4) { 4 } else { 1 }
+    }
+
+    /// The same of y's.
+    fn item_unit(&self) -> usize {
+        if self.pool { 1 } else { self.unit() }
+    }
+
     /// How some images are shared out where each has `items`, and at most `most` workgroups have a channel.
     fn cut(&self, images: usize, items: usize, most: usize) -> Cut {
+        let per_item = if self.pool { 4 } else { self.item_unit() };
         if self.descriptors {
-            return Cut::images(images, self.plane(), items, most);
+            // Of vectors two are enough for an invocation.
+            let lanes = lanes_for(if self.item_unit() > 1 { 2 * items } else { items });
+            return Cut::images(images, self.plane(), lanes, most);
         }
-        Cut::new(images * items, if self.pool { 4 } else { 1 }, most)
+        Cut::new(images * items, per_item, most)
     }
 
     /// How all of a channel is done at once, several channels by a workgroup where each has few elements.
@@ -147,10 +161,10 @@ impl Layout {
 
     /// The parameters with how images are shared out, and how far one invocation goes at a time.
     fn with_cut(&self, cut: &Cut, params: BatchNormParams) -> BatchNormParams {
-        let (plane, items) = (self.plane(), self.items());
+        let (units, items) = (self.plane() / self.unit(), self.items() / self.item_unit());
         BatchNormParams {
-            walk_images: (cut.run / plane) as u32,
-            walk_pixels: (cut.run % plane) as u32,
+            walk_images: (cut.run / units) as u32,
+            walk_pixels: (cut.run % units) as u32,
             walk_item_images: (cut.run / items) as u32,
             walk_items: (cut.run % items) as u32,
             run: cut.run as u32,
@@ -165,6 +179,7 @@ impl Layout {
             .with("ACTIVATION", code(self.activation))
             .with("POOL", self.pool)
             .with("DESCRIPTORS", self.descriptors)
+            .with("ALIGNED", self.unit() > 1)
     }
 }
 
@@ -198,13 +213,15 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
         ..layout.params()
     };
     if chunks.len() == 1 && n * layout.plane() <= WHOLE {
-        let cut = layout.whole(layout.items());
+        let cut = layout.whole(layout.items() / layout.item_unit());
         let params = layout.with_cut(&cut, common);
         let operands = vec![cx.read(x), affine, cx.write(y), descriptors, positions, cx.write(moments), states];
         let workgroups = c / (WORKGROUP / cut.run);
         return cx.dispatch(layout.kernel("batch_norm", "whole"), params, operands, [1, workgroups as u32, 1]);
     }
-    let cuts: Vec<_> = chunks.iter().map(|images| Cut::new(images.len() * layout.plane(), 1, MOST_SPLITS)).collect();
+    let unit = layout.unit();
+    let cuts = chunks.iter().map(|images| Cut::new(images.len() * layout.plane() / unit, unit, MOST_SPLITS));
+    let cuts: Vec<_> = cuts.collect();
     let all_splits: usize = cuts.iter().map(|cut| cut.splits).sum();
     let partials = cx.partial(3 * c * all_splits)?;
     let mut first_split = 0;
@@ -218,13 +235,14 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, op: BatchNorm) -> Result<
             ..layout.with_cut(cut, common)
         };
         let operands = vec![bound_x, partial_sums::write(partials.clone())];
-        cx.dispatch(Kernel::new("batch_norm", "statistics"), params, operands, [cut.splits as u32, c as u32, 1])?;
+        let kernel = Kernel::new("batch_norm", "statistics").with("ALIGNED", unit > 1);
+        cx.dispatch(kernel, params, operands, [cut.splits as u32, c as u32, 1])?;
         first_split += cut.splits as u32;
     }
     for (i, images) in chunks.iter().enumerate() {
         let (bound_x, x_at) = cx.read_images(x, n, images);
         let (bound_y, y_at) = cx.write_images(y, n, images);
-        let cut = layout.cut(images.len(), layout.items(), usize::MAX);
+        let cut = layout.cut(images.len(), layout.items() / layout.item_unit(), usize::MAX);
         let params = BatchNormParams {
             images: images.len() as u32,
             all_splits: all_splits as u32,
@@ -260,9 +278,9 @@ pub(crate) fn evaluate(cx: &mut Lower<'_>, node: &Node, op: BatchNormEval) -> Re
         let (bound_y, y_at) = cx.write_images(y, n, &images);
         // Of channels of few elements a workgroup has several.
         let cut = if images.len() == n && n * layout.plane() <= SPLIT {
-            layout.whole(layout.items())
+            layout.whole(layout.items() / layout.item_unit())
         } else {
-            layout.cut(images.len(), layout.items(), usize::MAX)
+            layout.cut(images.len(), layout.items() / layout.item_unit(), usize::MAX)
         };
         let params = BatchNormParams {
             images: images.len() as u32,
@@ -286,8 +304,9 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
     let (dy, x, dx) = (node.inputs[0], node.inputs[1], node.outputs[0]);
     let layout = Layout { dims: cx.nchw(x), activation: op.activation, pool: op.pool, descriptors: op.descriptors };
     let [n, c, h, w] = layout.dims;
-    // Blocks of 2×2 elements, the last of which an odd side cuts off.
-    let (across, items) = if op.pool { (w.div_ceil(2), h.div_ceil(2) * w.div_ceil(2)) } else { (w, h * w) };
+    // Blocks of 2×2 elements, the last of which an odd side cuts off; else vectors or single elements.
+    let (across, items) =
+        if op.pool { (w.div_ceil(2), h.div_ceil(2) * w.div_ceil(2)) } else { (w, h * w / layout.item_unit()) };
     let chunks = cx.image_chunks(&[x], n)?;
     let whole = chunks.len() == 1 && n * h * w <= WHOLE;
     let cuts: Vec<_> = if whole {

@@ -53,7 +53,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     };
     let (dx, da) = (node.outputs[0], node.outputs[1]);
     let [n, c, h, w] = cx.nchw(x);
-    let lanes = lanes_for(h * w);
+    // Of runs two are enough for an invocation.
+    let lanes = lanes_for(2 * (h * w).div_ceil(RUN));
     for images in cx.image_chunks(&[dy, dpooled, x, dx], n)? {
         let (bound_dy, dy_at) = cx.read_images(dy, n, &images);
         let (bound_dpooled, dpooled_at) = cx.read_images(dpooled, n, &images);
@@ -78,7 +79,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let operands =
             vec![bound_dy, bound_dpooled, bound_largest, bound_x, cx.read(a), so_far, bound_dx, cx.write(da)];
         let workgroups = folded(quads.div_ceil(256 / lanes));
-        cx.dispatch(Kernel::new("channel_gate_grad", "main"), params, operands, workgroups)?;
+        let kernel = Kernel::new("channel_gate_grad", "main").with("ALIGNED", (h * w).is_multiple_of(RUN));
+        cx.dispatch(kernel, params, operands, workgroups)?;
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
     "channel_gate": "read_map", "write_map", "run", "index";
-    "channel_gate_grad": "read_map", "write_map", "pairs", "index";
+    "channel_gate_grad": "read_map", "write_map", "pairs", "run", "index";
     "concat": "index";
     "conv2d": "read_map", "write_map", "index", "held", "tile", "conv2d";
     #[cfg(not(target_family = "wasm"))]
@@ -204,7 +204,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "similarity": "reduce";
     "similarity_grad": "index";
     "spatial_gate": "read_map", "write_map", "pairs", "moments", "run", "strip";
-    "spatial_gate_grad": "read_map", "write_map", "pairs", "strip";
+    "spatial_gate_grad": "read_map", "write_map", "pairs", "run", "strip";
     "weighted_sum": "index";
 };
 

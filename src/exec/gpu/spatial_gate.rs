@@ -261,7 +261,7 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     }
     let (parameters, at) = cx.read_together(&node.inputs[3..6])?;
     let chunks = cx.image_chunks(&[dy, x, pooled], gate.n)?;
-    let all_splits: usize = chunks.iter().map(|images| gate.shared(gate.pixels(images.len())).count).sum();
+    let all_splits: usize = chunks.iter().map(|images| gate.shared(gate.pixel_runs(images.len())).count).sum();
     let sums = View::whole(cx.tensors.buffer(cx.gpu, "sums", 2 * groups * all_splits)?, 2 * groups * all_splits);
     let common = SpatialGateGradParams {
         images: 0,
@@ -299,11 +299,11 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         let (bound_direct, direct_at) = cx.read_images(direct.unwrap_or(normal), gate.n, images);
         let (bound_dx, dx_at) = cx.write_images(dx, gate.n, images);
         let (bound_t, t_at) = cx.write_images(t, gate.n, images);
-        let pixels = gate.pixels(images.len());
-        let runs = gate.shared(pixels);
+        let pixel_runs = gate.pixel_runs(images.len());
+        let runs = gate.shared(pixel_runs);
         let params = SpatialGateGradParams {
             images: images.len() as u32,
-            lanes: gate.lanes(pixels) as u32,
+            lanes: gate.lanes(pixel_runs) as u32,
             run: runs.length as u32,
             first_split: first_split as u32,
             dy_at,
@@ -316,7 +316,8 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
         };
         let mut operands = vec![parameters.clone(), bound_dy, bound_x, bound_normal, bound_direct, bound_dx, bound_t];
         operands.push(Operand::write(sums.clone()));
-        cx.dispatch(kernel("reduce"), params, operands, [runs.count as u32, groups as u32, 1])?;
+        let kernel = kernel("reduce").with("ALIGNED", (gate.height * gate.width).is_multiple_of(RUN));
+        cx.dispatch(kernel, params, operands, [runs.count as u32, groups as u32, 1])?;
         first_split += runs.count;
     }
 
