@@ -63,11 +63,12 @@ pub(crate) struct Source {
 
 impl Source {
     /// Whether each of its indices is inside its array and each of its loops ends, whatever the values in the buffers
-    /// are: wgpu then leaves its own checks out. The host gives sizes that fit the bindings. So are the convolutions:
-    /// rows and columns are clamped to the last, pixels and places outside are replaced by the first element, and stores
-    /// are guarded.
+    /// are: wgpu then leaves its own checks out. The host gives sizes that fit the bindings, and indices come from these
+    /// and the grid alone: values that were read, such as positions, are compared with them. In the convolutions rows and
+    /// columns are clamped to the last, pixels and places outside are replaced by the first element, and stores are
+    /// guarded; so are images, items, runs and strips after the last in batch norm and the gates.
     pub(crate) fn is_proven(&self) -> bool {
-        self.file.starts_with("conv2d")
+        ["conv2d", "batch_norm", "channel_gate", "spatial_gate"].iter().any(|stem| self.file.starts_with(stem))
     }
 
     /// Whether it reads feature maps, and whether it writes some, which may lie in memory as f16.
