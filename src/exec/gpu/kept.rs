@@ -23,9 +23,14 @@ pub(crate) enum Kept {
 pub(crate) const GRADIENT_SCALE: f32 = 8192.0;
 
 impl Kept {
+    /// Whether elements are f16, which a page never has.
+    pub(crate) fn is_half(self) -> bool {
+        !cfg!(target_family = "wasm") && self != Self::F32
+    }
+
     /// Bytes of an element.
     pub(crate) fn bytes(self) -> usize {
-        if self == Self::F32 { 4 } else { 2 }
+        if self.is_half() { 2 } else { 4 }
     }
 
     /// Words of 4 bytes that so many elements take.
@@ -51,7 +56,7 @@ impl Kept {
 
     /// The first values that lie in some bytes.
     pub(crate) fn decode(self, bytes: &[u8], into: &mut [f32]) {
-        if self == Self::F32 {
+        if !self.is_half() {
             let into: &mut [u8] = bytemuck::cast_slice_mut(into);
             into.copy_from_slice(&bytes[..into.len()]);
             return;

@@ -57,7 +57,7 @@ impl Operand {
 
     /// Whether its elements are f16.
     fn is_half(&self) -> bool {
-        matches!(&self.source, Source::View(view) if view.kept != Kept::F32)
+        matches!(&self.source, Source::View(view) if view.kept.is_half())
     }
 }
 

@@ -47,7 +47,7 @@ pub use variant::Variant;
 
 use self::{
     device::Gpu,
-    kept::{Kept, Storage},
+    kept::Storage,
     lower::Lower,
     memory::{Variables, View},
     program::Compiled,
@@ -178,7 +178,7 @@ impl GpuExecutor {
     /// Where a graph's tensors go, and how they lie there.
     fn plan(&self, graph: &Graph) -> (Plan, Storage) {
         let plan = Plan::new(graph);
-        if !self.half_maps {
+        if cfg!(target_family = "wasm") || !self.half_maps {
             return (plan, Storage::f32(graph));
         }
         let storage = Storage::half(graph, &plan.order);
@@ -217,10 +217,10 @@ impl GpuExecutor {
 
     fn upload(&self, name: &str, view: &View, values: &[f32]) -> Result<()> {
         expect_length(name, view.elements, values)?;
-        if view.kept == Kept::F32 {
-            self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
-        } else {
+        if view.kept.is_half() {
             self.gpu.queue.write_buffer(&view.buffer, view.offset(), &view.kept.encode(values));
+        } else {
+            self.gpu.queue.write_buffer(&view.buffer, view.offset(), bytemuck::cast_slice(values));
         }
         self.gpu.check()
     }
