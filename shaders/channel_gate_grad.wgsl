@@ -19,28 +19,6 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> dx: array<NewMapQuad>;
 @group(0) @binding(8) var<storage, read_write> da: array<f32>;
 
-fn dy_run(at: u32, count: u32) -> vec4<f32> {
-    if ALIGNED {
-        return from_gradient_quad(dy[at / 4u]);
-    }
-    let places = places_of(at, count);
-    return vec4<f32>(
-        from_gradient(dy[places.x / 4u][places.x % 4u]), from_gradient(dy[places.y / 4u][places.y % 4u]),
-        from_gradient(dy[places.z / 4u][places.z % 4u]), from_gradient(dy[places.w / 4u][places.w % 4u]),
-    );
-}
-
-fn x_run(at: u32, count: u32) -> vec4<f32> {
-    if ALIGNED {
-        return from_map_quad(x[at / 4u]);
-    }
-    let places = places_of(at, count);
-    return vec4<f32>(
-        from_map(x[places.x / 4u][places.x % 4u]), from_map(x[places.y / 4u][places.y % 4u]),
-        from_map(x[places.z / 4u][places.z % 4u]), from_map(x[places.w / 4u][places.w % 4u]),
-    );
-}
-
 fn dpooled_run(at: u32, count: u32) -> vec4<f32> {
     if ALIGNED {
         return dpooled[at / 4u];
@@ -77,19 +55,9 @@ fn gate_run(map: u32, channel: u32, attention: f32, pooled: Pooled) -> f32 {
     let at = map * params.plane + pooled.pixel;
     let peak = select(vec4<f32>(0.0), pooled.peak, pooled.largest == vec4<u32>(channel));
     let t = dy_run(params.dy_at + at, pooled.count) + pooled.mean + peak;
-    let to = params.dx_at + at;
-    let value = t * attention;
-    let product = t * x_run(params.x_at + at, pooled.count);
-    if ALIGNED {
-        dx[to / 4u] = to_gradient_quad(value);
-        return dot(product, vec4<f32>(1.0));
-    }
-    var sum = 0.0;
-    for (var k = 0u; k < pooled.count; k += 1u) {
-        dx[(to + k) / 4u][(to + k) % 4u] = to_gradient(value[k]);
-        sum += product[k];
-    }
-    return sum;
+    store_run(params.dx_at + at, pooled.count, t * attention);
+    let is_pixel = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(pooled.count);
+    return dot(t * x_run(params.x_at + at, pooled.count), select(vec4<f32>(0.0), vec4<f32>(1.0), is_pixel));
 }
 
 @compute @workgroup_size(256)

@@ -171,7 +171,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "channel_attention": "reduce";
     "channel_attention_grad": "reduce";
     "channel_gate": "read_map", "write_map", "run", "index";
-    "channel_gate_grad": "read_map", "write_map", "pairs", "run", "index";
+    "channel_gate_grad": "read_map", "write_map", "pairs", "run", "gradient_run", "index";
     "concat": "index";
     "conv2d": "read_map", "write_map", "index", "held", "tile", "conv2d";
     #[cfg(not(target_family = "wasm"))]
@@ -205,7 +205,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "similarity": "reduce";
     "similarity_grad": "index";
     "spatial_gate": "read_map", "write_map", "pairs", "moments", "run", "strip";
-    "spatial_gate_grad": "read_map", "write_map", "pairs", "run", "strip";
+    "spatial_gate_grad": "read_map", "write_map", "pairs", "run", "gradient_run", "strip";
     "weighted_sum": "index";
 };
 
