@@ -21,16 +21,19 @@ type Build = fn(&mut Graph) -> moue::Result<Vec<TensorId>>;
 
 /// The trials of this file.
 pub(crate) fn trials(found: &[AdapterReport]) -> Vec<Trial> {
-    let ops: [(&'static str, Build); 11] = [
+    let ops: [(&'static str, Build); 14] = [
         ("convolution", convolution),
         ("convolution_to_few_channels", convolution_to_few_channels),
         ("batch_norm", batch_norm),
         ("batch_norm_with_pooling", batch_norm_with_pooling),
+        ("batch_norm_of_aligned_maps", batch_norm_of_aligned_maps),
         ("batch_norm_of_large_maps", batch_norm_of_large_maps),
+        ("batch_norm_of_large_aligned_maps", batch_norm_of_large_aligned_maps),
         ("batch_norm_in_evaluation", batch_norm_in_evaluation),
         ("channel_gate", channel_gate),
         ("channel_gate_of_odd_maps", channel_gate_of_odd_maps),
         ("spatial_gate", spatial_gate),
+        ("spatial_gate_of_odd_maps", spatial_gate_of_odd_maps),
         ("spatial_gate_in_evaluation", spatial_gate_in_evaluation),
         ("global_pool", global_pool),
     ];
@@ -167,6 +170,15 @@ fn batch_norm_with_pooling(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
     norm_and_gradient(g, [3, 6, 9, 7], true)
 }
 
+/// Planes of whole vectors.
+fn batch_norm_of_aligned_maps(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
+    norm_and_gradient(g, [3, 6, 6, 8], false)
+}
+
+fn batch_norm_of_large_aligned_maps(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
+    norm_and_gradient(g, [3, 4, 76, 84], false)
+}
+
 /// More elements of a channel than one workgroup takes.
 fn batch_norm_of_large_maps(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
     norm_and_gradient(g, [3, 4, 85, 75], true)
@@ -197,16 +209,24 @@ fn channel_gate_of_odd_maps(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
     channel_gate_of(g, [3, 10, 5, 7])
 }
 
-fn spatial_gate(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
+fn spatial_gate_of(g: &mut Graph, [h, w]: [usize; 2]) -> moue::Result<Vec<TensorId>> {
     let op = SpatialGate { groups: 2, eps: 1e-5, momentum: 0.01 };
-    let (x, dy) = (g.input("x", [3, 10, 5, 7]), g.input("dy", [3, 10, 5, 7]));
-    let (pooled, filters) = (g.input("pooled", [3, 4, 5, 7]), g.input("filters", [2, 2, 7, 7]));
+    let (x, dy) = (g.input("x", [3, 10, h, w]), g.input("dy", [3, 10, h, w]));
+    let (pooled, filters) = (g.input("pooled", [3, 4, h, w]), g.input("filters", [2, 2, 7, 7]));
     let [weight, bias] = ["weight", "bias"].map(|name| g.parameter(name, 1, [2], Init::Fill(1.0)));
     let running = states(g, ["mean", "variance"], 2);
     let mut results = g.push(op.into(), &[x, pooled, filters, weight, bias], &running)?;
     let inputs = [dy, x, pooled, filters, weight, bias, results[2], results[3]];
     results.extend(push(g, SpatialGateGrad { groups: 2 }, &inputs)?);
     Ok(results)
+}
+
+fn spatial_gate(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
+    spatial_gate_of(g, [6, 8])
+}
+
+fn spatial_gate_of_odd_maps(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
+    spatial_gate_of(g, [5, 7])
 }
 
 fn spatial_gate_in_evaluation(g: &mut Graph) -> moue::Result<Vec<TensorId>> {
