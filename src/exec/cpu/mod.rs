@@ -215,7 +215,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
 
     fn compile(&mut self, graph: &Graph) -> Result<Program> {
         let threads = self.pool.threads();
-        let compiled = Compiled::new(graph, &mut self.memory, threads)?;
+        let compiled = T::compile(graph, &mut self.memory, threads)?;
         self.programs.push(compiled);
         Ok(Program(self.programs.len() - 1))
     }

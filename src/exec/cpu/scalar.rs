@@ -5,13 +5,24 @@ use std::{
     ops::{Add, AddAssign, Div, Mul, Neg, Sub},
 };
 
-use super::simd::{self, Job};
+use super::{
+    Memory,
+    program::Compiled,
+    simd::{self, Job},
+};
+use crate::{Result, graph::Graph};
 
 mod sealed {
-    /// What the executor needs beyond arithmetic.
+    use super::{Compiled, Graph, Job, Memory, Result};
+
+    /// What the executor needs beyond arithmetic, for either precision in functions without type parameters: all kernels
+    /// are then compiled here, and not anew in each crate that names an executor.
     pub trait Sealed: Sized {
         /// Runs a job with the widest instructions of this processor.
-        fn run(job: impl super::Job<Self>);
+        fn run(job: impl Job<Self>);
+
+        /// Prepares a graph.
+        fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>>;
     }
 }
 
@@ -21,11 +32,19 @@ impl Dispatch for f32 {
     fn run(job: impl Job<Self>) {
         simd::run_f32(job);
     }
+
+    fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
+        Compiled::new(graph, memory, threads)
+    }
 }
 
 impl Dispatch for f64 {
     fn run(job: impl Job<Self>) {
         simd::run_f64(job);
+    }
+
+    fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
+        Compiled::new(graph, memory, threads)
     }
 }
 
