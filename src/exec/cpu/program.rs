@@ -1,8 +1,9 @@
 //! A graph prepared for the CPU: kernels and the buffers they work on.
 
 use super::{
-    Memory, Scalar, grow,
+    Scalar,
     kernel::{Held, Io, Kernel, Span, prepare},
+    memory::{Memory, grow},
     simd::LANES,
     tasks::{aligned, carve},
 };
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// A compiled graph.
-pub(super) struct Compiled<T> {
+pub struct Compiled<T> {
     pub(super) steps: Vec<Step<T>>,
     /// Inputs and variables that are there before a run.
     pub(super) given: Vec<(String, Span)>,

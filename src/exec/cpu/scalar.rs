@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Memory,
+    memory::Memory,
     program::Compiled,
     simd::{self, Job},
 };
