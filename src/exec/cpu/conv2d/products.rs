@@ -16,6 +16,9 @@ pub(super) struct Blocked {
     pub(super) step: usize,
 }
 
+/// Blocks of 16 inputs that are multiplied at once: those of all rows and of the filters stay in the second-level cache.
+const DEPTH: usize = 64;
+
 /// `products[o][row] = Σ_k inputs[k/16][row][k%16] · filters[o][k]` for each block o of 16 output channels.
 ///
 /// `filters` holds, for each o, `depth` vectors, of which the first 16 for each block of inputs count. Rows are
@@ -32,34 +35,56 @@ pub(super) fn multiply<T: Scalar, V: Vector<T>, const ROWS: usize, const FEW: us
     to: Blocked,
     next: &[Lanes<T>],
 ) {
-    for out in (0..to.blocks).step_by(BLOCKS) {
-        let mut b: [&[[Lanes<T>; LANES]]; BLOCKS] = [&[]; BLOCKS];
-        for (j, b) in b.iter_mut().enumerate() {
-            *b = &filters[(out + j) * depth..][..from.blocks * LANES].as_chunks().0[..from.blocks];
-        }
-        let products = &mut products[out * to.step..];
-        let ahead = filters.get((out + BLOCKS) * depth..(out + 2 * BLOCKS) * depth).unwrap_or(next);
-        let tiles = from.rows.div_ceil(ROWS);
-        let mut ahead = ahead.chunks(ahead.len().div_ceil(tiles * from.blocks).max(1));
-        let mut row = 0;
-        while row + FEW < from.rows {
-            multiply_rows::<T, V, ROWS, BLOCKS>(
-                &inputs[row..],
-                from.step,
-                b,
-                &mut products[row..],
-                to.step,
-                &mut ahead,
-            );
-            row += ROWS;
-        }
-        if row < from.rows {
-            multiply_rows::<T, V, FEW, BLOCKS>(&inputs[row..], from.step, b, &mut products[row..], to.step, &mut ahead);
+    let tiles = from.rows.div_ceil(ROWS);
+    let once = from.blocks.div_ceil(from.blocks.div_ceil(DEPTH).max(1)).max(1);
+    for first in (0..from.blocks).step_by(once) {
+        let blocks = once.min(from.blocks - first);
+        let inputs = &inputs[first * from.step..];
+        for out in (0..to.blocks).step_by(BLOCKS) {
+            let (later, at) = if out + BLOCKS < to.blocks {
+                (filters, (out + BLOCKS) * depth + first * LANES)
+            } else if first + blocks < from.blocks {
+                (filters, (first + blocks) * LANES)
+            } else {
+                (next, 0)
+            };
+            let mut b: [&[[Lanes<T>; LANES]]; BLOCKS] = [&[]; BLOCKS];
+            let mut ahead: [Chunks<'_, Lanes<T>>; BLOCKS] = std::array::from_fn(|_| [].chunks(1));
+            for (j, (b, ahead)) in b.iter_mut().zip(&mut ahead).enumerate() {
+                *b = filters[(out + j) * depth + first * LANES..][..blocks * LANES].as_chunks().0;
+                let later = later.get(at + j * depth..).unwrap_or_default();
+                *ahead = later[..later.len().min(blocks * LANES)].chunks(LANES.div_ceil(tiles));
+            }
+            let products = &mut products[out * to.step..];
+            let mut row = 0;
+            while row + FEW < from.rows {
+                multiply_rows::<T, V, ROWS, BLOCKS>(
+                    &inputs[row..],
+                    from.step,
+                    b,
+                    &mut products[row..],
+                    to.step,
+                    first > 0,
+                    &mut ahead,
+                );
+                row += ROWS;
+            }
+            if row < from.rows {
+                multiply_rows::<T, V, FEW, BLOCKS>(
+                    &inputs[row..],
+                    from.step,
+                    b,
+                    &mut products[row..],
+                    to.step,
+                    first > 0,
+                    &mut ahead,
+                );
+            }
         }
     }
 }
 
-/// One tile of [`multiply`].
+/// One tile of [`multiply`]; `add`: to the products that are there.
 #[inline(always)]
 fn multiply_rows<T: Scalar, V: Vector<T>, const R: usize, const BLOCKS: usize>(
     inputs: &[Lanes<T>],
@@ -67,12 +92,15 @@ fn multiply_rows<T: Scalar, V: Vector<T>, const R: usize, const BLOCKS: usize>(
     filters: [&[[Lanes<T>; LANES]]; BLOCKS],
     products: &mut [Lanes<T>],
     to: usize,
-    ahead: &mut Chunks<'_, Lanes<T>>,
+    add: bool,
+    ahead: &mut [Chunks<'_, Lanes<T>>; BLOCKS],
 ) {
     let sums: [[V; BLOCKS]; R] = rows_times_lanes(inputs, from, filters, ahead);
     for (i, sums) in sums.into_iter().enumerate() {
         for (j, sum) in sums.into_iter().enumerate() {
-            sum.store(&mut products[j * to + i]);
+            let product = &mut products[j * to + i];
+            let sum = if add { V::load(product).add(sum) } else { sum };
+            sum.store(product);
         }
     }
 }

@@ -52,7 +52,7 @@ struct Outputs {
 impl Unfolded {
     /// With output rows counted through all images, or through one, `within` so many.
     fn new(s: Sizes, within: usize) -> Self {
-        let outputs = (24_576 / s.filter()).clamp(48, 192);
+        let outputs = (24_576 / s.filter()).clamp(64, 192);
         let columns = (0..s.kw).map(|j| s.columns_under(j)).collect();
         Self { s, columns, per_block: (outputs / s.out_w).clamp(1, within) }
     }

@@ -195,13 +195,13 @@ pub(super) fn add_outer<T: Scalar, V: Vector<T>, const R: usize, const B: usize>
 }
 
 /// `Σ_k a[k/16][i][k%16]·b[j][k]` for rows i; of each 16 k, the rows' vectors stand together, `step` vectors from
-/// those of the 16 before. With each 16 k it asks for a chunk of what is `ahead`.
+/// those of the 16 before. With each 16 k it asks for a chunk of all that is `ahead`.
 #[inline(always)]
 pub(super) fn rows_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
     a: &[Lanes<T>],
     step: usize,
     b: [&[[Lanes<T>; LANES]]; B],
-    ahead: &mut Chunks<'_, Lanes<T>>,
+    ahead: &mut [Chunks<'_, Lanes<T>>; B],
 ) -> [[V; B]; R] {
     let mut acc = [[V::zero(); B]; R];
     for at in 0..b[0].len() {
@@ -210,7 +210,9 @@ pub(super) fn rows_times_lanes<T: Scalar, V: Vector<T>, const R: usize, const B:
         for (filters, b) in filters.iter_mut().zip(b) {
             *filters = &b[at];
         }
-        prefetch::<T, V>(ahead);
+        for ahead in ahead.iter_mut() {
+            prefetch::<T, V>(ahead);
+        }
         for k in 0..LANES {
             let mut a = [T::ZERO; R];
             for (a, row) in a.iter_mut().zip(rows) {
