@@ -20,6 +20,7 @@ mod global_pool;
 mod kernel;
 mod memory;
 mod multiply;
+mod pages;
 mod parallel;
 mod patches;
 mod pool;
