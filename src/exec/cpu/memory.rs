@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Scalar, kernel::Span, pages::ask_for_large};
+use super::{Scalar, kernel::Span};
 use crate::{Error, Result, ops::shape_error};
 
 /// All buffers of an executor.
@@ -74,7 +74,8 @@ pub(super) fn grow<T: Scalar>(data: &mut Vec<T>, what: &str, len: usize, value: 
         limit: isize::MAX as u64,
         hint: "use a smaller batch or network".to_owned(),
     })?;
-    ask_for_large(data);
+    #[cfg(target_os = "linux")]
+    super::pages::ask_for_large(data);
     data.resize(data.len() + more, value);
     Ok(())
 }

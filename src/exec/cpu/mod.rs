@@ -20,6 +20,7 @@ mod global_pool;
 mod kernel;
 mod memory;
 mod multiply;
+#[cfg(target_os = "linux")]
 mod pages;
 mod parallel;
 mod patches;
