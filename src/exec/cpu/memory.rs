@@ -74,8 +74,6 @@ pub(super) fn grow<T: Scalar>(data: &mut Vec<T>, what: &str, len: usize, value: 
         limit: isize::MAX as u64,
         hint: "use a smaller batch or network".to_owned(),
     })?;
-    #[cfg(target_os = "linux")]
-    super::pages::ask_for_large(data);
     data.resize(data.len() + more, value);
     Ok(())
 }

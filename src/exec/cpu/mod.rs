@@ -20,8 +20,6 @@ mod global_pool;
 mod kernel;
 mod memory;
 mod multiply;
-#[cfg(target_os = "linux")]
-mod pages;
 mod parallel;
 mod patches;
 mod pool;
