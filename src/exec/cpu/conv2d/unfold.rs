@@ -376,15 +376,8 @@ impl<T: Scalar> Job<T> for InputImage<'_, T> {
             let from = u.matrix(s.o.div_ceil(LANES), &outputs);
             for chunk in (0..u.depth()).step_by(CHUNK) {
                 let to = u.matrix(CHUNK.min(u.depth() - chunk), &outputs);
-                multiply::<T, V, ROWS, FEW, BLOCKS>(
-                    gradients,
-                    from,
-                    &filters[chunk * depth..],
-                    depth,
-                    products,
-                    to,
-                    &[],
-                );
+                let (filters, next) = filters[chunk * depth..].split_at(to.blocks * depth);
+                multiply::<T, V, ROWS, FEW, BLOCKS>(gradients, from, filters, depth, products, to, next);
                 for k in chunk * LANES..s.filter().min((chunk + to.blocks) * LANES) {
                     let from = &products[(k / LANES - chunk) * u.padded()..];
                     for (from, row) in from.chunks_exact(s.out_w).zip(outputs.rows.clone()) {
