@@ -15,7 +15,7 @@ struct Sizes {
 }
 
 #[rustfmt::skip]
-const SIZES: [Sizes; 51] = [
+const SIZES: [Sizes; 52] = [
     Sizes { claim: "one_of_everything", n: 1, channels: [1, 1], map: [1, 1], kernel: [1, 1], conv: [1, 0, 1] },
     Sizes { claim: "one_pixel_under_a_padded_kernel", n: 1, channels: [2, 3], map: [1, 1], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "3x3_of_an_image", n: 2, channels: [3, 16], map: [13, 11], kernel: [3, 3], conv: [1, 1, 1] },
@@ -63,6 +63,7 @@ const SIZES: [Sizes; 51] = [
     Sizes { claim: "whole_steps_of_channels", n: 2, channels: [32, 16], map: [8, 8], kernel: [3, 3], conv: [1, 0, 1] },
     Sizes { claim: "filters_larger_than_a_cache_with_stride_2", n: 2, channels: [2 * 64, 2 * 256], map: [5, 4], kernel: [3, 3], conv: [2, 1, 2] },
     Sizes { claim: "filters_longer_than_are_multiplied_at_once", n: 1, channels: [130, 33], map: [7, 7], kernel: [3, 3], conv: [1, 1, 1] },
+    Sizes { claim: "maps_in_runs_and_tiles_that_overlap", n: 1, channels: [34, 40], map: [7, 11], kernel: [3, 3], conv: [1, 1, 1] },
     Sizes { claim: "a_residual_stem", n: 2, channels: [3, 64], map: [32, 24], kernel: [7, 7], conv: [2, 3, 1] },
     Sizes { claim: "a_residual_layer_in_four_groups", n: 3, channels: [4 * 16, 4 * 32], map: [14, 14], kernel: [3, 3], conv: [2, 1, 4] },
     Sizes { claim: "its_shortcut", n: 3, channels: [4 * 16, 4 * 32], map: [14, 14], kernel: [1, 1], conv: [2, 0, 4] },

@@ -1,7 +1,8 @@
 //! Convolution of stride 1 as matrix products whose left side is read from the maps in place.
 //!
 //! Under each element of a filter, a tile of outputs sees a tile of a map. The sums of a tile's outputs over a pair of
-//! blocks of output channels stay in registers for the whole of a filter.
+//! blocks of output channels stay in registers for a run of maps, whose filters stay in the first-level cache until all
+//! tiles have had them.
 
 use std::{ops::Range, slice::Chunks};
 
@@ -27,6 +28,10 @@ const BLOCKS_OF_TASK: usize = 8;
 /// Outputs of a channel that a task should have: so many that its sums stay in the second-level cache.
 const OUTPUTS: usize = 256;
 
+/// Bytes of filters that all tiles use one after another: a third of the first-level cache, where the next ones and the
+/// maps are too.
+const FILTERS_AT_ONCE: usize = 16384;
+
 /// The convolution.
 pub(super) struct Forward {
     s: Sizes,
@@ -34,6 +39,8 @@ pub(super) struct Forward {
     maps: Bordered,
     /// Bands of output rows of an image.
     bands: usize,
+    /// Where each element of a filter sees a map, from where the first one does.
+    taps: Vec<usize>,
 }
 
 impl Forward {
@@ -44,7 +51,9 @@ impl Forward {
         // Tiles at the edges overlap others: what they compute twice should be little.
         let computed = s.out_h.next_multiple_of(HIGH) * s.out_w.next_multiple_of(SIDE);
         let fits = s.stride == 1 && s.out_h >= HIGH && s.out_w >= SIDE && 2 * computed <= 3 * s.out_area();
-        fits.then(|| Self { s, maps, bands: (s.out_h / per_band).max(1) })
+        let row = s.w + 2 * s.padding;
+        let taps = (0..s.kh).flat_map(|i| (0..s.kw).map(move |j| i * row + j)).collect();
+        fits.then(|| Self { s, maps, bands: (s.out_h / per_band).max(1), taps })
     }
 
     /// Blocks of 16 output channels of a group, an even number.
@@ -82,8 +91,13 @@ impl Forward {
         (self.s.out_h.div_ceil(self.bands) * self.s.out_w).next_multiple_of(LANES)
     }
 
+    /// Vectors for the sums of all tiles of a band until their last maps.
+    fn partial(&self) -> usize {
+        2 * self.s.out_h.div_ceil(self.bands).next_multiple_of(HIGH) * self.s.out_w.next_multiple_of(SIDE)
+    }
+
     fn per_thread(&self) -> usize {
-        BLOCKS_OF_TASK.min(self.blocks()) * self.padded() * LANES
+        (BLOCKS_OF_TASK.min(self.blocks()) * self.padded() + self.partial()) * LANES
     }
 }
 
@@ -159,29 +173,54 @@ impl<T: Scalar> Job<T> for Band<'_, T> {
         let group = self.maps % s.groups;
         let maps = &self.x[self.maps * s.c * conv.map()..][..s.c * conv.map()];
         let filters = &self.filters.as_chunks().0[group * conv.blocks() * s.filter()..];
-        let sums = self.sums.as_chunks_mut().0;
+        let mut scratch = self.sums;
+        let partial = carve(&mut scratch, conv.partial() * LANES).as_chunks_mut().0;
+        let sums = scratch.as_chunks_mut().0;
         let (wide, high) = (SIDE.min(ROWS), ROWS.div_ceil(SIDE));
         let height = self.band.len();
         let first = self.blocks.start;
+        let tiles = height.div_ceil(high) * s.out_w.div_ceil(wide);
+        let taps = conv.taps.len();
+        let run = s.c.div_ceil((s.c * BLOCKS * taps * size_of::<Lanes<T>>()).div_ceil(FILTERS_AT_ONCE));
         for block in self.blocks.clone().step_by(BLOCKS) {
-            let mut columns: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
-            for (j, columns) in columns.iter_mut().enumerate() {
-                *columns = &filters[(block + j) * s.filter()..][..s.filter()];
-            }
-            let ahead = filters.get((block + BLOCKS) * s.filter()..(block + 2 * BLOCKS) * s.filter());
-            let mut ahead =
-                ahead.unwrap_or_default().chunks(conv.ahead::<BLOCKS>(height.div_ceil(high) * s.out_w.div_ceil(wide)));
-            // Tiles at the edges overlap the ones before.
-            for y in (0..height).step_by(high) {
-                let y = y.min(height - high);
-                for x in (0..s.out_w).step_by(wide) {
-                    let x = x.min(s.out_w - wide);
-                    let at = (self.band.start + y) * conv.row() + x;
-                    let tile: [[V; BLOCKS]; ROWS] = conv.tile(maps, at, columns, &mut ahead);
-                    for (i, tile) in tile.into_iter().enumerate() {
-                        let output = (y + i / SIDE) * s.out_w + x + i % SIDE;
-                        for (j, value) in tile.into_iter().enumerate() {
-                            value.store(&mut sums[(block - first + j) * conv.padded() + output]);
+            for c in (0..s.c).step_by(run) {
+                let run = run.min(s.c - c);
+                let last = c + run == s.c;
+                let next = if last { (block + BLOCKS) * s.filter() } else { block * s.filter() + (c + run) * taps };
+                let mut columns: [&[Lanes<T>]; BLOCKS] = [&[]; BLOCKS];
+                let mut ahead: [Chunks<'_, Lanes<T>>; BLOCKS] = std::array::from_fn(|_| [].chunks(1));
+                for (j, (columns, ahead)) in columns.iter_mut().zip(&mut ahead).enumerate() {
+                    *columns = &filters[(block + j) * s.filter() + c * taps..][..run * taps];
+                    let next = filters.get(next + j * s.filter()..).unwrap_or_default();
+                    *ahead = next[..next.len().min(run * taps)].chunks(taps.div_ceil(tiles));
+                }
+                let maps = &maps[c * conv.map()..(c + run) * conv.map()];
+                let mut partial = partial.chunks_exact_mut(ROWS * BLOCKS);
+                // Tiles at the edges overlap the ones before.
+                for y in (0..height).step_by(high) {
+                    let y = y.min(height - high);
+                    for x in (0..s.out_w).step_by(wide) {
+                        let x = x.min(s.out_w - wide);
+                        let partial = partial.next().expect("invariant: there is room for all tiles");
+                        let mut acc = [[V::zero(); BLOCKS]; ROWS];
+                        if c > 0 {
+                            for (acc, partial) in acc.as_flattened_mut().iter_mut().zip(&*partial) {
+                                *acc = V::load(partial);
+                            }
+                        }
+                        let at = (self.band.start + y) * conv.row() + x;
+                        let acc = conv.tile(acc, maps, at, columns, &mut ahead);
+                        if last {
+                            for (i, acc) in acc.into_iter().enumerate() {
+                                let output = (y + i / SIDE) * s.out_w + x + i % SIDE;
+                                for (j, acc) in acc.into_iter().enumerate() {
+                                    acc.store(&mut sums[(block - first + j) * conv.padded() + output]);
+                                }
+                            }
+                        } else {
+                            for (partial, acc) in partial.iter_mut().zip(acc.as_flattened()) {
+                                acc.store(partial);
+                            }
                         }
                     }
                 }
@@ -222,39 +261,45 @@ impl<T: Scalar> Job<T> for Band<'_, T> {
 }
 
 impl Forward {
-    /// Vectors of the next filters to ask for with each map, where so many tiles use the filters before.
-    fn ahead<const B: usize>(&self, tiles: usize) -> usize {
-        (B * self.s.filter()).div_ceil(tiles * self.s.c)
-    }
-
-    /// The sums of one tile of outputs, whose first one sees a map from `at` on.
+    /// The sums of one tile of outputs, whose first one sees a map from `at` on, with those of some more maps.
     #[inline(always)]
     fn tile<T: Scalar, V: Vector<T>, const R: usize, const B: usize>(
         &self,
+        mut acc: [[V; B]; R],
         maps: &[T],
         at: usize,
         filters: [&[Lanes<T>]; B],
-        ahead: &mut Chunks<'_, Lanes<T>>,
+        ahead: &mut [Chunks<'_, Lanes<T>>; B],
     ) -> [[V; B]; R] {
-        // Nothing is called in the loops: a call would have to store the sums.
-        let ([kh, kw], row, area) = ([self.s.kh, self.s.kw], self.row(), self.map());
-        let mut acc = [[V::zero(); B]; R];
-        let mut k = 0;
+        // Nothing is called in the loops, or it would have to store the sums; and nothing is checked between the load of a
+        // value and its products, or it would not be loaded into all lanes at once.
+        let (wide, high) = (SIDE.min(R), R.div_ceil(SIDE));
+        let (row, area, taps) = (self.row(), self.map(), self.taps.len());
+        let mut first = 0;
         for map in maps.chunks_exact(area) {
-            prefetch::<T, V>(ahead);
-            for i in 0..kh {
-                for j in 0..kw {
-                    let mut a = [T::ZERO; R];
-                    for (below, a) in a.chunks_mut(SIDE).enumerate() {
-                        a.copy_from_slice(&map[at + (i + below) * row + j..][..a.len()]);
-                    }
-                    let mut b = [&filters[0][k]; B];
-                    for (b, filters) in b.iter_mut().zip(filters) {
-                        *b = &filters[k];
-                    }
-                    add_outer(&mut acc, a, b);
-                    k += 1;
+            for ahead in ahead.iter_mut() {
+                prefetch::<T, V>(ahead);
+            }
+            let map = &map[at..];
+            let mut b: [&[Lanes<T>]; B] = [&[]; B];
+            for (b, filters) in b.iter_mut().zip(filters) {
+                *b = &filters[first..][..taps];
+            }
+            first += taps;
+            for (k, tap) in self.taps.iter().enumerate() {
+                let mut rows: [&[T]; HIGH] = [&[]; HIGH];
+                for (below, values) in rows[..high].iter_mut().enumerate() {
+                    *values = &map[tap + below * row..][..wide];
                 }
+                let mut lanes = [&b[0][k]; B];
+                for (lanes, b) in lanes.iter_mut().zip(b) {
+                    *lanes = &b[k];
+                }
+                let mut a = [T::ZERO; R];
+                for (a, values) in a.chunks_mut(SIDE).zip(rows) {
+                    a.copy_from_slice(values);
+                }
+                add_outer(&mut acc, a, lanes);
             }
         }
         acc
