@@ -4,6 +4,8 @@
 //! All operands are small whole numbers that f16 holds, as f32 holds their sums, so that the order of a sum does not
 //! matter and every result must be exactly the plain one. Sums exceed 2048, above which f16 would lose their last bit.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::{GpuExecutor, Options, variant::Variant};
 use crate::{
     Result,
@@ -70,13 +72,29 @@ fn difference(expected: &Products, found: &Products) -> Option<String> {
     })
 }
 
+/// The variants that have passed in this process, with the adapter and driver that they passed on.
+static PASSED: Mutex<Vec<(String, Variant)>> = Mutex::new(Vec::new());
+
 impl GpuExecutor {
-    /// Whether a variant gives the plain shaders' results; if not, what is wrong. With `spoil` one of its results is
-    /// changed first.
+    /// Whether a variant gives the plain shaders' results; if not, what is wrong. It is tried once a process, for software
+    /// adapters take seconds. With `spoil` one of its results is changed first.
     ///
     /// # Errors
     /// [`crate::Error::Device`] where the plain shaders fail too.
     pub(super) fn self_test(&mut self, variant: Variant, spoil: bool) -> Result<Option<String>> {
+        let of = (format!("{} {}", self.gpu.info.name, self.gpu.info.detail), variant);
+        if !spoil && PASSED.lock().unwrap_or_else(PoisonError::into_inner).contains(&of) {
+            return Ok(None);
+        }
+        let problem = self.compared(variant, spoil)?;
+        if problem.is_none() {
+            PASSED.lock().unwrap_or_else(PoisonError::into_inner).push(of);
+        }
+        Ok(problem)
+    }
+
+    /// What the variant's results differ in from the plain shaders', if they do.
+    fn compared(&mut self, variant: Variant, spoil: bool) -> Result<Option<String>> {
         self.gpu.use_variant(Variant::Workgroup);
         let expected = self.products(1.0)?;
         self.gpu.use_variant(variant);

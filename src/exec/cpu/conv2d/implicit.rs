@@ -193,6 +193,7 @@ struct Part<'a, T> {
 impl<T: Scalar> Job<T> for Part<'_, T> {
     #[inline(always)]
     fn run<V: Vector<T>, const ROWS: usize, const FEW: usize, const BLOCKS: usize>(self) {
+        const { assert!(RUN.is_multiple_of(ROWS) || ROWS == RUNS * RUN, "a tile is a part of a run, or all its runs") }
         let (conv, s) = (self.conv, &self.conv.s);
         let group = self.maps % s.groups;
         let maps = &self.x[self.maps * s.c * conv.map()..][..s.c * conv.map()];
