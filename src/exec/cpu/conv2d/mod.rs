@@ -84,8 +84,8 @@ impl Sizes {
 const WINOGRAD_CHANNELS: usize = 8;
 
 /// Rows of a matrix product up to which it waits for the filters' memory: fewer take as long. Two cores that compute
-/// 560 GFLOP/s have 19 where they read 60 GB/s and 110 where 10, and this lies between; one thread with vectors of four
-/// numbers hardly ever waits.
+/// 560 GFLOP/s and read 60 GB/s have 19, others of 424 GFLOP/s and 20 GB/s have 42; one thread with vectors of four numbers
+/// hardly ever waits.
 const MEMORY_BOUND: usize = if cfg!(target_family = "wasm") { 8 } else { 48 };
 
 /// Rows of a matrix product up to which arranging the filters anew takes long beside it.
