@@ -76,8 +76,8 @@ fn difference(expected: &Products, found: &Products) -> Option<String> {
 static PASSED: Mutex<Vec<(String, Variant)>> = Mutex::new(Vec::new());
 
 impl GpuExecutor {
-    /// Whether a variant gives the plain shaders' results; if not, what is wrong. It is tried once a process, for software
-    /// adapters take seconds. With `spoil` one of its results is changed first.
+    /// Whether a variant gives the plain shaders' results; if not, what is wrong. What has passed is not tried again in
+    /// this process, for software adapters take seconds. With `spoil` it is, and one of its results is changed first.
     ///
     /// # Errors
     /// [`crate::Error::Device`] where the plain shaders fail too.

@@ -21,9 +21,14 @@ pub(super) struct Bordered {
 }
 
 impl Bordered {
-    /// Elements of a row: so many that the last vector of `out_w` outputs sees `kernel` elements to its right.
+    /// Elements of a row with its border.
+    pub(super) fn row(&self) -> usize {
+        self.w + 2 * self.border
+    }
+
+    /// Elements from a row to the next: so many that the last vector of `out_w` outputs sees `kernel` elements to its right.
     fn stride(&self, out_w: usize, kernel: usize) -> usize {
-        (out_w.next_multiple_of(LANES) + kernel).max(self.w + 2 * self.border)
+        (out_w.next_multiple_of(LANES) + kernel).max(self.row())
     }
 
     fn len(&self, out_w: usize, kernel: usize) -> usize {

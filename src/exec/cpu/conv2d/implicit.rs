@@ -80,7 +80,7 @@ impl Forward {
     /// If runs fit into the outputs.
     pub(super) fn new(s: Sizes) -> Option<Self> {
         let maps = Bordered { h: s.h, w: s.w, border: s.padding };
-        let across = s.w + 2 * s.padding;
+        let across = maps.row();
         let end = (s.out_h - 1) * across + s.out_w;
         if s.stride != 1 || end < RUN {
             return None;
@@ -104,14 +104,9 @@ impl Forward {
         self.blocks().div_ceil(BLOCKS_OF_TASK)
     }
 
-    /// A row of a map with its border.
-    fn row(&self) -> usize {
-        self.s.w + 2 * self.s.padding
-    }
-
     /// A map with its border.
     fn map(&self) -> usize {
-        (self.s.h + 2 * self.s.padding) * self.row()
+        (self.s.h + 2 * self.s.padding) * self.maps.row()
     }
 
     /// The maps of all images, where they have a border.
@@ -158,7 +153,7 @@ impl<T: Scalar> Kernel<T> for Forward {
             let groups = bordered.par_chunks_exact_mut(s.c * self.map()).zip(x.par_chunks(s.c * s.area()));
             groups.for_each(|(to, from)| {
                 for (to, from) in to.chunks_exact_mut(self.map()).zip(from.chunks_exact(s.area())) {
-                    self.maps.copy(from, to, self.row());
+                    self.maps.copy(from, to, self.maps.row());
                 }
             });
             bordered
