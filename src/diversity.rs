@@ -51,31 +51,31 @@ pub struct Term {
     pub kind: String,
     /// The learners' maps φ.
     pub maps: TensorId,
-    /// The input γ [1].
+    /// The input γ `[1]`.
     pub gamma: TensorId,
-    /// S [L, L].
+    /// S `[L, L]`.
     pub similarity: TensorId,
-    /// D [1].
+    /// D `[1]`.
     pub value: TensorId,
 }
 
 /// A loss in a graph.
 #[derive(Debug, Clone)]
 pub struct Loss {
-    /// The loss [1] that training minimises.
+    /// The loss `[1]` that training minimises.
     pub total: TensorId,
-    /// Σ over heads of the weighted cross-entropies [1].
+    /// Σ over heads of the weighted cross-entropies `[1]`.
     pub cross_entropy: TensorId,
-    /// Each head's cross-entropy [B].
+    /// Each head's cross-entropy `[B]`.
     pub head_losses: TensorId,
-    /// Hits of each head and of the majority vote [B+1].
+    /// Hits of each head and of the majority vote `[B+1]`.
     pub hits: TensorId,
     /// Diversity terms.
     pub terms: Vec<Term>,
 }
 
 /// Adds the diversity of `learners` maps to a graph: any maps, of layers, branches or regions, stacked
-/// learner-major along the channels. Adds the input `gamma.<kind>` [1] (10 in the paper).
+/// learner-major along the channels. Adds the input `gamma.<kind>` `[1]` (10 in the paper).
 ///
 /// # Errors
 /// [`crate::Error::Shape`] where the maps do not divide into the learners.
@@ -105,7 +105,7 @@ pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Div
 /// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ D`, a term for each kind of the network's maps that the
 /// specification wants and that has at least two learners.
 ///
-/// `targets` [N, K] are one-hot or distributions, `weights` [B] the heads' weights (0 for those not trained).
+/// `targets` `[N, K]` are one-hot or distributions, `weights` `[B]` the heads' weights (0 for those not trained).
 ///
 /// # Errors
 /// [`crate::Error::Shape`] for wrong inputs.

@@ -31,7 +31,7 @@ impl Shape {
         self.0.iter().product()
     }
 
-    /// The four dimensions [N, C, H, W]; missing inner ones count as 1, so that [N, C] is a 1×1 map.
+    /// The four dimensions `[N, C, H, W]`; missing inner ones count as 1, so that `[N, C]` is a 1×1 map.
     #[must_use]
     pub fn nchw(&self) -> Option<[usize; 4]> {
         let mut dims = [1; 4];

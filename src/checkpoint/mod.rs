@@ -6,7 +6,7 @@
 //! and, under `moue-state`, the state of the training loop. The same content gives the same bytes.
 //!
 //! [`Weights`] are the tensors of any such file, and of PyTorch's checkpoints, under their own names; [`gather`] brings
-//! them to the published names, [`Family`] says whose they are, [`fit`] puts them into a network.
+//! them to the published names, [`Family`] says whose they are, [`fit()`] puts them into a network.
 
 #[cfg(feature = "cli")]
 mod atomic;

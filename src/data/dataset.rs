@@ -45,7 +45,7 @@ pub struct Split {
 /// A data set in memory.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The [`Spec`] it was loaded from, as text.
+    /// The [`Spec`](super::Spec) it was loaded from, as text.
     pub source: String,
     /// The classes' names; a label is an index into them.
     pub classes: Vec<String>,

@@ -87,11 +87,11 @@ impl Default for LoaderOptions {
 /// full has zeros behind its first `count` images and targets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// [N, 3, S, S]; empty where the images stay on the device.
+    /// `[N, 3, S, S]`; empty where the images stay on the device.
     pub images: Vec<f32>,
-    /// [N, 27], the records of [`ops::Augment`](crate::ops::Augment) where the images stay on the device.
+    /// `[N, 27]`, the records of [`ops::Augment`](crate::ops::Augment) where the images stay on the device.
     pub records: Vec<f32>,
-    /// [N, classes], each of the first `count` rows summing to 1.
+    /// `[N, classes]`, each of the first `count` rows summing to 1.
     pub targets: Vec<f32>,
     /// The labels of the first `count` images; under mixup those of the image with the larger share.
     pub labels: Vec<usize>,

@@ -1,7 +1,7 @@
 //! Faces cut out and resized once, so that a large data set is read in minutes instead of hours.
 //!
-//! A split is a row of files `<split>-00000.safetensors`, each with `images`, bytes [N, size, size, 3] (red, green,
-//! blue), `labels`, bytes [N], and `ids`, the images' names in UTF-8, one a line; the metadata's `shard` says which
+//! A split is a row of files `<split>-00000.safetensors`, each with `images`, bytes `[N, size, size, 3]` (red, green,
+//! blue), `labels`, bytes `[N]`, and `ids`, the images' names in UTF-8, one a line; the metadata's `shard` says which
 //! part of which split it is.
 
 use std::collections::{BTreeMap, HashMap};

@@ -7,7 +7,7 @@ use crate::{
     rng::Rng,
 };
 
-/// How images become a network's input [3, size, size]: pixels in [0, 1], normalised if asked for, grey images
+/// How images become a network's input `[3, size, size]`: pixels in [0, 1], normalised if asked for, grey images
 /// replicated to three planes.
 ///
 /// Coordinates have half-pixel centres, as `F.interpolate(mode="bilinear", align_corners=False)`; the aspect
@@ -69,7 +69,7 @@ impl Transform {
         })
     }
 
-    /// Fills `out` with [3, size, size] of red, green, blue in [0, 1].
+    /// Fills `out` with `[3, size, size]` of red, green, blue in [0, 1].
     ///
     /// Outside of the resized picture lies black, blended over one pixel as torch's
     /// `grid_sample(padding_mode="zeros")` does.
@@ -155,8 +155,8 @@ fn lerp(a: [f32; 4], b: [f32; 4], t: f32) -> [f32; 4] {
     std::array::from_fn(|lane| a[lane] + (b[lane] - a[lane]) * t)
 }
 
-/// An image as f32 in [0, 1], row-major: a pixel's red, green and blue beside each other, with a fourth lane that nobody
-/// looks at, so that one vector holds a pixel. Grey has its value in all lanes.
+/// An image as f32 in [0, 1], row-major: a pixel's red, green and blue beside each other, with a fourth lane that
+/// nobody looks at, so that one vector holds a pixel. Grey has its value in all lanes.
 pub(super) struct Pixels {
     pub(super) width: usize,
     pub(super) height: usize,

@@ -1,6 +1,6 @@
 //! One answer as a picture: the face, and for each branch its vote, its attention and its Grad-CAM.
 //!
-//! [`layout`] puts texts, bars and [`overlay`]s in their places, a [`Scene`], once; [`svg`] and [`png`] draw it.
+//! `layout` puts texts, bars and `overlay`s in their places, a `Scene`, once; `svg` and `png` draw it.
 //! Both files are complete in themselves.
 
 mod layout;
@@ -27,7 +27,7 @@ pub struct Explanation<'a> {
     pub name: &'a str,
     /// The image that was answered.
     pub image: &'a Image,
-    /// The classes' names [K].
+    /// The classes' names `[K]`.
     pub classes: &'a [String],
     /// The network that answered.
     pub network: &'a NetworkSpec,

@@ -33,7 +33,7 @@ impl Graph {
         self.add(name.to_owned(), shape.into(), Role::State(variable))
     }
 
-    /// Grouped convolution: x [N, C, H, W], weight [O, C/G, K, K], bias [O] → [N, O, H', W'].
+    /// Grouped convolution: x `[N, C, H, W]`, weight `[O, C/G, K, K]`, bias `[O]` → `[N, O, H', W']`.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the inputs do not fit; so for all methods below.
@@ -43,7 +43,7 @@ impl Graph {
         self.one(op.into(), &inputs)
     }
 
-    /// Grouped linear layer: x [N, I], weight [O, I/G], bias [O] → [N, O]. A convolution of 1×1 maps.
+    /// Grouped linear layer: x `[N, I]`, weight `[O, I/G]`, bias `[O]` → `[N, O]`. A convolution of 1×1 maps.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -67,7 +67,7 @@ impl Graph {
         Ok(self.normalise(x, affine, running, op)?[0])
     }
 
-    /// The same with the descriptors [2, N, C] of the result.
+    /// The same with the descriptors `[2, N, C]` of the result.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -107,7 +107,7 @@ impl Graph {
         self.one(op.into(), &[x, weight, bias, mean, variance])
     }
 
-    /// The same with the descriptors [2, N, C] of the result.
+    /// The same with the descriptors `[2, N, C]` of the result.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -139,7 +139,7 @@ impl Graph {
         self.one(Activation { function: Function::Sigmoid }.into(), &[x])
     }
 
-    /// Pooling over windows: [N, C, H, W] → [N, C, H', W'].
+    /// Pooling over windows: `[N, C, H, W]` → `[N, C, H', W']`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -147,7 +147,7 @@ impl Graph {
         self.one(op.into(), &[x])
     }
 
-    /// The mean over H and W: [N, C, H, W] → [N, C].
+    /// The mean over H and W: `[N, C, H, W]` → `[N, C]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -157,7 +157,7 @@ impl Graph {
         self.reshape(pooled, Shape::new(&dims))
     }
 
-    /// Descriptors over H and W: [N, C, H, W] → [D, N, C].
+    /// Descriptors over H and W: `[N, C, H, W]` → `[D, N, C]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -165,7 +165,7 @@ impl Graph {
         Ok(self.push(GlobalPool { pooling }.into(), &[x], &[])?[0])
     }
 
-    /// CBAM's channel attention: descriptors [D, N, C], W₁ [M, C/G], b₁, W₂ [C, M/G], b₂ → [N, C].
+    /// CBAM's channel attention: descriptors `[D, N, C]`, W₁ `[M, C/G]`, b₁, W₂ `[C, M/G]`, b₂ → `[N, C]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -174,7 +174,7 @@ impl Graph {
         Ok(self.push(ChannelAttention { groups }.into(), &[descriptors, w1, b1, w2, b2], &[])?[0])
     }
 
-    /// Map times channel attention [N, C]: the product, and its maximum and mean over each group [N, 2G, H, W].
+    /// Map times channel attention `[N, C]`: the product, and its maximum and mean over each group `[N, 2G, H, W]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -183,9 +183,9 @@ impl Graph {
         Ok([outputs[0], outputs[1]])
     }
 
-    /// CBAM's spatial gate with the batch's statistics: x [N, C, H, W], pooled [N, 2G, H, W], filters [G, 2, K, K] and the
-    /// batch norm's weight and bias [G] → the product and the attention [N, G, H, W]; `running` are the mean and
-    /// variance it updates.
+    /// CBAM's spatial gate with the batch's statistics: x `[N, C, H, W]`, pooled `[N, 2G, H, W]`, filters
+    /// `[G, 2, K, K]` and the batch norm's weight and bias `[G]` → the product and the attention `[N, G, H, W]`;
+    /// `running` are the mean and variance it updates.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -283,7 +283,7 @@ impl Graph {
         self.one(AxisRepeat { axis, length, scale: 1.0 }.into(), &[x])
     }
 
-    /// A map cut into equal patches, stacked along the channels: [N, C, H, W] → [N, P·C, H', W'].
+    /// A map cut into equal patches, stacked along the channels: `[N, C, H, W]` → `[N, P·C, H', W']`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -291,7 +291,7 @@ impl Graph {
         self.one(op.into(), &[x])
     }
 
-    /// The elementwise product; b may be one number [1].
+    /// The elementwise product; b may be one number `[1]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -299,8 +299,8 @@ impl Graph {
         self.one(Multiply.into(), &[a, b])
     }
 
-    /// Softmax cross-entropy of B branches: logits [N, B·K], targets [N, K], branch weights [B] → the loss [1],
-    /// each branch's [B], hits [B+1] (last: of the majority vote).
+    /// Softmax cross-entropy of B branches: logits `[N, B·K]`, targets `[N, K]`, branch weights `[B]` → the loss `[1]`,
+    /// each branch's `[B]`, hits `[B+1]` (last: of the majority vote).
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -309,7 +309,7 @@ impl Graph {
         Ok([outputs[0], outputs[1], outputs[2]])
     }
 
-    /// Similarity matrix of L learners (paper Eq. 1): maps [N, L·F], γ [1] → [L, L].
+    /// Similarity matrix of L learners (paper Eq. 1): maps `[N, L·F]`, γ `[1]` → `[L, L]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -317,7 +317,7 @@ impl Graph {
         Ok(self.push(op.into(), &[maps, gamma], &[])?[0])
     }
 
-    /// The objective of a similarity matrix (paper Eq. 2): [L, L] → [1].
+    /// The objective of a similarity matrix (paper Eq. 2): `[L, L]` → `[1]`.
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -325,7 +325,7 @@ impl Graph {
         Ok(self.push(Determinant { objective }.into(), &[similarity], &[])?[0])
     }
 
-    /// Training images out of a pool: records [N, 27], 1 to 6 tensors of the pool → [N, 3, S, S]; see [`Augment`].
+    /// Training images out of a pool: records `[N, 27]`, 1 to 6 tensors of the pool → `[N, 3, S, S]`; see [`Augment`].
     ///
     /// # Errors
     /// See [`Graph::conv2d`].
@@ -335,8 +335,8 @@ impl Graph {
 
     /// Appends gradients and one SGD step for all parameters that `loss` depends on.
     ///
-    /// Adds the inputs `lr` [P] and `decay` [P], one entry for each part in the order of [`Graph::part_names`], the
-    /// state `healthy` [1] (1, or 0 once the loss was not finite) and a momentum for each parameter.
+    /// Adds the inputs `lr` `[P]` and `decay` `[P]`, one entry for each part in the order of [`Graph::part_names`], the
+    /// state `healthy` `[1]` (1, or 0 once the loss was not finite) and a momentum for each parameter.
     /// Returns the gradients, in order of [`Graph::parameters`].
     ///
     /// # Errors

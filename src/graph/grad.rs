@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Graph {
-    /// Appends the gradients of `loss` [1] with respect to the tensors `wrt`; returns them in order, each of its
+    /// Appends the gradients of `loss` `[1]` with respect to the tensors `wrt`; returns them in order, each of its
     /// tensor's shape.
     ///
     /// # Errors

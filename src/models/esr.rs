@@ -83,8 +83,8 @@ impl EsrSpec {
         })
     }
 
-    /// Adds the network to a graph; `x` is the batch [N, 3, size, size]. Its maps are the attention of each branch's
-    /// last CBAM: spatial [N, B, H, W] and channel [N, B·C].
+    /// Adds the network to a graph; `x` is the batch `[N, 3, size, size]`. Its maps are the attention of each branch's
+    /// last CBAM: spatial `[N, B, H, W]` and channel `[N, B·C]`.
     ///
     /// # Errors
     /// [`Error::Usage`] where the specification is out of range, [`Error::Shape`] where `x` does not fit.

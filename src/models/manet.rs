@@ -75,7 +75,7 @@ impl ManetSpec {
         ((published as f64 * self.width / PARTS as f64).round() as usize).max(1) * PARTS
     }
 
-    /// Adds the network to a graph; `x` is the batch [N, 3, size, size].
+    /// Adds the network to a graph; `x` is the batch `[N, 3, size, size]`.
     ///
     /// # Errors
     /// [`Error::Usage`] where the specification is out of range, [`Error::Shape`] where `x` does not fit.
@@ -127,15 +127,15 @@ impl ManetSpec {
         layers.residual_layer(names[1], block, x, self.channels(512), last_stride)
     }
 
-    /// The local branch's last map: of each patch [N, P·C, H, W].
+    /// The local branch's last map: of each patch `[N, P·C, H, W]`.
     fn local(&self, layers: &mut Layers<'_>, x: TensorId) -> Result<TensorId> {
         layers.graph.set_scope("quadrants");
         let x = layers.graph.patches(x, QUADRANTS)?;
         self.branch(layers, ["layer3_1_p#", "layer4_1_p#"], Block::Attentive, x, 1)
     }
 
-    /// The local branch's pooled features [N, C], and of each patch the mean over channels [N, P, H·W] and the mean over
-    /// positions [N, P·C].
+    /// The local branch's pooled features `[N, C]`, and of each patch the mean over channels `[N, P, H·W]` and the mean
+    /// over positions `[N, P·C]`.
     fn pooled_patches(&self, layers: &mut Layers<'_>, x: TensorId) -> Result<(TensorId, TensorId, TensorId)> {
         layers.graph.set_scope("local.pool");
         let [n, _, h, w] = layers.graph.shape(x).nchw().expect("invariant: a block's output has four dimensions");

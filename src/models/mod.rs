@@ -28,7 +28,7 @@ pub enum NetworkSpec {
 /// A network's outputs in a graph.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// Logits [N, B·K], head-major: of an ESR's branches, or of MA-Net's [`ManetSpec::HEADS`].
+    /// Logits `[N, B·K]`, head-major: of an ESR's branches, or of MA-Net's [`ManetSpec::HEADS`].
     pub logits: TensorId,
     /// What diversity compares, in the order of the loss's terms.
     pub maps: Vec<Maps>,
@@ -41,7 +41,7 @@ pub struct Network {
 pub struct Features {
     /// The heads, by their numbers.
     pub heads: Range<usize>,
-    /// [N, heads·C, H, W]; of a head that reads patches [N, P·C, H, W].
+    /// `[N, heads·C, H, W]`; of a head that reads patches `[N, P·C, H, W]`.
     pub map: TensorId,
     /// How the patches lie in the image; 1×1 where the map is of the whole image.
     pub patches: Patches,
@@ -56,7 +56,7 @@ pub struct Maps {
     pub kind: &'static str,
     /// The number of learners L.
     pub learners: usize,
-    /// [N, L·F…], learner-major within an image.
+    /// `[N, L·F…]`, learner-major within an image.
     pub map: TensorId,
 }
 
@@ -71,7 +71,7 @@ pub enum Decision {
 }
 
 impl NetworkSpec {
-    /// Adds the network to a graph; `x` is the batch [N, 3, size, size].
+    /// Adds the network to a graph; `x` is the batch `[N, 3, size, size]`.
     ///
     /// # Errors
     /// [`crate::Error::Usage`] where the specification is out of range, [`crate::Error::Shape`] where `x` does not fit.

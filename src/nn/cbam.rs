@@ -18,9 +18,9 @@ const SPATIAL_KERNEL: usize = 7;
 pub struct Cbam {
     /// The gated map, like the input.
     pub map: TensorId,
-    /// Channel attention [N, G·C] in (0, 1).
+    /// Channel attention `[N, G·C]` in (0, 1).
     pub channel: TensorId,
-    /// Spatial attention [N, G, H, W] in (0, 1).
+    /// Spatial attention `[N, G, H, W]` in (0, 1).
     pub spatial: TensorId,
 }
 

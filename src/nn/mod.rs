@@ -62,9 +62,9 @@ pub struct NormSpec {
 /// A map with the descriptors of its channels, as CBAM takes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Described {
-    /// [N, C, H, W].
+    /// `[N, C, H, W]`.
     pub map: TensorId,
-    /// The average and the maximum of each plane [2, N, C].
+    /// The average and the maximum of each plane `[2, N, C]`.
     pub descriptors: TensorId,
 }
 
@@ -93,7 +93,7 @@ impl Layers<'_> {
         self.graph.conv2d(x, weight, bias, spec.conv)
     }
 
-    /// Grouped linear layer [N, parts·I] → [N, parts·out], started as PyTorch does.
+    /// Grouped linear layer `[N, parts·I]` → `[N, parts·out]`, started as PyTorch does.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the input does not fit.
@@ -149,7 +149,7 @@ impl Layers<'_> {
     /// Any map with its descriptors.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] where it is no map [N, C, H, W].
+    /// [`crate::Error::Shape`] where it is no map `[N, C, H, W]`.
     pub fn described(&mut self, map: TensorId) -> Result<Described> {
         Ok(Described { map, descriptors: self.graph.global_pool(map, Pooling::AvgMax)? })
     }

@@ -1,4 +1,5 @@
-//! Residual blocks: basic (He et al. 2016), attentive and multi-scale (Zhao et al. 2021), `y = ReLU(F(x) + shortcut(x))`.
+//! Residual blocks: basic (He et al. 2016), attentive and multi-scale (Zhao et al. 2021),
+//! `y = ReLU(F(x) + shortcut(x))`.
 
 use super::{ConvSpec, Layers, NormSpec};
 use crate::{
@@ -50,8 +51,8 @@ impl Layers<'_> {
         self.batch_norm_with(norm_name, x, RELU)
     }
 
-    /// A layer of two blocks, the first of which has the stride: [N, P·C, H, W] → [N, P·out, H/stride, W/stride], P the
-    /// parts of a grouped layer.
+    /// A layer of two blocks, the first of which has the stride: `[N, P·C, H, W]` → `[N, P·out, H/stride, W/stride]`, P
+    /// the parts of a grouped layer.
     ///
     /// # Errors
     /// See [`Layers::conv_norm_relu`].

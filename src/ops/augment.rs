@@ -16,7 +16,7 @@ pub const RECORD: usize = 27;
 
 /// Takes N images out of a pool, each varied in colour and geometry, and mixes pairs of them.
 ///
-/// **The pool** is R tensors [E]. An element holds three bytes of an image, `b₀ + 256·b₁ + 65536·b₂`: a whole number
+/// **The pool** is R tensors `[E]`. An element holds three bytes of an image, `b₀ + 256·b₁ + 65536·b₂`: a whole number
 /// below 2²⁴, which f32 holds exactly; so an element is a pixel where an image has three channels, three pixels
 /// where it is grey. An image lies whole in one tensor, its bytes row-major and interleaved [h, w, channels].
 ///
@@ -31,7 +31,7 @@ pub const RECORD: usize = 27;
 /// **The result** is `λ·image(record i) + (1 − λ)·image(record partner)`, the first alone where λ is 1, and 0 where
 /// w is 0.
 ///
-/// Inputs: records [N, 27], then 1 to 6 tensors of the pool. Output: [N, 3, S, S]. No gradient.
+/// Inputs: records `[N, 27]`, then 1 to 6 tensors of the pool. Output: `[N, 3, S, S]`. No gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Augment {
     /// S, rows and columns of the result.

@@ -11,11 +11,11 @@ const STEM: &str = "batch_norm";
 /// y = z, or z's maxima over 2×2 windows as `torch.nn.MaxPool2d(2)` (odd sizes are floored). The unpooled z is never
 /// kept.
 ///
-/// Inputs: x [N, C, H, W], weight [C], bias [C]. Updates in place: running mean [C], running variance [C], by
-/// `running = (1 − momentum)·running + momentum·batch`, with the unbiased variance. Outputs: y [N, C, H, W], or
-/// [N, C, ⌊H/2⌋, ⌊W/2⌋] with `pool`; moments [2, C]: μ, r. With `descriptors` also those of y as
-/// [`super::GlobalPool`] gives them for `AvgMax`: the average and the maximum of each plane [2, N, C], and the position
-/// of each first maximum in its plane [N, C].
+/// Inputs: x `[N, C, H, W]`, weight `[C]`, bias `[C]`. Updates in place: running mean `[C]`, running variance `[C]`, by
+/// `running = (1 − momentum)·running + momentum·batch`, with the unbiased variance. Outputs: y `[N, C, H, W]`, or
+/// `[N, C, ⌊H/2⌋, ⌊W/2⌋]` with `pool`; moments `[2, C]`: μ, r. With `descriptors` also those of y as
+/// [`super::GlobalPool`] gives them for `AvgMax`: the average and the maximum of each plane `[2, N, C]`, and the
+/// position of each first maximum in its plane `[N, C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm {
     /// Added to the variance; 1e-5 in PyTorch.
@@ -85,8 +85,8 @@ impl Contract for BatchNorm {
 /// An element of y gets `g = dy + da/A + dm·[it is at the position of the maximum]`, da and dm the gradients of its
 /// plane's average and maximum, A the elements of y's plane. A window's g goes to the first of its largest z.
 ///
-/// Inputs: dy like y, x [N, C, H, W], weight, bias [C], moments [2, C]; with `descriptors` their gradient [2, N, C] and
-/// the positions [N, C]. Outputs: dx like x, dweight [C], dbias [C].
+/// Inputs: dy like y, x `[N, C, H, W]`, weight, bias `[C]`, moments `[2, C]`; with `descriptors` their gradient
+/// `[2, N, C]` and the positions `[N, C]`. Outputs: dx like x, dweight `[C]`, dbias `[C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormGrad {
     /// The activation of the forward op.
@@ -117,8 +117,8 @@ impl Contract for BatchNormGrad {
 
 /// Batch normalisation in evaluation mode: the running estimates take the place of the batch's.
 ///
-/// Inputs: x [N, C, H, W], weight, bias, running mean, running variance [C]. Outputs: y as of [`BatchNorm`]; with
-/// `descriptors` also the average and the maximum of each of its planes [2, N, C].
+/// Inputs: x `[N, C, H, W]`, weight, bias, running mean, running variance `[C]`. Outputs: y as of [`BatchNorm`]; with
+/// `descriptors` also the average and the maximum of each of its planes `[2, N, C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormEval {
     /// Added to the variance.

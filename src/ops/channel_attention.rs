@@ -9,8 +9,8 @@ const STEM: &str = "channel_attention";
 ///
 /// `a = σ(Σ_d W₂·relu(W₁·p_d + b₁) + b₂)`, d over the descriptors (average, maximum); with two, b₂ counts twice.
 ///
-/// Inputs: descriptors p [D, N, C], W₁ [M, C/G], b₁ [M], W₂ [C, M/G], b₂ [C]; M hidden units in all.
-/// Outputs: a [N, C] in (0, 1), hidden [D, N, M] after ReLU.
+/// Inputs: descriptors p `[D, N, C]`, W₁ `[M, C/G]`, b₁ `[M]`, W₂ `[C, M/G]`, b₂ `[C]`; M hidden units in all.
+/// Outputs: a `[N, C]` in (0, 1), hidden `[D, N, M]` after ReLU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelAttention {
     /// Groups, each with an MLP of its own.
@@ -62,8 +62,8 @@ impl Contract for ChannelAttention {
 
 /// The gradient of [`ChannelAttention`].
 ///
-/// Inputs: da [N, C], a [N, C], hidden [D, N, M], p [D, N, C], W₁ [M, C/G], W₂ [C, M/G].
-/// Outputs: dp, dW₁, db₁ [M], dW₂, db₂ [C], dhidden [D, N, M] (before ReLU; an intermediate).
+/// Inputs: da `[N, C]`, a `[N, C]`, hidden `[D, N, M]`, p `[D, N, C]`, W₁ `[M, C/G]`, W₂ `[C, M/G]`.
+/// Outputs: dp, dW₁, db₁ `[M]`, dW₂, db₂ `[C]`, dhidden `[D, N, M]` (before ReLU; an intermediate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelAttentionGrad {
     /// Groups.

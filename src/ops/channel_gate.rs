@@ -9,8 +9,8 @@ const STEM: &str = "channel_gate";
 ///
 /// `y = x·a`; `pooled[n, 2g] = max_c y`, `pooled[n, 2g+1] = mean_c y` over group g's channels (CBAM, Eq. 3).
 ///
-/// Inputs: x [N, C, H, W], a [N, C]. Outputs: y like x, pooled [N, 2G, H, W], and the group-local index of each
-/// first maximal channel [N, G, H, W] as a number, to which the gradient of the maximum goes.
+/// Inputs: x `[N, C, H, W]`, a `[N, C]`. Outputs: y like x, pooled `[N, 2G, H, W]`, and the group-local index of each
+/// first maximal channel `[N, G, H, W]` as a number, to which the gradient of the maximum goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelGate {
     /// Groups of channels.
@@ -47,8 +47,8 @@ impl Contract for ChannelGate {
 ///
 /// With `t = dy + dmean/(C/G) + dmax·[c is the maximal channel]`: `dx = t·a`, `da[n,c] = so_far[n,c] + Σ_{h,w} t·x`.
 ///
-/// Inputs: dy [N, C, H, W], dpooled [N, 2G, H, W], maximal channels [N, G, H, W], x [N, C, H, W], a [N, C], and, where
-/// others use the attention too, its gradient so far [N, C]. Outputs: dx like x, da [N, C].
+/// Inputs: dy `[N, C, H, W]`, dpooled `[N, 2G, H, W]`, maximal channels `[N, G, H, W]`, x `[N, C, H, W]`, a `[N, C]`,
+/// and, where others use the attention too, its gradient so far `[N, C]`. Outputs: dx like x, da `[N, C]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelGateGrad {
     /// Groups of channels.

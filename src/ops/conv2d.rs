@@ -9,7 +9,7 @@ const STEM: &str = "conv2d";
 ///
 /// `y[n,o,h,w] = b[o] + Σ_{c,i,j} x[n, g·C/G + c, h·stride+i−padding, w·stride+j−padding] · w[o,c,i,j]`, g = o/(O/G)
 ///
-/// Inputs: x [N, C, H, W], weight [O, C/G, K, K'], optionally bias [O]. Output: [N, O, H', W'] with
+/// Inputs: x `[N, C, H, W]`, weight `[O, C/G, K, K']`, optionally bias `[O]`. Output: `[N, O, H', W']` with
 /// H' = (H + 2·padding − K)/stride + 1. A grouped linear layer is the case of 1×1 maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv2d {
@@ -105,7 +105,7 @@ impl Contract for Conv2d {
 
 /// The gradient of [`Conv2d`] with respect to its input.
 ///
-/// Inputs: dy [N, O, H', W'], weight [O, C/G, K, K']. Output: dx [N, C, H, W].
+/// Inputs: dy `[N, O, H', W']`, weight `[O, C/G, K, K']`. Output: dx `[N, C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv2dGradInput {
     /// The convolution.
@@ -141,7 +141,7 @@ impl Contract for Conv2dGradInput {
 
 /// The gradient of [`Conv2d`] with respect to its weight and bias.
 ///
-/// Inputs: dy [N, O, H', W'], x [N, C, H, W]. Outputs: dw [O, C/G, K, K'] and, with `bias`, db [O].
+/// Inputs: dy `[N, O, H', W']`, x `[N, C, H, W]`. Outputs: dw `[O, C/G, K, K']` and, with `bias`, db `[O]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv2dGradWeight {
     /// The convolution.

@@ -9,8 +9,8 @@ const STEM: &str = "cross_entropy";
 ///
 /// `loss = Σ_b weight_b · (1/N) Σ_n −Σ_k t[n,k]·log softmax(z[n,b])_k`
 ///
-/// Inputs: logits z [N, B·K] (branch-major), targets t [N, K] (one-hot, or a distribution), branch weights [B].
-/// Outputs: loss [1]; each branch's own cross-entropy [B]; hits [B+1]: how many images each branch, and last the
+/// Inputs: logits z `[N, B·K]` (branch-major), targets t `[N, K]` (one-hot, or a distribution), branch weights `[B]`.
+/// Outputs: loss `[1]`; each branch's own cross-entropy `[B]`; hits `[B+1]`: how many images each branch, and last the
 /// majority vote of the branches with weight > 0, assigns to the target's largest class (ties to the lowest class).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrossEntropy;
@@ -47,7 +47,7 @@ impl Contract for CrossEntropy {
 
 /// The gradient of [`CrossEntropy`]: `dz = dloss·weight_b/N·(softmax(z)·Σ_k t_k − t)`.
 ///
-/// Inputs: dloss [1], logits [N, B·K], targets [N, K], branch weights [B]. Output: dz like the logits.
+/// Inputs: dloss `[1]`, logits `[N, B·K]`, targets `[N, K]`, branch weights `[B]`. Output: dz like the logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrossEntropyGrad;
 

@@ -24,7 +24,7 @@ pub enum Objective {
 /// `C = ∂D/∂S`: for `Det` the cofactors, each by eliminating its own minor, so that S may be singular;
 /// for `LogDet` the cofactors divided by the determinant; for `Sum` 1 off the diagonal.
 ///
-/// Input: S [L, L], L at most 16. Outputs: D [1], C [L, L].
+/// Input: S `[L, L]`, L at most 16. Outputs: D `[1]`, C `[L, L]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Determinant {
     /// What is computed.

@@ -26,8 +26,8 @@ impl Pooling {
 
 /// Pools each channel over its H×W positions.
 ///
-/// Input: x [N, C, H, W]. Outputs: descriptors [D, N, C] (D = 1 or 2: average first), and the position h·W + w of
-/// each first maximum [N, C] as a number (zeros for `Avg`), to which the gradient of the maximum goes.
+/// Input: x `[N, C, H, W]`. Outputs: descriptors `[D, N, C]` (D = 1 or 2: average first), and the position h·W + w of
+/// each first maximum `[N, C]` as a number (zeros for `Avg`), to which the gradient of the maximum goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GlobalPool {
     /// Which descriptors.
@@ -59,12 +59,13 @@ impl Contract for GlobalPool {
 
 /// The gradient of [`GlobalPool`], added to what the map's other consumers contributed.
 ///
-/// Inputs: dy [D, N, C], positions [N, C], optionally the gradient so far [N, C, H, W]. Output: dx [N, C, H, W].
+/// Inputs: dy `[D, N, C]`, positions `[N, C]`, optionally the gradient so far `[N, C, H, W]`. Output: dx
+/// `[N, C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GlobalPoolGrad {
     /// Which descriptors.
     pub pooling: Pooling,
-    /// The map's [N, C, H, W].
+    /// The map's `[N, C, H, W]`.
     pub shape: [usize; 4],
 }
 

@@ -5,9 +5,9 @@ use crate::{Result, shape::Shape};
 
 const STEM: &str = "multiply";
 
-/// `y = a·b`, b of a's shape or one number [1]. Inputs: a, b. Output: y like a.
+/// `y = a·b`, b of a's shape or one number `[1]`. Inputs: a, b. Output: y like a.
 ///
-/// A gradient flows to a number only if it is a constant or an input (none is computed for b of shape [1]).
+/// A gradient flows to a number only if it is a constant or an input (none is computed for b of shape `[1]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Multiply;
 

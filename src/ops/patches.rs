@@ -11,7 +11,7 @@ const STEM: &str = "patches";
 /// With P = rows·columns, h = H/rows and w = W/columns:
 /// `y[n, p·C + c, i, j] = x[n, c, (p / columns)·h + i, (p mod columns)·w + j]`.
 ///
-/// Input: x [N, C, H, W], H and W multiples of rows and columns. Output: y [N, P·C, h, w].
+/// Input: x `[N, C, H, W]`, H and W multiples of rows and columns. Output: y `[N, P·C, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Patches {
     /// Patches above each other, at least 1.
@@ -51,7 +51,7 @@ impl Contract for Patches {
 
 /// The map whose [`Patches`] are given.
 ///
-/// Input: y [N, P·C, h, w]. Output: x [N, C, rows·h, columns·w].
+/// Input: y `[N, P·C, h, w]`. Output: x `[N, C, rows·h, columns·w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PatchesJoin {
     /// How the map was cut.

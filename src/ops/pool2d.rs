@@ -16,7 +16,7 @@ pub enum PoolKind {
 
 /// Pooling over square windows, as `torch.nn.functional.max_pool2d` and `avg_pool2d` (odd sizes are floored).
 ///
-/// Input: x [N, C, H, W]. Output: [N, C, H', W'], H' = (H + 2·padding − size)/stride + 1.
+/// Input: x `[N, C, H, W]`. Output: `[N, C, H', W']`, H' = (H + 2·padding − size)/stride + 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pool2d {
     /// Max or average.
@@ -74,7 +74,7 @@ impl Contract for Pool2d {
     }
 }
 
-/// The gradient of [`Pool2d`]. Inputs: dy [N, C, H', W'], x [N, C, H, W]. Output: dx like x.
+/// The gradient of [`Pool2d`]. Inputs: dy `[N, C, H', W']`, x `[N, C, H, W]`. Output: dx like x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pool2dGrad {
     /// The pooling.

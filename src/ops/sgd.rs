@@ -12,8 +12,8 @@ const STEM: &str = "sgd";
 /// A non-finite loss, or a `healthy` flag that is 0, leaves parameters and momenta as they are and sets the flag
 /// to 0: the values that led to the failure can still be looked at.
 ///
-/// Inputs: lr [P] and decay [P] (one entry a part, in order), loss [1], then the parameters' gradients.
-/// Updates in place: healthy [1], the parameters, their momenta. No outputs.
+/// Inputs: lr `[P]` and decay `[P]` (one entry a part, in order), loss `[1]`, then the parameters' gradients.
+/// Updates in place: healthy `[1]`, the parameters, their momenta. No outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sgd {
     /// Momentum, 0 to 1.

@@ -9,8 +9,8 @@ const STEM: &str = "similarity";
 ///
 /// `S[l,k] = (1/N) Σ_n exp(−γ‖φ_l(x_n) − φ_k(x_n)‖²)`; the diagonal is 1, or 0 as in the released code.
 ///
-/// Inputs: maps φ [N, L·F…] (learner-major within an image, any trailing dimensions), γ [1], at least 0.
-/// Outputs: S [L, L] in [0, 1], and each image's kernel values [N, L, L], the diagonal as in S.
+/// Inputs: maps φ `[N, L·F…]` (learner-major within an image, any trailing dimensions), γ `[1]`, at least 0.
+/// Outputs: S `[L, L]` in [0, 1], and each image's kernel values `[N, L, L]`, the diagonal as in S.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Similarity {
     /// The number of learners, 1 to 16.
@@ -66,7 +66,7 @@ impl Contract for Similarity {
 ///
 /// `dφ_l(x_n) = −(2γc/N) Σ_{k≠l} (dS[l,k] + dS[k,l])·kernel[n,l,k]·(φ_l(x_n) − φ_k(x_n))`
 ///
-/// Inputs: dS [L, L], maps, γ [1], kernel values [N, L, L]. Output: dφ like the maps.
+/// Inputs: dS `[L, L]`, maps, γ `[1]`, kernel values `[N, L, L]`. Output: dφ like the maps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimilarityGrad {
     /// The forward op.

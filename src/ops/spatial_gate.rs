@@ -12,9 +12,9 @@ const STEM: &str = "spatial_gate";
 /// `x̂ = (z − μ_g)·r_g`, μ the mean and r = 1/√(biased variance + eps) of group g over N, H, W;
 /// `a = σ(w_g·x̂ + b_g)`, `y[n,c] = x[n,c]·a[n, c/(C/G)]`.
 ///
-/// Inputs: x [N, C, H, W], pooled [N, 2G, H, W], filters k [G, 2, K, K] of odd K, weight w [G], bias b [G]. Updates in
-/// place: running mean [G], running variance [G], as [`super::BatchNorm`]. Outputs: y like x, a [N, G, H, W],
-/// x̂ like a, r [G].
+/// Inputs: x `[N, C, H, W]`, pooled `[N, 2G, H, W]`, filters k `[G, 2, K, K]` of odd K, weight w `[G]`, bias b `[G]`.
+/// Updates in place: running mean `[G]`, running variance `[G]`, as [`super::BatchNorm`]. Outputs: y like x, a
+/// `[N, G, H, W]`, x̂ like a, r `[G]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpatialGate {
     /// Groups of channels.
@@ -25,7 +25,7 @@ pub struct SpatialGate {
     pub momentum: f64,
 }
 
-/// Checks x, pooled, filters and vectors [G]; returns the shape of the attention.
+/// Checks x, pooled, filters and vectors `[G]`; returns the shape of the attention.
 fn infer(groups: usize, inputs: &[&Shape]) -> Result<Shape> {
     let [n, c, h, w] = expect_nchw(STEM, "input", inputs[0])?;
     expect_groups(STEM, c, groups)?;
@@ -82,8 +82,8 @@ impl Contract for SpatialGate {
 /// With M = N·H·W and `t = (Σ_{c in g} dy·x + da)·a·(1 − a)`: `dx = dy·a`, `dw = Σ t·x̂`, `db = Σ t`,
 /// `dz = w·r·(t − (db + x̂·dw)/M)`; dz gives dpooled and dk by the convolution's rules.
 ///
-/// Inputs: dy and x [N, C, H, W], pooled [N, 2G, H, W], k [G, 2, K, K], w, b [G], x̂ [N, G, H, W], r [G], and where the
-/// loss depends on the attention directly, da like x̂. Outputs: dx, dpooled, dk, dw, db, and t like x̂.
+/// Inputs: dy and x `[N, C, H, W]`, pooled `[N, 2G, H, W]`, k `[G, 2, K, K]`, w, b `[G]`, x̂ `[N, G, H, W]`, r `[G]`,
+/// and where the loss depends on the attention directly, da like x̂. Outputs: dx, dpooled, dk, dw, db, and t like x̂.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpatialGateGrad {
     /// Groups of channels.
@@ -116,8 +116,8 @@ impl Contract for SpatialGateGrad {
 
 /// The spatial gate in evaluation mode: the running estimates take the place of the batch's.
 ///
-/// Inputs: x [N, C, H, W], pooled [N, 2G, H, W], filters [G, 2, K, K], weight, bias, running mean, running
-/// variance [G]. Outputs: y like x, a [N, G, H, W].
+/// Inputs: x `[N, C, H, W]`, pooled `[N, 2G, H, W]`, filters `[G, 2, K, K]`, weight, bias, running mean, running
+/// variance `[G]`. Outputs: y like x, a `[N, G, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpatialGateEval {
     /// Groups of channels.

@@ -16,7 +16,7 @@ pub struct Evidence {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// [K, height, width], in units of a logit: a class's places sum to its logit less the classifier's bias.
+    /// `[K, height, width]`, in units of a logit: a class's places sum to its logit less the classifier's bias.
     pub values: Vec<f32>,
 }
 
@@ -30,13 +30,13 @@ impl Evidence {
     }
 }
 
-/// Appends the evidence for every class to the graph of one image: [1, heads·K, H, W].
+/// Appends the evidence for every class to the graph of one image: `[1, heads·K, H, W]`.
 ///
 /// A head's logits are a linear function of its map's mean over positions, hence a sum over positions:
 /// `z[k] = b[k] + Σ_{i,j} e[k,i,j]` with `e[k,i,j] = Σ_c W[k,c]·F[c,i,j] / (H·W)`, a convolution of the map with the
-/// classifier. That is the class activation map of Zhou et al. (2016), and max(e, 0) is Grad-CAM (Selvaraju et al. 2017,
-/// §3.1): it weighs channel c by the mean over positions of `∂z[k]/∂F[c,i,j]`, which for such a head is `W[k,c] / (H·W)`
-/// at each of them. No gradient has to be computed, and all classes come at once.
+/// classifier. That is the class activation map of Zhou et al. (2016), and max(e, 0) is Grad-CAM (Selvaraju et al.
+/// 2017, §3.1): it weighs channel c by the mean over positions of `∂z[k]/∂F[c,i,j]`, which for such a head is
+/// `W[k,c] / (H·W)` at each of them. No gradient has to be computed, and all classes come at once.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] where the graph is one of several images.
@@ -52,7 +52,7 @@ pub fn evidence(graph: &mut Graph, features: &Features) -> Result<TensorId> {
     joined(graph, evidence, *patches)
 }
 
-/// Appends the spatial maps that diversity compares, [1, heads, H, W]: of each head, or of each patch of one.
+/// Appends the spatial maps that diversity compares, `[1, heads, H, W]`: of each head, or of each patch of one.
 pub(super) fn attention(graph: &mut Graph, network: &Network, features: &Features) -> Result<Option<TensorId>> {
     let Features { heads, map, patches, .. } = features;
     let count = patches.rows * patches.columns;
@@ -69,7 +69,7 @@ pub(super) fn sides(graph: &Graph, features: &Features) -> [usize; 2] {
     [features.patches.rows * h, features.patches.columns * w]
 }
 
-/// Patches [P, C, h, w] as the one map that they were cut from.
+/// Patches `[P, C, h, w]` as the one map that they were cut from.
 fn joined(graph: &mut Graph, map: TensorId, patches: Patches) -> Result<TensorId> {
     if patches == Patches::WHOLE {
         return Ok(map);

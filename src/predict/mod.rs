@@ -38,9 +38,9 @@ pub fn transform_of(meta: &ModelMeta) -> Transform {
 /// What a network says about an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// The mean of the branches' probabilities [K]; of a network whose last head answers, that head's.
+    /// The mean of the branches' probabilities `[K]`; of a network whose last head answers, that head's.
     pub probabilities: Vec<f32>,
-    /// How many branches chose each class [K].
+    /// How many branches chose each class `[K]`.
     pub votes: Vec<u32>,
     /// The class that the network answers with: most votes, of equal ones the lowest; or the last head's.
     pub class: usize,
@@ -57,14 +57,15 @@ pub struct Prediction {
 /// What one branch says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BranchAnswer {
-    /// Softmax of its logits [K].
+    /// Softmax of its logits `[K]`.
     pub probabilities: Vec<f32>,
     /// The class with the largest.
     pub class: usize,
     /// The spatial attention of its last layer, in (0, 1), where it has one and it was asked for. Of a MA-Net's local
     /// branch, for a predictor that explains, what diversity compares instead: the mean over channels of each patch.
     pub attention: Option<SpatialMap>,
-    /// What in the image speaks for each class; from a predictor that explains, of a branch with a classifier of its own.
+    /// What in the image speaks for each class; from a predictor that explains, of a branch with a classifier of its
+    /// own.
     pub evidence: Option<Evidence>,
 }
 
@@ -82,7 +83,7 @@ pub struct SpatialMap {
 /// The similarity of the branches for one image (paper Eq. 1), and its determinant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kinship {
-    /// S, row-major [B, B].
+    /// S, row-major `[B, B]`.
     pub similarity: Vec<f32>,
     /// det S: 1 where no two branches look alike, 0 where two are the same.
     pub determinant: f32,

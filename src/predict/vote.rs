@@ -46,15 +46,15 @@ pub fn arg_max(values: &[f32]) -> usize {
 /// What heads say, each and together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
-    /// Softmax of each head's logits [K].
+    /// Softmax of each head's logits `[K]`.
     pub heads: Vec<Vec<f32>>,
-    /// The mean of the heads' probabilities [K]; where the last head answers, that head's.
+    /// The mean of the heads' probabilities `[K]`; where the last head answers, that head's.
     pub probabilities: Vec<f32>,
     /// The class by majority vote, ties to the lowest; where the last head answers, that head's.
     pub class: usize,
 }
 
-/// The answer of a network to one image from its logits [B, K].
+/// The answer of a network to one image from its logits `[B, K]`.
 #[must_use]
 pub fn decide(logits: &[f32], classes: usize, decision: Decision) -> Decided {
     let heads: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();

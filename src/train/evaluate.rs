@@ -104,7 +104,7 @@ impl Predictions {
 }
 
 impl Predictions {
-    /// The probabilities [K] that an image's answer rests on: the mean over the heads that vote, or the last head's.
+    /// The probabilities `[K]` that an image's answer rests on: the mean over the heads that vote, or the last head's.
     fn answering(&self, image: usize) -> Vec<f32> {
         let stride = self.branches * self.classes;
         let heads = self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes);
@@ -119,9 +119,9 @@ impl Predictions {
         sum
     }
 
-    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last head's):
-    /// over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo et al.,
-    /// "On calibration of modern neural networks", 2017). 0 to 1.
+    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last
+    /// head's): over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo
+    /// et al., "On calibration of modern neural networks", 2017). 0 to 1.
     #[must_use]
     pub fn calibration_error(&self) -> f64 {
         const BINS: usize = 15;

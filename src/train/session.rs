@@ -75,7 +75,7 @@ pub struct TermReport {
     pub kind: String,
     /// D.
     pub value: f64,
-    /// S, row-major [L, L].
+    /// S, row-major `[L, L]`.
     pub similarity: Vec<f32>,
     /// The mean of S off its diagonal.
     pub mean_off_diagonal: f64,
@@ -86,7 +86,7 @@ pub struct TermReport {
 /// One batch's answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answers {
-    /// Logits [N, B·K], head-major.
+    /// Logits `[N, B·K]`, head-major.
     pub logits: Vec<f32>,
     /// The network's maps by their kind, as [`crate::models::Network`] has them.
     pub maps: Vec<(&'static str, Vec<f32>)>,
@@ -147,7 +147,7 @@ impl<'e> Session<'e> {
         self.executor.stats(self.train.program)
     }
 
-    /// Writes what stays the same over many steps: head weights [B], which multiply the network's own, weight decay,
+    /// Writes what stays the same over many steps: head weights `[B]`, which multiply the network's own, weight decay,
     /// γ of each term.
     ///
     /// # Errors

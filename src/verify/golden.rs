@@ -254,7 +254,7 @@ fn outputs(
     Ok(())
 }
 
-/// [L, N, …] from [N, L, …].
+/// `[L, N, …]` from `[N, L, …]`.
 fn outermost(values: Vec<f64>, images: usize, learners: usize) -> Vec<f64> {
     let inner = values.len() / (images * learners);
     let places = (0..learners).flat_map(|learner| (0..images).map(move |image| (image * learners + learner) * inner));

@@ -43,7 +43,7 @@ pub fn labels(salt: &str, count: usize, classes: usize) -> Vec<usize> {
     uniform(&format!("{salt}labels"), count).map(|u| (u * classes as f64) as usize).collect()
 }
 
-/// Labels as rows of zeros with a one [N, K].
+/// Labels as rows of zeros with a one `[N, K]`.
 #[must_use]
 pub fn one_hot(labels: &[usize], classes: usize) -> Vec<f32> {
     let mut targets = vec![0.0; labels.len() * classes];

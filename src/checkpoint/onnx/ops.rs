@@ -125,7 +125,7 @@ fn chain(
     w.value(id).expect("invariant: it has just been written")
 }
 
-/// The average and the maximum of each plane: [N, C, H, W] → [D, N, C].
+/// The average and the maximum of each plane: `[N, C, H, W]` → `[D, N, C]`.
 fn describe(w: &mut Writer<'_>, node: &Node, x: String, pooling: Pooling, id: TensorId) {
     let ops: &[&str] = match pooling {
         Pooling::Avg => &["GlobalAveragePool"],

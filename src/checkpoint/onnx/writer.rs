@@ -73,7 +73,7 @@ impl<'g> Writer<'g> {
         one.iter().zip(two).map(|(one, two)| if one == two { *one as i64 } else { -1 }).collect()
     }
 
-    /// The sizes of a map [N, C, H, W] of one image.
+    /// The sizes of a map `[N, C, H, W]` of one image.
     pub(super) fn nchw(&self, id: TensorId) -> [usize; 4] {
         self.graph.shape(id).nchw().expect("invariant: the op's shape rule has seen it")
     }

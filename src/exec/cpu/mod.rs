@@ -80,7 +80,7 @@ impl<T: Scalar> CpuExecutor<T> {
     /// An executor with a pool of its own, by default with one thread a core.
     ///
     /// # Errors
-    /// [`Error::Usage`] for 0 threads, [`Error::Device`] where the threads cannot be started.
+    /// [`crate::Error::Usage`] for 0 threads, [`crate::Error::Device`] where the threads cannot be started.
     pub fn new(threads: Option<usize>) -> Result<Self> {
         let pool = Pool::new(threads, T::FLUSH)?;
         let detail = match pool.threads() {

@@ -1,7 +1,7 @@
 //! GPU executor: WGSL compute shaders through wgpu.
 //!
 //! A graph is compiled to a list of dispatches with their bind groups; a run encodes them into one compute pass and
-//! submits it, and makes nothing. Tensors are row-major [N, C, H, W] in f32, feature maps in mixed precision in f16.
+//! submits it, and makes nothing. Tensors are row-major `[N, C, H, W]` in f32, feature maps in mixed precision in f16.
 
 mod activation;
 mod adapter;

@@ -1,7 +1,7 @@
 //! The paper's ablation: networks with and without attention and each diversity, over several seeds (Table 1).
 //!
 //! A *row* is a network in a variant, with a γ where the variant is diversified; a *cell* is a row trained with one
-//! seed, in a folder of its own. What a cell reached is a [`CellResult`]; [`markdown`], [`csv`] and [`chart`] set the
+//! seed, in a folder of its own. What a cell reached is a [`CellResult`]; [`markdown`], [`csv()`] and [`chart()`] set the
 //! rows beside the paper's figures.
 
 mod chart;

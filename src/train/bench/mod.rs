@@ -49,7 +49,7 @@ pub struct BenchReport {
     pub seconds: Vec<f64>,
     /// The losses of the first two training steps: equal to the yardstick's where both do the same work.
     pub losses: Vec<f64>,
-    /// Inference: the logits [B·K] of the first image, head-major, for the same purpose.
+    /// Inference: the logits `[B·K]` of the first image, head-major, for the same purpose.
     pub logits: Vec<f32>,
     /// Commands and bytes.
     pub stats: Stats,

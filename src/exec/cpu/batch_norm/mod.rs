@@ -146,9 +146,9 @@ const CENTRED: usize = 512;
 /// What becomes of a channel's planes.
 struct Outputs<'a, T> {
     y: Column<'a, T>,
-    /// [2, N].
+    /// `[2, N]`.
     descriptors: Option<Column<'a, T>>,
-    /// [N].
+    /// `[N]`.
     positions: Option<Column<'a, T>>,
 }
 
@@ -322,7 +322,7 @@ pub(super) struct Gradient {
 #[derive(Clone, Copy)]
 struct Gradients<'a, T> {
     dy: &'a [T],
-    /// The descriptors' gradient [2, N, C] and the positions [N, C].
+    /// The descriptors' gradient `[2, N, C]` and the positions `[N, C]`.
     described: Option<(&'a [T], &'a [T])>,
 }
 

@@ -203,7 +203,7 @@ struct Block<'a, T, K, const S: usize, const M: usize> {
     conv: &'a Convolution<K, S, M>,
     x: &'a [T],
     bias: Option<&'a [T]>,
-    /// [S², groups, output blocks, input channels, 16].
+    /// `[S², groups, output blocks, input channels, 16]`.
     filters: &'a [T],
     rows: &'a Rows<'a, T>,
     group: usize,

@@ -1,8 +1,8 @@
 //! The weight gradient of a 3×3 convolution of stride 1 by Winograd's minimal filtering.
 //!
 //! The adjoint of the convolution in its filters: `dg = Gᵀ[Σ_tiles (A dY Aᵀ) ⊙ (Bᵀ d B)]G`. The sums over tiles are
-//! matrix products; a fixed number of tasks sums parts of them, which are added in a fixed order. Where the tiles are so
-//! few that a task has all of them at once, its sums are whole, and go back to filters while they are in the cache.
+//! matrix products; a fixed number of tasks sums parts of them, which are added in a fixed order. Where the tiles are
+//! so few that a task has all of them at once, its sums are whole, and go back to filters while they are in the cache.
 
 use std::marker::PhantomData;
 
@@ -69,7 +69,7 @@ impl<K, const S: usize, const M: usize> WeightGradient<K, S, M> {
         self.tiles.blocks() == 1
     }
 
-    /// Elements of a task's sums: [S², input blocks, output channels of the chunk, 16].
+    /// Elements of a task's sums: `[S², input blocks, output channels of the chunk, 16]`.
     fn sums(&self) -> usize {
         if self.is_whole() { 0 } else { S * S * self.point() }
     }
@@ -90,7 +90,7 @@ impl<K, const S: usize, const M: usize> WeightGradient<K, S, M> {
         S * S * stride(&self.tiles, self.chunk) * LANES
     }
 
-    /// A tile row's inputs, later the sums [S², input blocks, 16, 16] of a few blocks.
+    /// A tile row's inputs, later the sums `[S², input blocks, 16, 16]` of a few blocks.
     fn stage(&self) -> usize {
         let sums = if self.is_whole() { S * S * MOST_BLOCKS * LANES } else { 0 };
         (S * self.tiles.columns(2)).max(sums) * LANES
