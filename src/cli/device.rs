@@ -1,117 +1,18 @@
-//! Opening the device that was asked for. No choice is silent.
+//! The device that a command runs on.
 
 #[cfg(feature = "gpu")]
 use super::tile_store::{FileStore, TileSearch};
-use crate::{
-    Error, Result,
-    exec::{DeviceChoice, Executor, Precision},
-};
+pub use crate::exec::open::{Opened, auto, open};
 
-/// An opened device, and why it is this one.
-pub struct Opened {
-    /// The device.
-    pub executor: Box<dyn Executor>,
-    /// One sentence for logs and reports.
-    pub reason: String,
-}
-
-impl Opened {
-    /// The device's name and details.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let info = self.executor.device();
-        if info.detail.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.detail) }
-    }
-
-    /// Says on stderr what runs, why, and what it is not trusted with.
-    pub fn announce(&self) {
-        eprintln!("device: {}, because {}", self.name(), self.reason);
-        for note in &self.executor.device().notes {
-            eprintln!("device: {note}");
-        }
-    }
-}
-
-/// Opens a device; `threads` limits the processor's threads.
-///
-/// # Errors
-/// [`Error::Device`] where there is none that fits.
-pub fn open(choice: &DeviceChoice, precision: Precision, threads: Option<usize>) -> Result<Opened> {
-    let (use_gpu, reason) = match choice {
-        DeviceChoice::Auto => auto(),
-        DeviceChoice::Cpu => (false, "asked for with --device cpu".to_owned()),
-        other => (true, format!("asked for with --device {other}")),
-    };
-    let executor = if use_gpu { open_gpu(choice, precision)? } else { open_cpu(precision, threads)? };
-    Ok(Opened { executor, reason })
-}
-
-/// Whether `auto` takes a GPU, and why.
-#[must_use]
-pub fn auto() -> (bool, String) {
-    if cfg!(not(feature = "gpu")) {
-        return (false, "this build has no GPU executor".into());
-    }
-    let found = gpu_names();
-    if let Some((name, _)) = found.iter().find(|(_, software)| !software) {
-        return (true, format!("{name} is a real GPU"));
-    }
-    if cfg!(not(feature = "cpu")) {
-        return (true, "this build has no CPU executor".into());
-    }
-    let reason = match found.first() {
-        Some((name, _)) => {
-            format!("the only GPU adapter, {name}, computes on the processor, which is faster used directly")
-        }
-        None => "no GPU adapter was found".to_owned(),
-    };
-    (false, reason)
-}
-
-#[cfg(feature = "gpu")]
-fn gpu_names() -> Vec<(String, bool)> {
-    let usable = crate::exec::gpu::adapters().into_iter().filter(|adapter| adapter.unusable.is_none());
-    usable.map(|adapter| (adapter.name, adapter.software)).collect()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu_names() -> Vec<(String, bool)> {
-    Vec::new()
-}
-
-#[cfg(feature = "cpu")]
-fn open_cpu(precision: Precision, threads: Option<usize>) -> Result<Box<dyn Executor>> {
-    use crate::exec::cpu::CpuExecutor;
-    Ok(match precision {
-        Precision::F32 => Box::new(CpuExecutor::<f32>::new(threads)?),
-        Precision::F64 => Box::new(CpuExecutor::<f64>::new(threads)?),
-        Precision::Mixed => {
-            return Err(Error::Device {
-                device: "cpu".into(),
-                problem: "mixed precision was asked for, but the processor computes in f32 or f64".into(),
-                hint: "use --device gpu, or --precision f32".into(),
-            });
-        }
-    })
-}
-
-#[cfg(not(feature = "cpu"))]
-fn open_cpu(_: Precision, _: Option<usize>) -> Result<Box<dyn Executor>> {
-    Err(Error::Device {
-        device: "cpu".into(),
-        problem: "this build has no CPU executor".into(),
-        hint: "build with the feature `cpu`, or use --device gpu".into(),
-    })
-}
-
-/// What was asked for on the command line; it holds for every device of the process.
+/// What was asked for on the command line.
 #[cfg(feature = "gpu")]
 static TILE_SEARCH: std::sync::OnceLock<TileSearch> = std::sync::OnceLock::new();
 
-/// Has the devices that are opened from now on search for tiles; the first call counts. Without one none does.
+/// Has the devices that are opened from now on search for tiles; the first call counts.
 #[cfg(feature = "gpu")]
 pub fn search_tiles(search: TileSearch) {
     TILE_SEARCH.get_or_init(|| search);
+    crate::exec::open::search_tiles(|software| Some(Box::new(tile_store(software)?)));
 }
 
 /// The search that holds for an adapter: where it keeps its tiles, if it is on.
@@ -119,37 +20,4 @@ pub fn search_tiles(search: TileSearch) {
 pub(super) fn tile_store(software: bool) -> Option<FileStore> {
     let search = TILE_SEARCH.get().copied().unwrap_or(TileSearch::Off);
     if search.is_on(software) { FileStore::of_user() } else { None }
-}
-
-#[cfg(feature = "gpu")]
-fn open_gpu(choice: &DeviceChoice, precision: Precision) -> Result<Box<dyn Executor>> {
-    use crate::exec::gpu::{GpuExecutor, Options, SEARCH_BUDGET, Selector};
-    if precision == Precision::F64 {
-        return Err(Error::Usage {
-            setting: "precision".into(),
-            expected: "f32 or mixed on a GPU".into(),
-            found: "f64".into(),
-            hint: "use --device cpu for float64".into(),
-        });
-    }
-    let selector = match choice {
-        DeviceChoice::GpuIndex(index) => Selector::Index(*index),
-        DeviceChoice::GpuNamed(name) => Selector::Named(name.clone()),
-        _ => Selector::Auto,
-    };
-    let options = Options { mixed: precision == Precision::Mixed, ..Options::default() };
-    let mut executor = GpuExecutor::with_options(&selector, &options)?;
-    if let Some(store) = tile_store(executor.device().software) {
-        executor.search_tiles(Box::new(store), SEARCH_BUDGET);
-    }
-    Ok(Box::new(executor))
-}
-
-#[cfg(not(feature = "gpu"))]
-fn open_gpu(choice: &DeviceChoice, _: Precision) -> Result<Box<dyn Executor>> {
-    Err(Error::Device {
-        device: choice.to_string(),
-        problem: "this build has no GPU executor".into(),
-        hint: "build with the feature `gpu`, or use --device cpu".into(),
-    })
 }

@@ -5,6 +5,7 @@ mod choice;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod open;
 mod profile;
 
 pub use choice::{DeviceChoice, Precision};
