@@ -9,10 +9,10 @@ use std::path::Path;
 
 use moue::checkpoint::{
     ColourOrder, Model, ModelMeta, ModelResult, file_hash, load_model, load_state, model_bytes, save_model, save_state,
-    write_atomic,
+    state_bytes, write_atomic,
 };
 use moue::nn::variables::Tensors;
-use moue::train::TrainConfig;
+use moue::train::{TrainConfig, choices::ModelKind};
 use moue::{Error, Result};
 use serde_json::{Value, json};
 use support_run::{classes, meta, tensors};
@@ -91,6 +91,49 @@ fn a_training_state_comes_back_and_its_model_can_be_used_alone() {
     // A model without a state is no checkpoint.
     save_model(&path, &meta(), &tensors(0.3)).unwrap();
     refused(load_state(&path), &path, &["state of a training", "last.safetensors"]);
+}
+
+#[test]
+fn metadata_are_written_in_snake_case_and_read_as_earlier_versions_wrote_them() {
+    let path = Path::new("m.safetensors");
+    let mut meta = meta();
+    let by_branches = vec![0.25, 0.3];
+    let balanced_accuracy = Some(0.5);
+    meta.result =
+        Some(ModelResult { split: "test".into(), accuracy: 0.75, balanced_accuracy, images: None, by_branches });
+    let state = json!({ "epoch": 7 });
+    let bytes = state_bytes(path, &meta, &tensors(1.0), &momenta(), &state).unwrap();
+    let (length, header) = bytes.split_first_chunk().unwrap();
+    let (header, data) = header.split_at(u64::from_le_bytes(*length) as usize);
+    let header = std::str::from_utf8(header).unwrap();
+    let names = [
+        (r#"\"created_by\""#, r#"\"created-by\""#),
+        (r#"\"balanced_accuracy\""#, r#"\"balanced-accuracy\""#),
+        (r#"\"by_branches\""#, r#"\"by-branches\""#),
+        (r#""moue_state""#, r#""moue-state""#),
+    ];
+    let old = names.iter().fold(header.to_owned(), |header, (new, old)| {
+        assert!(header.contains(new) && !header.contains(old), "{header}");
+        header.replace(new, old)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.safetensors");
+    fs::write(&path, [length, old.as_bytes(), data].concat()).unwrap();
+    let old = load_state(&path).unwrap();
+    assert_eq!((old.model.meta, old.state), (meta, state));
+}
+
+#[test]
+fn an_architecture_that_this_version_does_not_know_is_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    let mut other = json!(meta());
+    other["architecture"] = json!({ "model": "vgg", "size": 64 });
+    foreign(&path, &[("moue", &other.to_string())], safetensors::Dtype::F32);
+    refused(load_model(&path), &path, &["{\"model\":\"vgg\",\"size\":64}", "expected `esr` or `manet`"]);
+    let mut wide = meta();
+    wide.architecture = TrainConfig { branches: 17, ..TrainConfig::default() }.architecture();
+    refused(wide.network(&path), &path, &["branches of 1 to 16 in its architecture, found 17"]);
 }
 
 #[test]
@@ -173,13 +216,14 @@ fn another_architecture_is_named_key_by_key_and_tensor_by_tensor() {
     let path = Path::new("m.safetensors");
     let model = Model::from_bytes(path, &model_bytes(path, &meta(), &tensors(1.0)).unwrap()).unwrap();
     let wanted = TrainConfig { branches: 9, attention: false, ..TrainConfig::default() }.architecture();
-    let found = ["expected a model with attention false, branches 9, found attention true, branches 4"];
+    let found = ["expected a model with branches 9, attention false, found branches 4, attention true"];
     refused(model.meta.require_architecture(path, &wanted), path, &found);
     model.meta.require_architecture(path, &meta().architecture).unwrap();
+    let manet = TrainConfig::default();
     refused(
-        model.meta.require_architecture(path, &json!({ "model": "manet" })),
+        model.meta.require_architecture(path, &TrainConfig { model: ModelKind::Manet, ..manet }.architecture()),
         path,
-        &["no branches", "model \"esr\""],
+        &["a model with model \"manet\", no branches", "found model \"esr\", branches 4"],
     );
     let (mean, weight) = (("base.bn1.running_mean", &[3][..]), ("branches.0.conv1.weight", &[2, 1, 1, 2][..]));
     model.require_tensors([mean, weight]).unwrap();

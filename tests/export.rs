@@ -201,9 +201,8 @@ fn the_command_line_refuses_code_and_says_what_a_base_alone_cannot_do() {
 
     let (_, mut tensors) = model();
     tensors.retain(|name, _| name.starts_with("base."));
-    let mut architecture = network().architecture();
-    architecture["branches"] = 0.into();
+    let architecture = network().with_branches(0).architecture();
     save_model(&folder.join("base.safetensors"), &ModelMeta::new(architecture, vec![], 54), &tensors).unwrap();
-    assert!(load_model(&folder.join("base.safetensors")).unwrap().meta.is_base());
+    assert!(load_model(&folder.join("base.safetensors")).unwrap().meta.architecture.is_base());
     fails(&moue(folder, &["export", "base.safetensors", "--onnx", "--out", "x"]), 3, &["its base alone", "--init"]);
 }

@@ -41,9 +41,7 @@ fn model(spec: &EsrSpec) -> (ModelMeta, Tensors) {
             values.iter_mut().for_each(|value| *value = rng.range(-0.1, 0.1) as f32);
         }
     }
-    let architecture = serde_json::json!({
-        "model": "esr", "branches": spec.branches, "width": spec.width, "size": spec.size, "attention": spec.attention,
-    });
+    let architecture = NetworkSpec::Esr(spec.clone()).architecture();
     let classes = moue::data::EXPRESSIONS.iter().map(|class| (*class).to_owned()).collect();
     let mut meta = ModelMeta::new(architecture, classes, spec.size);
     meta.normalisation = moue::checkpoint::Normalisation { mean: [0.4, 0.5, 0.6], std: [0.3, 0.2, 0.25] };
@@ -294,7 +292,7 @@ fn foreign_and_mismatched_models_have_codes_and_stay_refused() {
     tensors.insert("extra".into(), (vec![1], vec![0.0]));
     cases.push((write_streamed("model".as_ref(), &meta, &tensors).expect("bytes"), "model-mismatch"));
     let (mut meta, tensors) = model(&spec());
-    meta.architecture["width"] = 1e9.into();
+    meta.architecture = NetworkSpec::Esr(EsrSpec { width: 1e9, ..spec() }).architecture();
     cases.push((write_streamed("model".as_ref(), &meta, &tensors).expect("bytes"), "model-mismatch"));
     let (meta, mut tensors) = model(&spec());
     tensors.get_mut("base.bn1.weight").expect("a weight").1[0] = f32::NAN;

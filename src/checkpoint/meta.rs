@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    models::{Architecture, NetworkSpec},
+};
 
 /// The format that this version writes and reads.
 pub const FORMAT: &str = "moue 1";
@@ -15,16 +17,14 @@ pub const FORMAT: &str = "moue 1";
 ///
 /// It holds no date and no host name, so that the same training gives the same file, bit for bit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct ModelMeta {
     /// Always [`FORMAT`].
     pub format: String,
     /// The program that wrote the file, such as `moue 0.1.0`.
+    #[serde(alias = "created-by")]
     pub created_by: String,
-    /// The network, an object with at least `model`:
-    /// `{"model": "esr", "branches": 4, "width": 0.5, "size": 64, "attention": true}` or
-    /// `{"model": "manet", "width": 1.0, "size": 224}`.
-    pub architecture: Value,
+    /// The network but for its classes.
+    pub architecture: Architecture,
     /// The class names in the order of the logits.
     pub classes: Vec<String>,
     /// The edge of the square input image, in pixels.
@@ -88,7 +88,6 @@ impl std::fmt::Display for ColourOrder {
 
 /// The diversity terms of the training loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct DiversityMeta {
     /// `paper` (unit diagonal, Eq. 1) or `released` (zero diagonal).
     pub similarity: String,
@@ -100,7 +99,6 @@ pub struct DiversityMeta {
 
 /// The training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct TrainingData {
     /// The data set, such as `ferplus`; without the folder, which means nothing elsewhere.
     pub source: String,
@@ -112,27 +110,26 @@ pub struct TrainingData {
 
 /// The model's accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct ModelResult {
     /// The split it was measured on, such as `validation`.
     pub split: String,
     /// The share of images classified correctly, 0 to 1.
     pub accuracy: f64,
     /// The mean over classes of that share, 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "balanced-accuracy", skip_serializing_if = "Option::is_none")]
     pub balanced_accuracy: Option<f64>,
     /// How many images it was measured on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
     /// The accuracy of the first branch, of the first two together, and so on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, alias = "by-branches", skip_serializing_if = "Vec::is_empty")]
     pub by_branches: Vec<f64>,
 }
 
 impl ModelMeta {
     /// Metadata with the defaults (RGB, pixels in [0, 1]) and this version's name.
     #[must_use]
-    pub fn new(architecture: Value, classes: Vec<String>, size: usize) -> Self {
+    pub fn new(architecture: Architecture, classes: Vec<String>, size: usize) -> Self {
         Self {
             format: FORMAT.into(),
             created_by: concat!("moue ", env!("CARGO_PKG_VERSION")).into(),
@@ -147,23 +144,30 @@ impl ModelMeta {
         }
     }
 
-    /// The network's name, such as `esr`.
-    #[must_use]
-    pub fn model(&self) -> &str {
-        self.architecture.get("model").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// Whether the file holds an ESR's base alone, to train branches on: it has no classes.
-    #[must_use]
-    pub fn is_base(&self) -> bool {
-        self.model() == "esr" && self.architecture.get("branches").and_then(Value::as_u64) == Some(0)
+    /// The network, with all its settings in range; `path` is for the error only.
+    ///
+    /// # Errors
+    /// [`Error::File`] for an ESR's base alone, which answers nothing, and for a setting out of range.
+    pub fn network(&self, path: &Path) -> Result<NetworkSpec> {
+        let wrong =
+            |expected: String, found: String, hint: String| Error::File { path: path.into(), expected, found, hint };
+        if self.architecture.is_base() {
+            let hint = "train branches on it with `moue train --init FILE`";
+            return Err(wrong("an ESR with branches".into(), "its base alone".into(), hint.into()));
+        }
+        let network = self.architecture.network(self.classes.len());
+        match network.validate() {
+            Err(Error::Usage { setting, expected, found, hint }) => {
+                Err(wrong(format!("{setting} of {expected} in its architecture"), found, hint))
+            }
+            other => other.map(|()| network),
+        }
     }
 
     /// Checks that the metadata are complete and make sense; `path` is for the error only.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that lists no classes, names one twice, names no model, or has an impossible size or
-    /// normalisation.
+    /// [`Error::File`] for a file that lists no classes, names one twice, or has an impossible size or normalisation.
     pub fn check(&self, path: &Path) -> Result<()> {
         let wrong = |expected: &str, found: String| {
             Err(Error::File {
@@ -179,7 +183,7 @@ impl ModelMeta {
                 format!("`{}`, written by {}", self.format, self.created_by),
             );
         }
-        if self.classes.len() < 2 && !(self.classes.is_empty() && self.is_base()) {
+        if self.classes.len() < 2 && !(self.classes.is_empty() && self.architecture.is_base()) {
             return wrong("a list of at least two class names", format!("{} class names", self.classes.len()));
         }
         for (index, class) in self.classes.iter().enumerate() {
@@ -190,11 +194,9 @@ impl ModelMeta {
                 return wrong("every class once", format!("`{class}` twice"));
             }
         }
-        if self.model().is_empty() {
-            return wrong("an architecture that names its model", self.architecture.to_string());
-        }
-        if self.size == 0 {
-            return wrong("an image size of at least 1 pixel", "0".into());
+        if self.size == 0 || self.size != self.architecture.size() {
+            let expected = "an image size of at least 1 pixel, the same for the file and its architecture";
+            return wrong(expected, format!("{} and {}", self.size, self.architecture.size()));
         }
         let Normalisation { mean, std } = self.normalisation;
         if !mean.iter().all(|v| v.is_finite()) || !std.iter().all(|v| v.is_finite() && *v > 0.0) {
@@ -207,28 +209,12 @@ impl ModelMeta {
     ///
     /// # Errors
     /// [`Error::File`] that names every key that differs.
-    pub fn require_architecture(&self, path: &Path, expected: &Value) -> Result<()> {
-        if self.architecture == *expected {
-            return Ok(());
-        }
-        let empty = serde_json::Map::new();
-        let (have, want) = (self.architecture.as_object().unwrap_or(&empty), expected.as_object().unwrap_or(&empty));
-        let keys: std::collections::BTreeSet<&String> = have.keys().chain(want.keys()).collect();
-        let differing: Vec<_> = keys.into_iter().filter(|key| have.get(*key) != want.get(*key)).collect();
-        if differing.is_empty() && self.architecture.is_object() && expected.is_object() {
-            return Ok(());
-        }
-        let side = |map: &serde_json::Map<String, Value>| {
-            differing
-                .iter()
-                .map(|key| map.get(*key).map_or_else(|| format!("no {key}"), |value| format!("{key} {value}")))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+    pub fn require_architecture(&self, path: &Path, expected: &Architecture) -> Result<()> {
+        let Some([found, expected]) = self.architecture.differences(expected) else { return Ok(()) };
         Err(Error::File {
             path: path.into(),
-            expected: format!("a model with {}", side(want)),
-            found: side(have),
+            expected: format!("a model with {expected}"),
+            found,
             hint: "give the settings that the file was trained with, or another file".into(),
         })
     }

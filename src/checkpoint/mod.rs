@@ -3,7 +3,7 @@
 //! A model file holds tensors under PyTorch's names and shapes (`branches.0.conv1.weight`, OIHW, f32) and, in its metadata,
 //! everything needed to use them: the key `moue` is a [`ModelMeta`] as JSON, `architecture` and `classes` repeat those
 //! two for other tools. A checkpoint (`last.safetensors`) is a model file with the optimiser's momenta (`<name>.momentum`)
-//! and, under `moue-state`, the state of the training loop. The same content gives the same bytes.
+//! and, under `moue_state`, the state of the training loop. The same content gives the same bytes.
 //!
 //! [`Weights`] are the tensors of any such file, and of PyTorch's checkpoints, under their own names; [`gather`] brings
 //! them to the published names, [`Family`] says whose they are, [`fit()`] puts them into a network.

@@ -9,13 +9,16 @@ use safetensors::{Dtype, SafeTensors, View};
 use serde_json::Value;
 
 use super::meta::ModelMeta;
+use crate::models::NetworkSpec;
 use crate::nn::variables::Tensors;
 use crate::{Error, Result};
 
 /// The metadata key of [`ModelMeta`].
 pub(super) const META: &str = "moue";
 /// The metadata key of the training loop's state.
-const STATE: &str = "moue-state";
+const STATE: &str = "moue_state";
+/// The same as earlier versions wrote it.
+const OLD_STATE: &str = "moue-state";
 /// The end of a momentum's name.
 pub(super) const MOMENTUM: &str = ".momentum";
 /// The end of the name of batch norm's count of batches, which PyTorch saves and nothing here reads.
@@ -44,6 +47,14 @@ pub struct TrainingState {
 }
 
 impl Model {
+    /// The network that the file describes.
+    ///
+    /// # Errors
+    /// As [`ModelMeta::network`].
+    pub fn network(&self) -> Result<NetworkSpec> {
+        self.meta.network(&self.path)
+    }
+
     /// Reads a model file from memory; `path` names it in errors. The momenta and state of a checkpoint are left out.
     ///
     /// # Errors
@@ -411,7 +422,8 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
         let expected = format!("`{name}` in F32 or another floating point");
         return Err(wrong(expected, dtype.to_string(), "convert the file to 32-bit floating point"));
     }
-    let state = metadata.get(STATE).map(|state| serde_json::from_str(state)).transpose();
+    let state =
+        metadata.get(STATE).or_else(|| metadata.get(OLD_STATE)).map(|state| serde_json::from_str(state)).transpose();
     let state = state.map_err(|error| {
         wrong("the state of a training as JSON".into(), error.to_string(), "use another checkpoint")
     })?;

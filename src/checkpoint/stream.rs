@@ -14,7 +14,6 @@ use super::{
 use crate::{
     Error, Result,
     graph::Graph,
-    models::NetworkSpec,
     nn::{Mode, variables},
 };
 
@@ -290,17 +289,11 @@ struct Expected {
 }
 
 fn expected(meta: &ModelMeta) -> Checked<Expected> {
-    let found = meta.architecture.to_string();
-    let Some(spec) = NetworkSpec::from_architecture(&meta.architecture, meta.classes.len()) else {
-        let known =
-            "the architecture of an `esr` with branches, width, size, attention or of a `manet` with width, size";
-        return mismatch(known, found);
-    };
-    spec.validate().map_err(StreamError::Mismatch)?;
+    let spec = meta.network(Path::new("the model")).map_err(StreamError::Mismatch)?;
     let (size, classes) = (spec.size(), spec.classes());
-    if spec.width() > WIDEST || size > LARGEST || size != meta.size || classes > MOST_CLASSES {
+    if spec.width() > WIDEST || size > LARGEST || classes > MOST_CLASSES {
         let most = format!("width up to {WIDEST}, size up to {LARGEST}, as many as {MOST_CLASSES} classes");
-        return mismatch(most, format!("{found} with {classes} classes for size {}", meta.size));
+        return mismatch(most, format!("{} with {classes} classes", meta.architecture));
     }
     let shapes = || -> Result<_> {
         let mut graph = Graph::new();

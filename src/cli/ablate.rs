@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Outcome, device,
     eval::inputs,
-    train::{interrupt, network_of, train_run},
+    train::{interrupt, train_run},
 };
 use crate::{
     Error, Result,
@@ -186,7 +186,7 @@ fn evaluate_cell(args: &Args, row: &Row, config: &TrainConfig, folder: &Path, su
     let data: Dataset = spec.load_splits(&[&args.split])?;
     let path = folder.join("checkpoints/best.safetensors");
     let model = load_model(&path)?;
-    let network = network_of(&model.meta.architecture, model.meta.classes.len(), &path)?;
+    let network = model.network()?;
     let threads = (config.threads > 0).then_some(config.threads);
     let mut opened = device::open(&config.device, Precision::F32, threads)?;
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, config.batch, &model.tensors)?;

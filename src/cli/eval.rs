@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device, train::network_of};
+use super::{Outcome, device};
 use crate::{
     Error, Result,
     checkpoint::{Model, file_hash, load_model},
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let hash = file_hash(&args.model)?;
     eprintln!("model: {}, sha256 {hash}", args.model.display());
-    let network = network_of(&model.meta.architecture, model.meta.classes.len(), &args.model)?;
+    let network = model.network()?;
     let data = args.data.load_splits(&[&args.split])?;
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;

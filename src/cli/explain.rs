@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, device, train::network_of};
+use super::{Outcome, device};
 use crate::{
     Error, Result,
     checkpoint::{load_model, write_atomic},
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let format = Format::of(&out)?;
     let model = load_model(&args.model)?;
     let classes = &model.meta.classes;
-    let network = network_of(&model.meta.architecture, classes.len(), &args.model)?;
+    let network = model.network()?;
     let class = args.class.as_deref().map(|name| class_of(name, classes)).transpose()?;
     let image = Image::open(&args.image)?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Outcome, train::network_of};
+use super::Outcome;
 use crate::{
     Error, Result,
     checkpoint::{
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
-        let network = network_of(&meta.architecture, meta.classes.len(), &args.model)?;
+        let network = model.network()?;
         ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
     } else if args.format.torch {
         ("torch", torch_bytes(out, meta, tensors)?)

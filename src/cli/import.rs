@@ -12,6 +12,7 @@ use crate::{
         save_model,
     },
     data::EXPRESSIONS,
+    models::Architecture,
     nn::variables::Tensors,
     train::{
         choices::{Colour, Normalise},
@@ -88,15 +89,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The architecture as it stands in a model file, and the network's tensors before training.
-fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(serde_json::Value, Tensors)> {
+fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(Architecture, Tensors)> {
     let network = family.network(size, classes.len().max(2));
     network.validate()?;
-    let (mut architecture, mut tensors) = (network.architecture(), fresh(&network, 0)?);
+    let mut tensors = fresh(&network, 0)?;
     if family.is_base() {
-        architecture["branches"] = 0.into();
         tensors.retain(|name, _| is_base(name));
+        return Ok((network.with_branches(0).architecture(), tensors));
     }
-    Ok((architecture, tensors))
+    Ok((network.architecture(), tensors))
 }
 
 /// Says what was imported.

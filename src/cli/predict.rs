@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device, train::network_of};
+use super::{Outcome, device};
 use crate::{
     Error, Result,
     checkpoint::load_model,
@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let classes = &model.meta.classes;
-    let network = network_of(&model.meta.architecture, classes.len(), &args.model)?;
+    let network = model.network()?;
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
     let transform = transform_of(&model.meta);
     let mut opened = device::open(&args.device, args.precision, args.threads)?;

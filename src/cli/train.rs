@@ -21,7 +21,6 @@ use crate::{
     checkpoint::{TrainingData, load_model},
     data::{Augment, ColourOrder, Dataset, Normalisation, Spec},
     diversity::{Diversity, LOGDET_EPS},
-    models::NetworkSpec,
     nn::variables::Tensors,
     ops::Objective,
     train::{
@@ -138,7 +137,7 @@ pub(super) fn train_run(
     let (best_accuracy, best_epoch) = state.best.unwrap_or((0.0, 0));
     let mut folder = recorder.into_folder();
     let best = load_model(&folder.best())?;
-    let network = network_of(&best.meta.architecture, best.meta.classes.len(), &folder.best())?;
+    let network = best.network()?;
     let inputs = Inputs { batch: settings.session.batch, ..settings.inputs.clone() };
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
     let samples = &data.split(validation)?.samples;
@@ -258,31 +257,6 @@ fn resume(folder: &std::path::Path, config: &TrainConfig, begin: &RunStart) -> R
     let stage_best = folder.path().join("checkpoints").join(super::recorder::STAGE_BEST);
     let stage_best = if stage_best.exists() { Some(load_model(&stage_best)?.tensors) } else { None };
     Ok((folder, Start { state, tensors: saved.model.tensors, momenta: saved.momenta, stage_best }))
-}
-
-/// The network that a model file describes.
-///
-/// # Errors
-/// [`Error::File`] where this version knows no such network, or it is a base alone.
-pub(super) fn network_of(
-    architecture: &serde_json::Value,
-    classes: usize,
-    path: &std::path::Path,
-) -> Result<NetworkSpec> {
-    if architecture["model"] == "esr" && architecture["branches"] == 0 {
-        return Err(Error::File {
-            path: path.to_owned(),
-            expected: "an ESR with branches".into(),
-            found: "its base alone".into(),
-            hint: "train branches on it with `moue train --init FILE`".into(),
-        });
-    }
-    NetworkSpec::from_architecture(architecture, classes).ok_or_else(|| Error::File {
-        path: path.to_owned(),
-        expected: "the architecture of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
-        found: architecture.to_string(),
-        hint: "use a model file written by this version".into(),
-    })
 }
 
 fn parameters(tensors: &Tensors) -> usize {

@@ -11,8 +11,9 @@ use crate::{
 /// The largest number of branches: the determinant's limit.
 pub const MAX_BRANCHES: usize = crate::ops::similarity::MAX_LEARNERS;
 
-/// The architecture of an ESR.
+/// An ESR.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EsrSpec {
     /// Branches, 1 to 16.
     pub branches: usize,
@@ -21,6 +22,7 @@ pub struct EsrSpec {
     /// Side of the input images, in pixels; 96 in the paper, at least 54.
     pub size: usize,
     /// Classes, at least 2.
+    #[serde(skip)]
     pub classes: usize,
     /// CBAM after every layer.
     pub attention: bool,

@@ -25,14 +25,16 @@ const PATCHES: usize = QUADRANTS.rows * QUADRANTS.columns;
 /// Pixels of an image between two of the map that the branches start from.
 const STEP: usize = 8;
 
-/// The architecture of a MA-Net.
+/// A MA-Net.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ManetSpec {
     /// Multiplier of all widths; 1 is the published network (64, 64, 128, 256, 512 channels).
     pub width: f64,
     /// Side of the input images, in pixels: 224 in the paper, a multiple of 16.
     pub size: usize,
     /// Classes, at least 2.
+    #[serde(skip)]
     pub classes: usize,
 }
 

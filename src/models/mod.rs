@@ -1,8 +1,10 @@
 //! Network architectures, and what training and evaluation need to know of any of them.
 
+mod architecture;
 pub mod esr;
 pub mod manet;
 
+pub use architecture::{Architecture, Unknown};
 pub use esr::EsrSpec;
 pub use manet::ManetSpec;
 
@@ -15,7 +17,7 @@ use crate::{
     ops::{Patches, TensorId},
 };
 
-/// The architecture of a network.
+/// A network. Its JSON is that of an [`Architecture`], hence without the classes.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "model", rename_all = "lowercase")]
 pub enum NetworkSpec {
@@ -174,38 +176,11 @@ impl NetworkSpec {
             Self::Manet(_) => self.clone(),
         }
     }
-
-    /// The architecture as model files have it: `model` and all settings but the classes, which stand by themselves.
-    #[must_use]
-    pub fn architecture(&self) -> serde_json::Value {
-        let mut value = serde_json::to_value(self).expect("invariant: a specification is plain data");
-        value.as_object_mut().map(|object| object.remove("classes"));
-        value
-    }
-
-    /// The network of a model file's architecture; none where it is no network that this version knows.
-    #[must_use]
-    pub fn from_architecture(architecture: &serde_json::Value, classes: usize) -> Option<Self> {
-        let mut value = architecture.clone();
-        value.as_object_mut()?.insert("classes".into(), classes.into());
-        serde_json::from_value(value).ok()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_architecture_without_its_classes_gives_the_network_back() {
-        let esr = EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true };
-        for spec in [NetworkSpec::Esr(esr), NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7 })] {
-            let architecture = spec.architecture();
-            assert!(architecture.get("classes").is_none() && architecture.get("model").is_some(), "{architecture}");
-            assert_eq!(NetworkSpec::from_architecture(&architecture, 7), Some(spec));
-        }
-        assert_eq!(NetworkSpec::from_architecture(&serde_json::json!({"model": "vgg", "size": 1}), 7), None);
-    }
 
     #[test]
     fn the_weights_of_the_heads_are_as_many_as_the_heads() {

@@ -3,7 +3,7 @@
 mod evidence;
 mod vote;
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 use web_time::Instant;
 
@@ -136,16 +136,9 @@ impl Predictor {
     /// For the model that `meta` describes.
     ///
     /// # Errors
-    /// [`Error::Usage`] where its network is none that moue knows or has an impossible setting.
+    /// As [`ModelMeta::network`].
     pub fn new(meta: &ModelMeta) -> Result<Self> {
-        let spec =
-            NetworkSpec::from_architecture(&meta.architecture, meta.classes.len()).ok_or_else(|| Error::Usage {
-                setting: "architecture".into(),
-                expected: "that of an `esr` (branches, width, size, attention) or a `manet` (width, size)".into(),
-                found: meta.architecture.to_string(),
-                hint: "use a model that this version of moue wrote".into(),
-            })?;
-        spec.validate()?;
+        let spec = meta.network(Path::new("the model"))?;
         let gamma = |kind| meta.diversity.as_ref().and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };
@@ -313,11 +306,12 @@ impl Predictor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::ColourOrder;
+    use crate::{checkpoint::ColourOrder, models::ManetSpec};
 
     #[test]
     fn a_models_colours_and_normalisation_reach_its_input() {
-        let mut meta = ModelMeta::new(serde_json::json!({}), vec!["a".into(), "b".into()], 2);
+        let network = NetworkSpec::Manet(ManetSpec { width: 1.0, size: 2, classes: 2 });
+        let mut meta = ModelMeta::new(network.architecture(), vec!["a".into(), "b".into()], 2);
         (meta.colour, meta.normalisation) = (ColourOrder::Bgr, Normalisation::IMAGENET);
         let red = Image { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0] };
         let mut planes = [0.0; 3 * 2 * 2];

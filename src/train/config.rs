@@ -13,7 +13,7 @@ use super::options::TrainOptions;
 use crate::{
     Error, Result,
     exec::{DeviceChoice, Precision},
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{Architecture, EsrSpec, ManetSpec, NetworkSpec},
 };
 
 /// Settings that may differ when a run is resumed: none of them changes a bit of the result on the same device.
@@ -345,7 +345,7 @@ impl TrainConfig {
 
     /// The network as it stands in a model file.
     #[must_use]
-    pub fn architecture(&self) -> serde_json::Value {
+    pub fn architecture(&self) -> Architecture {
         self.network(0).architecture()
     }
 

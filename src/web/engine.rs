@@ -7,7 +7,7 @@ use crate::{
     checkpoint::{ModelStream, Progress},
     data::Image,
     exec::{DeviceInfo, Executor},
-    models::Decision,
+    models::{Decision, EsrSpec, NetworkSpec},
     predict::{Prediction, Predictor},
 };
 
@@ -86,10 +86,11 @@ impl Engine {
         let meta = self.stream.meta().ok_or_else(no_model)?;
         let spec = self.predictor.as_ref().ok_or_else(no_model)?.spec();
         let heads: Vec<_> = (0..spec.heads()).map(|head| spec.head_name(head)).collect();
+        let attention = matches!(spec, NetworkSpec::Esr(EsrSpec { attention: true, .. }));
         Ok(json!({
             "classes": meta.classes, "branches": heads.len(), "heads": heads, "size": spec.size(),
             "votes": spec.decision() == Decision::Vote,
-            "colour": meta.colour, "parameters": self.stream.parameters(), "attention": meta.architecture["attention"] == true,
+            "colour": meta.colour, "parameters": self.stream.parameters(), "attention": attention,
             "architecture": meta.architecture, "data": meta.data, "result": meta.result,
             "created_by": meta.created_by,
         }))

@@ -83,7 +83,7 @@ export function showCard({ classes, branches, totalBranches, size, colour, param
   write('card-data', data ? `Trained on ${nameOf(data.source)}${counts.length ? `: ${counts.map(([split, n]) => `${count(n)} ${split}`).join(', ')} images` : ''}.`
     : 'The file does not say what it was trained on.');
   write('card-result', result ? `Accuracy on the ${result.split} split: ${percent(Number(result.accuracy))}` +
-    `${result['balanced-accuracy'] ? `, mean over classes ${percent(Number(result['balanced-accuracy']))}` : ''}` +
+    `${result['balanced_accuracy'] ? `, mean over classes ${percent(Number(result['balanced_accuracy']))}` : ''}` +
     `${result.images ? `, on ${count(result.images)} images` : ''}.` : 'The file does not say how accurate it is.');
 }
 

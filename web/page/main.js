@@ -190,7 +190,7 @@ function showSlider() {
   slider.value = String(used);
   slider.setAttribute('aria-valuetext', `${used} of ${total} branches`);
   write('branches-text', `${used} of ${total}${model.branches < total ? `, ${model.branches} loaded` : ''}`);
-  const accuracy = model.result?.['by-branches'];
+  const accuracy = model.result?.['by_branches'];
   showCost(page.cost, used, total, Array.isArray(accuracy) ? accuracy.map(Number) : null);
 }
 slider.addEventListener('input', () => {
