@@ -113,6 +113,16 @@ pub enum Error {
         /// What to do next.
         hint: String,
     },
+    /// Another process works there.
+    #[error("{}: expected a folder that no other process works in, found {}; {hint}", path.display(), Line(holder))]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// The process that works in it.
+        holder: String,
+        /// What to do next.
+        hint: String,
+    },
     /// The user interrupted the work; a checkpoint was saved.
     #[error("interrupted; the state is saved in {}, `--resume` goes on from there", checkpoint.display())]
     Interrupted {
@@ -138,7 +148,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Shape { .. } | Self::NotFinite { .. } => 1,
+            Self::Shape { .. } | Self::NotFinite { .. } | Self::Busy { .. } => 1,
             Self::Usage { .. } => 2,
             Self::File { .. } | Self::Io { .. } | Self::Data { .. } => 3,
             Self::Device { .. } | Self::DeviceLost { .. } | Self::Memory { .. } => 4,

@@ -1,7 +1,7 @@
 //! moue trains and runs facial-expression-recognition ensembles whose members are made to differ.
 //!
 //! Lower layers never import upper ones:
-//! `error, shape, rng → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train, verify, explain → cli, web`.
+//! `error, shape, rng, words → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train, verify, explain → cli, web`.
 
 pub mod checkpoint;
 #[cfg(feature = "cli")]
@@ -24,5 +24,6 @@ pub mod train;
 pub mod verify;
 #[cfg(feature = "web")]
 pub mod web;
+mod words;
 
 pub use error::{Error, Result};

@@ -12,7 +12,7 @@ use moue::checkpoint::{
     state_bytes, write_atomic,
 };
 use moue::nn::variables::Tensors;
-use moue::train::{TrainConfig, choices::ModelKind};
+use moue::train::{Settings, settings::words::ModelKind};
 use moue::{Error, Result};
 use serde_json::{Value, json};
 use support_run::{classes, meta, tensors};
@@ -132,7 +132,7 @@ fn an_architecture_that_this_version_does_not_know_is_quoted() {
     foreign(&path, &[("moue", &other.to_string())], safetensors::Dtype::F32);
     refused(load_model(&path), &path, &["{\"model\":\"vgg\",\"size\":64}", "expected `esr` or `manet`"]);
     let mut wide = meta();
-    wide.architecture = TrainConfig { branches: 17, ..TrainConfig::default() }.architecture();
+    wide.architecture = Settings { branches: 17, ..Settings::default() }.architecture();
     refused(wide.network(&path), &path, &["branches of 1 to 16 in its architecture, found 17"]);
 }
 
@@ -215,13 +215,13 @@ fn values_that_are_not_finite_are_neither_saved_nor_loaded() {
 fn another_architecture_is_named_key_by_key_and_tensor_by_tensor() {
     let path = Path::new("m.safetensors");
     let model = Model::from_bytes(path, &model_bytes(path, &meta(), &tensors(1.0)).unwrap()).unwrap();
-    let wanted = TrainConfig { branches: 9, attention: false, ..TrainConfig::default() }.architecture();
+    let wanted = Settings { branches: 9, attention: false, ..Settings::default() }.architecture();
     let found = ["expected a model with branches 9, attention false, found branches 4, attention true"];
     refused(model.meta.require_architecture(path, &wanted), path, &found);
     model.meta.require_architecture(path, &meta().architecture).unwrap();
-    let manet = TrainConfig::default();
+    let manet = Settings::default();
     refused(
-        model.meta.require_architecture(path, &TrainConfig { model: ModelKind::Manet, ..manet }.architecture()),
+        model.meta.require_architecture(path, &Settings { model: ModelKind::Manet, ..manet }.architecture()),
         path,
         &["a model with model \"manet\", no branches", "found model \"esr\", branches 4"],
     );

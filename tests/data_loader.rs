@@ -148,7 +148,7 @@ fn the_draw_is_limited_per_class_and_new_in_every_stage() {
 fn votes_become_targets_where_there_are_some() {
     let mut samples = samples(4);
     samples[2].votes = Some(vec![0.1, 0.2, 0.7]);
-    let batch = &all(&samples, LoaderOptions { targets: Targets::Votes, ..options() })[0];
+    let batch = &all(&samples, LoaderOptions { targets: Targets::Soft, ..options() })[0];
     assert_eq!(batch.targets, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.1, 0.2, 0.7, 1.0, 0.0, 0.0]);
     let batch = &all(&samples, options())[0];
     assert_eq!(batch.targets[6..9], [0.0, 0.0, 1.0]);
@@ -165,7 +165,7 @@ fn mixup_mixes_images_and_targets_alike() {
     let mut mixed = 0;
     for epoch in 0..20 {
         let options =
-            LoaderOptions { batch: 5, size: 8, targets: Targets::Votes, mixup: 1.0, epoch, ..LoaderOptions::default() };
+            LoaderOptions { batch: 5, size: 8, targets: Targets::Soft, mixup: 1.0, epoch, ..LoaderOptions::default() };
         let batch = &all(&samples, options)[0];
         for (place, (image, target)) in batch.images.chunks(192).zip(batch.targets.chunks(3)).enumerate() {
             assert!((target.iter().sum::<f32>() - 1.0).abs() < 1e-6);

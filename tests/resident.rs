@@ -11,10 +11,10 @@ use moue::{
     data::Pool,
     exec::Executor,
     train::{
-        choices::Resident,
+        Settings,
         resident::Residency,
-        schedule::Plan,
-        trainer::{Settings, Start},
+        settings::words::{BranchSchedule, Resident},
+        trainer::Start,
     },
 };
 
@@ -51,22 +51,21 @@ fn text(error: Error) -> String {
 }
 
 /// One epoch of three steps a stage, every step read.
-fn short(plan: Plan) -> Settings {
-    Settings { epochs: 1, read_every: 1, mixup: 0.4, ..settings(plan) }
+fn short(schedule: BranchSchedule) -> Settings {
+    Settings { epochs: 1, log_every: 1, mixup: 0.4, ..settings(schedule) }
 }
 
-fn resident(settings: Settings) -> Result<Settings, String> {
-    let pool = Pool::new(&data().split("train").map_err(text)?.samples, 1 << 20)?;
-    Ok(Settings { pool: Some(Arc::new(pool)), ..settings })
+fn pool() -> Result<Arc<Pool>, String> {
+    Ok(Arc::new(Pool::new(&data().split("train").map_err(text)?.samples, 1 << 20)?))
 }
 
 /// Of two stages: the second finds the images again. The learning rate is so small that each loss is its batch's, and
 /// does not say how far rounding has carried the parameters.
 fn its_losses_are_those_of_the_loaders_batches(executor: &mut dyn Executor) -> Result<(), String> {
     let (mut host, mut device) = (Memory::default(), Memory::default());
-    let still = Settings { lr: 1e-6, lr_old: 1e-6, ..short(Plan::Progressive) };
-    trained(executor, &still, Start::default(), &mut host).map_err(text)?;
-    trained(executor, &resident(still)?, Start::default(), &mut device).map_err(text)?;
+    let still = Settings { lr: 1e-6, trained_lr: 1e-6, ..short(BranchSchedule::Progressive) };
+    trained(executor, &still, None, Start::default(), &mut host).map_err(text)?;
+    trained(executor, &still, Some(&pool()?), Start::default(), &mut device).map_err(text)?;
     // The processor makes the loader's bits; elsewhere pixels differ in the fifth place.
     let allowed = if executor.device().kind == "cpu" { 0.0 } else { 1e-4 };
     let apart = |(a, b): (&f64, &f64)| (a - b).abs() <= allowed * b.abs();
@@ -78,7 +77,7 @@ fn its_losses_are_those_of_the_loaders_batches(executor: &mut dyn Executor) -> R
 }
 
 fn a_resumed_run_equals_an_uninterrupted_one(executor: &mut dyn Executor) -> Result<(), String> {
-    resumes_to_the_same_bits(executor, &resident(short(Plan::Joint))?, 2)
+    resumes_to_the_same_bits(executor, &short(BranchSchedule::Joint), Some(&pool()?), 2)
 }
 
 fn the_choice_follows_the_device_and_says_why(executor: &mut dyn Executor) -> Result<(), String> {

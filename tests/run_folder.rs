@@ -4,13 +4,14 @@
 mod support_run;
 
 use std::fs;
+use std::path::Path;
 
 use moue::Error;
 use moue::checkpoint::{file_hash, load_model};
 use moue::predict::majority_vote;
-use moue::train::{
-    Evaluation, RunFolder, Status, Summary, TrainConfig, TrainOptions, curves_svg, read_records, similarity_svg,
-};
+use moue::train::run::claim::Claim;
+use moue::train::run::{Place, RunFolder, State, Status};
+use moue::train::{Evaluation, Given, Settings, Summary, curves_svg, read_records, similarity_svg};
 use serde_json::{Map, Value, json};
 use support_run::events::{events_path, parse_events, values};
 use support_run::{classes, config_in, meta, record, start, tensors};
@@ -20,22 +21,22 @@ fn a_run_that_exists_gets_a_number_and_is_never_overwritten() {
     let out = tempfile::tempdir().unwrap();
     let config = config_in(out.path());
     let names: Vec<_> =
-        (0..3).map(|_| RunFolder::create(&config, &start()).unwrap().path().file_name().unwrap().to_owned()).collect();
+        (0..3).map(|_| RunFolder::create(&config).unwrap().folder().file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["esr-synthetic", "esr-synthetic-2", "esr-synthetic-3"]);
-    let named = TrainConfig { name: Some("mine".into()), ..config };
-    assert!(RunFolder::create(&named, &start()).unwrap().path().ends_with("mine"));
+    let named = Settings { name: Some("mine".into()), ..config };
+    assert!(RunFolder::create(&named).unwrap().folder().ends_with("mine"));
 }
 
 #[test]
 fn a_finished_run_has_every_file_and_says_what_it_was() {
     let out = tempfile::tempdir().unwrap();
     let config = config_in(out.path());
-    let mut run = RunFolder::create(&config, &start()).unwrap();
+    let mut run = begun(&config);
     for epoch in 1..=3 {
         run.step(epoch as u64 * 10, &[("loss", 2.0 / epoch as f64)]).unwrap();
         run.epoch(&record(epoch, 4)).unwrap();
         run.save_best(&meta(), &tensors(1.0)).unwrap();
-        run.save_last(&meta(), &tensors(1.0), &Default::default(), &json!({ "epoch": epoch })).unwrap();
+        run.save_last(&meta(), &tensors(1.0), &Default::default(), &mut State::default()).unwrap();
     }
     let summary = run.finish(&summary(), &meta()).unwrap();
     for file in [
@@ -59,8 +60,8 @@ fn a_finished_run_has_every_file_and_says_what_it_was() {
     assert_eq!(facts["result"]["model_hash"], summary.model_hash.as_str());
     assert!(facts["host"]["cores"].as_u64().unwrap() > 0);
     // The settings read back are the settings.
-    let saved = TrainOptions::load(&run.path().join("config.toml")).unwrap();
-    assert_eq!(TrainConfig::resolve(&saved, &TrainOptions::default()).unwrap(), config);
+    let saved = Given::load(&run.path().join("config.toml")).unwrap();
+    assert_eq!(Settings::resolve(&saved, &Given::default()).unwrap(), config);
     // The records read back are the records.
     let records: Vec<_> = (1..=3).map(|epoch| record(epoch, 4)).collect();
     assert_eq!(read_records(&run.path().join("metrics.jsonl")).unwrap(), records);
@@ -77,7 +78,7 @@ fn a_finished_run_has_every_file_and_says_what_it_was() {
 #[test]
 fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
     let out = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let mut run = begun(&config_in(out.path()));
     run.epoch(&record(1, 4)).unwrap();
     let mut meta = meta();
     meta.classes[0] = "<script>alert(1)</script>".into();
@@ -99,17 +100,18 @@ fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
 #[test]
 fn a_resumed_run_doubles_no_epoch_and_gets_its_state_back() {
     let out = tempfile::tempdir().unwrap();
-    let named = |name: &str| TrainConfig { name: Some(name.into()), ..config_in(out.path()) };
+    let named = |name: &str| Settings { name: Some(name.into()), ..config_in(out.path()) };
     let whole = {
-        let mut run = RunFolder::create(&named("whole"), &start()).unwrap();
+        let mut run = begun(&named("whole"));
         (1..=4).for_each(|epoch| epoch_of(&mut run, epoch));
         run.path().to_owned()
     };
-    let state = json!({ "epoch": 2, "rng": u64::MAX, "best": 0.1 + 0.2 });
+    let mut state = State::default();
+    state.training.best = Some((0.1 + 0.2, 2));
     let cut = {
-        let mut run = RunFolder::create(&named("cut"), &start()).unwrap();
+        let mut run = begun(&named("cut"));
         (1..=2).for_each(|epoch| epoch_of(&mut run, epoch));
-        run.save_last(&meta(), &tensors(1.0), &Default::default(), &state).unwrap();
+        run.save_last(&meta(), &tensors(1.0), &Default::default(), &mut state).unwrap();
         // The third epoch is lost, and the machine stopped in the middle of a line.
         epoch_of(&mut run, 3);
         let path = run.path().to_owned();
@@ -121,13 +123,14 @@ fn a_resumed_run_doubles_no_epoch_and_gets_its_state_back() {
     for given in [cut.clone(), cut.join("checkpoints/last.safetensors")] {
         assert_eq!(RunFolder::locate(&given).unwrap(), cut);
     }
-    let config = TrainConfig::resumed(&cut.join("config.toml"), &TrainOptions::default()).unwrap();
-    let (mut run, training) = RunFolder::resume(&cut, &config, &start()).unwrap();
-    assert_eq!(training.state, state);
-    assert_eq!(training.state["best"].as_f64().unwrap().to_bits(), (0.1_f64 + 0.2).to_bits());
+    fs::write(cut.join("checkpoints/.moue-x.partial"), "half").unwrap();
+    let (mut run, saved) = resumed(&cut).unwrap();
+    assert_eq!(saved, state);
+    assert_eq!(saved.training.best.unwrap().0.to_bits(), (0.1_f64 + 0.2).to_bits());
+    assert!(!cut.join("checkpoints/.moue-x.partial").exists());
     assert_eq!(run.records(), [record(1, 4), record(2, 4)]);
     (3..=4).for_each(|epoch| epoch_of(&mut run, epoch));
-    let metrics = |folder: &std::path::Path| fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let metrics = |folder: &Path| fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics(&cut), metrics(&whole));
     assert_eq!(values(&cut), values(&whole));
     assert_eq!(run.facts()["resumed"].as_array().unwrap().len(), 1);
@@ -139,34 +142,46 @@ fn a_resumed_run_doubles_no_epoch_and_gets_its_state_back() {
 fn a_run_is_not_resumed_on_other_data_with_lost_records_or_other_settings() {
     let out = tempfile::tempdir().unwrap();
     let config = config_in(out.path());
-    let mut run = RunFolder::create(&config, &start()).unwrap();
+    let mut run = begun(&config);
     let folder = run.path().to_owned();
-    assert!(RunFolder::locate(&folder).unwrap_err().to_string().contains("no checkpoints/last.safetensors"));
+    assert!(RunFolder::locate(out.path()).unwrap_err().to_string().contains("no config.toml"));
+    assert!(RunFolder::checkpoint(&folder, &config, 8).unwrap().is_none());
+    // Nobody else takes it while it is held.
+    let error = Place::of_run(&folder, &Given::default()).unwrap_err();
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     epoch_of(&mut run, 1);
-    run.save_last(&meta(), &tensors(1.0), &Default::default(), &json!({})).unwrap();
+    run.save_last(&meta(), &tensors(1.0), &Default::default(), &mut State::default()).unwrap();
     drop(run);
     let mut other = start();
     other.data.hash = "other".into();
-    let error = RunFolder::resume(&folder, &config, &other).unwrap_err();
+    let claim = |folder| Claim::take(folder, config.claim_timeout()).unwrap();
+    let saved = RunFolder::checkpoint(&folder, &config, 8).unwrap().unwrap();
+    let error = RunFolder::resume(claim(&folder), &config, &saved.state, &other).unwrap_err();
     assert!(error.to_string().contains("hash abc123"), "{error}");
-    let wider = TrainConfig { branches: 9, ..config.clone() };
-    let error = RunFolder::resume(&folder, &wider, &start()).unwrap_err();
+    let wider = Settings { branches: 9, ..config.clone() };
+    let error = RunFolder::checkpoint(&folder, &wider, 8).unwrap_err();
     assert!(error.to_string().contains("branches 9, found branches 4"), "{error}");
     let toml = folder.join("config.toml");
-    let error = TrainConfig::resumed(&toml, &TrainOptions { lr: Some(0.5), ..Default::default() }).unwrap_err();
+    let flags = |key: &str, value: f64| {
+        let mut given = Given::default();
+        given.set(key, value);
+        given
+    };
+    let error = Settings::resumed(&toml, &flags("lr", 0.5)).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().starts_with("--lr: expected 0.08, as the run began, found 0.5"), "{error}");
-    let flags = TrainOptions { threads: Some(1), lr: Some(0.08), ..Default::default() };
-    assert_eq!(TrainConfig::resumed(&toml, &flags).unwrap().threads, 1);
+    let mut same = flags("lr", 0.08);
+    same.set("threads", 1);
+    assert_eq!(Settings::resumed(&toml, &same).unwrap().threads, 1);
     fs::write(folder.join("metrics.jsonl"), "").unwrap();
-    let error = RunFolder::resume(&folder, &config, &start()).unwrap_err();
+    let error = resumed(&folder).unwrap_err();
     assert!(matches!(error, Error::File { .. }) && error.to_string().contains("found 0 bytes"), "{error}");
 }
 
 #[test]
 fn tensorboard_events_are_whole_records_with_their_checksums() {
     let out = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let mut run = begun(&config_in(out.path()));
     run.scalar("loss/train", 7, 0.25).unwrap();
     run.scalar("ünï", 1 << 40, -3.5).unwrap();
     assert_eq!(values(run.path()), [("loss/train".into(), 7, 0.25), ("ünï".into(), 1 << 40, -3.5)]);
@@ -180,7 +195,7 @@ fn tensorboard_events_are_whole_records_with_their_checksums() {
 #[test]
 fn metrics_take_any_record_and_keep_its_order() {
     let out = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let mut run = begun(&config_in(out.path()));
     let entries = [("kind", json!("eval")), ("accuracy", json!(0.5)), ("a", json!([1]))];
     run.metric(&Map::from_iter(entries.map(|(key, value)| (key.to_owned(), value)))).unwrap();
     let text = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
@@ -190,7 +205,7 @@ fn metrics_take_any_record_and_keep_its_order() {
 #[test]
 fn a_figure_that_is_not_finite_is_null_in_the_records_and_a_gap_in_the_curve() {
     let out = tempfile::tempdir().unwrap();
-    let mut run = RunFolder::create(&config_in(out.path()), &start()).unwrap();
+    let mut run = begun(&config_in(out.path()));
     let mut broken = record(2, 4);
     broken.train_loss = f64::NAN;
     [record(1, 4), broken, record(3, 4)].iter().for_each(|record| run.epoch(record).unwrap());
@@ -233,6 +248,17 @@ fn a_tied_vote_goes_to_the_lowest_class() {
     assert_eq!(majority_vote([2, 1, 1, 2], 3), 1);
     assert_eq!(majority_vote([2, 1, 2], 3), 2);
     assert_eq!(majority_vote([5, 5, 1], 3), 1);
+}
+
+fn begun(config: &Settings) -> RunFolder {
+    RunFolder::begin(RunFolder::create(config).unwrap(), config, &start()).unwrap()
+}
+
+fn resumed(folder: &Path) -> moue::Result<(RunFolder, State)> {
+    let config = Settings::resumed(&folder.join("config.toml"), &Given::default())?;
+    let saved = RunFolder::checkpoint(folder, &config, classes().len())?.expect("a checkpoint");
+    let claim = Claim::take(folder, config.claim_timeout())?;
+    Ok((RunFolder::resume(claim, &config, &saved.state, &start())?, saved.state))
 }
 
 fn summary() -> Summary {

@@ -6,17 +6,18 @@ use std::path::Path;
 
 use clap::{Args, FromArgMatches};
 use moue::exec::DeviceChoice;
-use moue::train::choices::{Gamma, LrSchedule, Schedule};
-use moue::train::{TrainConfig, TrainOptions};
+use moue::train::schedule::LrSchedule;
+use moue::train::settings::words::{BranchSchedule, Gamma};
+use moue::train::{Given, Settings};
 use moue::{Error, Result};
 
-fn flags(arguments: &[&str]) -> std::result::Result<TrainOptions, clap::Error> {
-    let command = TrainOptions::augment_args(clap::Command::new("train").no_binary_name(true));
-    TrainOptions::from_arg_matches(&command.try_get_matches_from(arguments)?)
+fn flags(arguments: &[&str]) -> std::result::Result<Given, clap::Error> {
+    let command = Given::augment_args(clap::Command::new("train").no_binary_name(true));
+    Given::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-fn file(text: &str) -> Result<TrainOptions> {
-    TrainOptions::parse(Path::new("a.toml"), text)
+fn file(text: &str) -> Result<Given> {
+    Given::parse(Path::new("a.toml"), text)
 }
 
 fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
@@ -32,69 +33,67 @@ fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
 #[test]
 fn flags_and_keys_have_the_same_names() {
     // Every setting given, as a file with every key.
-    let complete = TrainConfig {
-        name: Some("n".into()),
-        resume: Some("r".into()),
-        init: Some("i".into()),
-        ..TrainConfig::default()
-    };
+    let complete = Settings { name: Some("n".into()), init: Some("i".into()), ..Settings::default() };
     let keys: BTreeSet<String> = complete.to_toml().unwrap().parse::<toml::Table>().unwrap().keys().cloned().collect();
-    assert_eq!(keys, TrainOptions::keys().into_iter().collect());
+    assert_eq!(keys, Settings::keys().into_iter().collect());
     // And it can be read back.
     let options = file(&complete.to_toml().unwrap()).unwrap();
-    assert_eq!(TrainConfig::resolve(&options, &TrainOptions::default()).unwrap(), complete);
+    assert_eq!(Settings::resolve(&options, &Given::default()).unwrap(), complete);
 }
 
 #[test]
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let file = file("lr = 0.5\nbranches = 9\nschedule = \"progressive\"\ngamma = \"auto\"\nattention = false").unwrap();
+    let file =
+        file("lr = 0.5\nbranches = 9\nbranch-schedule = \"progressive\"\ngamma = \"auto\"\nattention = false").unwrap();
     let flags = flags(&["--lr", "0.25", "--device", "gpu:1", "--attention", "--nesterov", "false"]).unwrap();
-    let config = TrainConfig::resolve(&file, &flags).unwrap();
-    assert_eq!((config.lr, config.branches, config.schedule), (0.25, 9, Schedule::Progressive));
+    let config = Settings::resolve(&file, &flags).unwrap();
+    assert_eq!((config.lr, config.branches, config.branch_schedule), (0.25, 9, BranchSchedule::Progressive));
     assert_eq!((config.gamma, config.device), (Gamma::Auto, DeviceChoice::GpuIndex(1)));
     assert_eq!((config.attention, config.nesterov), (true, false));
     assert_eq!(config.lr_schedule, LrSchedule::OneCycle);
-    assert_eq!(config.momentum, TrainConfig::default().momentum);
+    assert_eq!(config.momentum, Settings::default().momentum);
 }
 
 #[test]
 fn numbers_may_be_whole_where_fractions_are_meant() {
-    let config =
-        TrainConfig::resolve(&file("lr = 1\ngamma = 10\nwidth = 2").unwrap(), &TrainOptions::default()).unwrap();
+    let config = Settings::resolve(&file("lr = 1\ngamma = 10\nwidth = 2").unwrap(), &Given::default()).unwrap();
     assert_eq!((config.lr, config.gamma, config.width), (1.0, Gamma::Value(10.0), 2.0));
 }
 
 #[test]
 fn the_defaults_are_valid_and_train_a_small_ensemble_on_synthetic_faces() {
-    let config = TrainConfig::resolve(&TrainOptions::default(), &TrainOptions::default()).unwrap();
-    assert_eq!(config, TrainConfig::default());
+    let config = Settings::resolve(&Given::default(), &Given::default()).unwrap();
+    assert_eq!(config, Settings::default());
     assert_eq!(config.data, "synthetic");
     assert!(config.diversified() && config.branches > 1);
-    assert!(!TrainConfig { branches: 1, ..config.clone() }.diversified());
-    assert!(!TrainConfig { attention: false, ..config }.diversified());
+    assert!(!Settings { branches: 1, ..config.clone() }.diversified());
+    assert!(!Settings { attention: false, ..config }.diversified());
 }
 
 #[test]
 fn a_manet_starts_from_the_papers_recipe_for_its_data() {
-    let resolve = |arguments: &[&str]| TrainConfig::resolve(&TrainOptions::default(), &flags(arguments).unwrap());
+    let resolve = |arguments: &[&str]| Settings::resolve(&Given::default(), &flags(arguments).unwrap());
     let affectnet = resolve(&["--model", "manet", "--data", "affectnet:DIR"]).unwrap();
-    assert_eq!((affectnet.size, affectnet.width, affectnet.lr, affectnet.weight_decay), (224, 1.0, 0.01, 1e-4));
+    assert_eq!((affectnet.image_size, affectnet.width, affectnet.lr, affectnet.weight_decay), (224, 1.0, 0.01, 1e-4));
     assert_eq!((affectnet.lr_schedule, affectnet.step_size, affectnet.step_gamma), (LrSchedule::Step, 5, 0.1));
-    assert_eq!((affectnet.epochs, affectnet.batch, affectnet.augment.as_str()), (20, 128, "affectnet"));
+    assert_eq!((affectnet.epochs, affectnet.batch_size, affectnet.augment.as_str()), (20, 128, "affectnet"));
     let rafdb = resolve(&["--model", "manet", "--data", "rafdb:DIR"]).unwrap();
-    assert_eq!((rafdb.epochs, rafdb.step_size, rafdb.batch, rafdb.augment.as_str()), (100, 15, 128, "rafdb"));
+    assert_eq!((rafdb.epochs, rafdb.step_size, rafdb.batch_size, rafdb.augment.as_str()), (100, 15, 128, "rafdb"));
     let ferplus = resolve(&["--model", "manet", "--data", "ferplus:DIR", "--lr", "0.5"]).unwrap();
-    assert_eq!((ferplus.epochs, ferplus.batch, ferplus.augment.as_str()), (100, 32, "affectnet"));
+    assert_eq!((ferplus.epochs, ferplus.batch_size, ferplus.augment.as_str()), (100, 32, "affectnet"));
     assert_eq!(ferplus.lr, 0.5, "a flag wins over the recipe");
     assert!(ferplus.diversified() && !ferplus.nesterov);
     assert_eq!(ferplus.diversified_kinds(), ["branch", "spatial", "channel"]);
-    usage(resolve(&["--model", "manet", "--schedule", "progressive"]), &["schedule", "`joint`", "progressive"]);
+    usage(
+        resolve(&["--model", "manet", "--branch-schedule", "progressive"]),
+        &["branch-schedule", "`joint`", "progressive"],
+    );
 }
 
 #[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     usage(file("stage_epochs = 3"), &["a.toml", "`stage_epochs`", "the nearest one is `stage-epochs`"]);
-    usage(file("lr = 0.1\nbatchsize = 3"), &["`batchsize`", "`batch`"]);
+    usage(file("lr = 0.1\nbatchsize = 3"), &["`batchsize`", "`batch-size`"]);
     usage(file("[training]\nlr = 0.1"), &["`training`"]);
     usage(file("zzz = 1"), &["`zzz`", "--help"]);
     assert!(flags(&["--stage_epochs", "3"]).unwrap_err().to_string().contains("--stage-epochs"));
@@ -121,45 +120,70 @@ fn a_value_out_of_range_is_refused_by_name() {
     let cases = [
         ("branches", "17", "1 to 16"),
         ("branches", "0", "1 to 16"),
-        ("batch", "1", "at least 2"),
+        ("batch-size", "1", "at least 2"),
         ("epochs", "0", "at least 1"),
         ("stage-epochs", "0", "at least 1"),
         ("step-size", "0", "at least 1"),
-        ("size", "0", "at least 1"),
+        ("image-size", "0", "at least 1"),
         ("checkpoint-every", "0", "at least 1"),
-        ("read-every", "0", "at least 1"),
+        ("log-every", "0", "at least 1"),
         ("lr", "0", "above 0"),
         ("lr", "NaN", "above 0"),
-        ("lr-old", "-1", "above 0"),
+        ("trained-lr", "-1", "above 0"),
         ("lr", "inf", "above 0"),
         ("width", "5", "at most 4"),
         ("step-gamma", "0", "above 0"),
         ("mixup", "-0.1", "0 or a number above"),
         ("weight-decay", "-0.1", "0 or a number above"),
         ("momentum", "1", "below 1"),
-        ("warmup", "1", "below 1"),
-        ("validation", "0", "above 0 and below 1"),
-        ("validation", "1", "above 0 and below 1"),
+        ("warmup-fraction", "1", "below 1"),
+        ("val-fraction", "0", "above 0 and below 1"),
+        ("val-fraction", "1", "above 0 and below 1"),
         ("gamma", "0", "above 0, or `auto`"),
         ("name", "../x", "letters, digits"),
         ("name", ".x", "letters, digits"),
         ("data", " ", "ferplus:DIR"),
-        ("seed", "18446744073709551615", "9223372036854775807"),
     ];
     for (setting, value, needed) in cases {
         let options = flags(&[&format!("--{setting}={value}")]).unwrap();
-        usage(TrainConfig::resolve(&TrainOptions::default(), &options), &[needed]);
-        if setting != "seed" {
-            usage(TrainConfig::resolve(&TrainOptions::default(), &options), &[&format!("change --{setting}")]);
-        }
+        usage(Settings::resolve(&Given::default(), &options), &[needed, &format!("change --{setting}")]);
     }
     let options = flags(&["--momentum", "0"]).unwrap();
-    usage(TrainConfig::resolve(&TrainOptions::default(), &options), &["nesterov", "momentum 0"]);
-    usage(TrainConfig { seed: u64::MAX, ..TrainConfig::default() }.to_toml(), &["9223372036854775807"]);
+    usage(Settings::resolve(&Given::default(), &options), &["nesterov", "momentum 0"]);
+    let error = flags(&["--seed", "18446744073709551615"]).unwrap_err().to_string();
+    assert!(error.contains("is not in 0..9223372036854775808"), "{error}");
+    usage(Settings { seed: u64::MAX, ..Settings::default() }.to_toml(), &["9223372036854775807"]);
+}
+
+#[test]
+fn names_that_settings_had_before_are_still_read() {
+    let old = "protocol = \"released\"\nschedule = \"fine-tune\"\nlr-old = 0.02\nsize = 70\nbatch = 48\nvalidation = 0.2\n\
+               targets = \"votes\"\nearly-stop = 3\nread-every = 20\nwarmup = 0.5\n";
+    let new = "select-on = \"test\"\nbranch-schedule = \"fine-tune\"\ntrained-lr = 0.02\nimage-size = 70\nbatch-size = 48\n\
+               val-fraction = 0.2\ntargets = \"soft\"\npatience = 3\nlog-every = 20\nwarmup-fraction = 0.5\n";
+    let of = |file: &Given, flags: &Given| Settings::resolve(file, flags).unwrap();
+    let expected = of(&file(new).unwrap(), &Given::default());
+    assert_eq!(of(&file(old).unwrap(), &Given::default()), expected);
+    assert_eq!((expected.batch_size, expected.patience, expected.image_size), (48, 3, 70));
+    let arguments: Vec<String> =
+        old.lines().map(|line| format!("--{}", line.replace(" = ", "=").replace('"', ""))).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    assert_eq!(of(&Given::default(), &flags(&arguments).unwrap()), expected);
+    let coloured = flags(&["--color", "bgr", "--normalize", "imagenet"]).unwrap();
+    assert_eq!(
+        of(&Given::default(), &coloured),
+        of(&file("color = \"bgr\"\nnormalise = \"imagenet\"").unwrap(), &Given::default())
+    );
+    usage(file("batch = 1\nbatch-size = 2"), &["`batch-size` once", "twice"]);
+    let help = Given::augment_args(clap::Command::new("train")).render_long_help().to_string();
+    assert!(
+        help.contains("--select-on") && help.contains("[default: one-cycle]") && !help.contains("--protocol"),
+        "{help}"
+    );
 }
 
 #[test]
 fn a_missing_file_is_an_error_of_the_file() {
-    let error = TrainOptions::load(Path::new("no-such.toml")).unwrap_err();
+    let error = Given::load(Path::new("no-such.toml")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("no-such.toml"), "{error}");
 }

@@ -6,40 +6,47 @@ mod support_train;
 
 use moue::{
     Error, Result,
-    data::Augment,
     exec::cpu::CpuExecutor,
-    models::{ManetSpec, NetworkSpec},
     train::{
-        schedule::{LrSchedule, Plan},
-        trainer::{Settings, Start, State},
+        Settings,
+        schedule::LrSchedule,
+        settings::words::{BranchSchedule, ModelKind},
+        trainer::{Ended, Start, State},
     },
 };
 
 use support_train::{Memory, settings, trained};
 
-fn run(settings: &Settings, start: Start, memory: &mut Memory) -> Result<State> {
-    trained(&mut CpuExecutor::<f32>::new(Some(2))?, settings, start, memory)
+fn run(settings: &Settings, memory: &mut Memory) -> Result<State> {
+    match trained(&mut CpuExecutor::<f32>::new(Some(2))?, settings, None, Start::default(), memory)? {
+        Ended::Finished(state) => Ok(state),
+        Ended::Stopped(state) => panic!("stopped at {state:?}"),
+    }
 }
 
-fn resumes_to_the_same_bits(plan: Plan, steps: usize) {
+fn resumes_to_the_same_bits(schedule: BranchSchedule, looks: usize) {
     let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
-    support_train::resumes_to_the_same_bits(&mut executor, &settings(plan), steps).expect("the same bits");
+    support_train::resumes_to_the_same_bits(&mut executor, &settings(schedule), None, looks).expect("the same bits");
 }
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one_in_the_middle_of_an_epoch() {
-    resumes_to_the_same_bits(Plan::Joint, 4);
+    resumes_to_the_same_bits(BranchSchedule::Joint, 4);
 }
 
 #[test]
-fn a_resumed_run_equals_an_uninterrupted_one_in_a_later_stage() {
-    resumes_to_the_same_bits(Plan::Progressive, 8);
+fn a_resumed_run_equals_an_uninterrupted_one_at_every_step_and_validation_of_every_stage() {
+    // An epoch has three steps and one batch of validation images.
+    for schedule in [BranchSchedule::Joint, BranchSchedule::Progressive, BranchSchedule::FineTune] {
+        let epochs = if schedule == BranchSchedule::Joint { 2 } else { 3 };
+        (0..4 * epochs).for_each(|looks| resumes_to_the_same_bits(schedule, looks));
+    }
 }
 
 #[test]
 fn progressive_training_grows_the_network_a_branch_a_stage() {
     let mut memory = Memory::default();
-    let state = run(&settings(Plan::Progressive), Start::default(), &mut memory).expect("training");
+    let state = run(&settings(BranchSchedule::Progressive), &mut memory).expect("training");
     assert_eq!(memory.stages, [1, 2]);
     assert_eq!(state.epochs_done, 3);
     let (_, tensors, _) = memory.last.expect("a state");
@@ -48,24 +55,23 @@ fn progressive_training_grows_the_network_a_branch_a_stage() {
 
 #[test]
 fn the_loss_falls_on_a_batch_that_is_seen_again_and_again() {
-    let mut settings = Settings { epochs: 60, augment: Augment::none(), ..settings(Plan::Joint) };
-    settings.session.batch = 48;
-    settings.read_every = 1;
+    let mut settings = Settings { epochs: 60, augment: "none".into(), ..settings(BranchSchedule::Joint) };
+    settings.batch_size = 48;
+    settings.log_every = 1;
     let mut memory = Memory::default();
-    run(&settings, Start::default(), &mut memory).expect("training");
+    run(&settings, &mut memory).expect("training");
     let (first, last) = (memory.losses[0], memory.losses[memory.losses.len() - 1]);
     assert!(last < 0.8 * first, "{first} → {last}");
 }
 
 #[test]
 fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
-    let mut settings = Settings { epochs: 30, augment: Augment::none(), ..settings(Plan::Joint) };
-    settings.session.network = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 32, classes: 8 });
-    settings.session.batch = 48;
-    settings.inputs.size = 32;
-    settings.read_every = 1;
+    let mut settings = Settings { epochs: 30, augment: "none".into(), ..settings(BranchSchedule::Joint) };
+    (settings.model, settings.image_size) = (ModelKind::Manet, 32);
+    settings.batch_size = 48;
+    settings.log_every = 1;
     let mut memory = Memory::default();
-    run(&settings, Start::default(), &mut memory).expect("training");
+    run(&settings, &mut memory).expect("training");
     let (first, last) = (memory.losses[0], memory.losses[memory.losses.len() - 1]);
     // Before training each cross-entropy is near ln 8, and the weights sum to 1; three diversity terms are in [0, 1].
     assert!(first < 8f64.ln() + 0.5 && first > 8f64.ln() - 3.5, "{first}");
@@ -74,9 +80,9 @@ fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
 
 #[test]
 fn a_learning_rate_that_explodes_is_stopped_with_the_op_where_it_began() {
-    let mut settings = settings(Plan::Joint);
+    let mut settings = settings(BranchSchedule::Joint);
     (settings.lr, settings.lr_schedule) = (1e30, LrSchedule::Constant);
-    let error = run(&settings, Start::default(), &mut Memory::default()).expect_err("not finite");
+    let error = run(&settings, &mut Memory::default()).expect_err("not finite");
     assert!(matches!(error, Error::NotFinite { .. }), "{error}");
     assert_eq!(error.exit_code(), 1);
 }

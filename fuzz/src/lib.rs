@@ -9,7 +9,7 @@ use moue::{
     Result,
     checkpoint::{Family, Model, Want, Weights, fit, gather},
     data::Spec,
-    train::TrainOptions,
+    train::Given,
 };
 
 /// A target's name and what it does.
@@ -77,8 +77,8 @@ pub fn labels(data: &[u8]) {
 /// Configuration files, and the small languages within their settings.
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let Some(options) = good(TrainOptions::parse(Path::new("fuzz.toml"), &text)) else { return };
-    let Some(config) = good(moue::train::TrainConfig::resolve(&options, &TrainOptions::default())) else { return };
+    let Some(options) = good(Given::parse(Path::new("fuzz.toml"), &text)) else { return };
+    let Some(config) = good(moue::train::Settings::resolve(&options, &Given::default())) else { return };
     good(config.to_toml());
     good(config.data.parse::<Spec>());
     good(config.augment.parse::<moue::data::Augment>());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, init::normalisation};
+use super::Outcome;
 use crate::{
     Error, Result,
     checkpoint::{
@@ -15,7 +15,7 @@ use crate::{
     models::Architecture,
     nn::variables::Tensors,
     train::{
-        choices::{Colour, Normalise},
+        settings::words::{Colour, Normalise},
         trainer::fresh,
     },
 };
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     };
     meta.normalisation = match args.normalise {
         Normalise::Auto => known.map(|meta| meta.normalisation).unwrap_or_default(),
-        given => normalisation(given),
+        given => given.normalisation().unwrap_or_default(),
     };
     save_model(&args.out, &meta, &tensors)?;
     Ok(Outcome::passed(report(args, &network, &meta, &fit)))

@@ -9,10 +9,8 @@ mod eval;
 mod explain;
 mod export;
 mod import;
-mod init;
 mod predict;
 mod progress;
-mod recorder;
 #[cfg(feature = "gpu")]
 pub mod tile_store;
 mod train;

@@ -8,20 +8,19 @@ use std::thread::JoinHandle;
 use rayon::prelude::*;
 
 use super::{Augment, ColourOrder, Normalisation, Pool, Sample, Transform, augment::Draw, by_class};
-use crate::{Error, Result, ops::augment::RECORD, rng::Rng};
+use crate::{Error, Result, ops::augment::RECORD, rng::Rng, words::words};
 
 /// Batches that wait for the device while it works; more would only take memory.
 const AHEAD: usize = 3;
 
-/// What a batch's targets are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Targets {
-    /// One-hot labels.
-    #[default]
-    Hard,
-    /// The annotators' distributions; one-hot for a sample that has none.
-    Votes,
+words! {
+    /// What the cross-entropy compares with.
+    Targets {
+        /// The image's class: one-hot.
+        Hard = "hard",
+        /// The share of each class among the annotators' votes; one-hot for an image without votes.
+        Soft = "soft" | "votes",
+    }
 }
 
 /// What a [`Loader`] yields.
@@ -321,7 +320,7 @@ impl Maker {
         }
         for (target, (_, sample)) in batch.targets.chunks_exact_mut(self.classes).zip(samples) {
             match (&sample.votes, self.options.targets) {
-                (Some(votes), Targets::Votes) => target.copy_from_slice(votes),
+                (Some(votes), Targets::Soft) => target.copy_from_slice(votes),
                 _ => target[sample.label] = 1.0,
             }
         }

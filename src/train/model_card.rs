@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::choices::{ModelKind, ObjectiveKind, Protocol};
-use super::config::TrainConfig;
 use super::metrics::Summary;
 use super::report::{duration, percent, run_rows};
+use super::settings::Settings;
+use super::settings::words::{ModelKind, ObjectiveKind, SelectOn};
 use crate::{checkpoint::ModelMeta, models::manet::LAMBDA};
 
 /// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
 #[must_use]
-pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Summary, meta: &ModelMeta) -> String {
+pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summary, meta: &ModelMeta) -> String {
     let mut card = String::with_capacity(8 << 10);
     let data = config.data_name();
     let manet = config.model == ModelKind::Manet;
@@ -107,8 +107,8 @@ pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Su
          ## Result\n\n\
          Accuracy on the {split} split: **{}**.",
         summary.epochs,
-        config.schedule,
-        config.batch,
+        config.branch_schedule,
+        config.batch_size,
         config.lr,
         config.lr_schedule,
         config.augment,
@@ -117,12 +117,12 @@ pub fn model_card(config: &TrainConfig, facts: &Map<String, Value>, summary: &Su
         summary.device,
         percent(summary.best_val_accuracy),
     );
-    card.push_str(match config.protocol {
-        Protocol::Clean => {
+    card.push_str(match config.select_on {
+        SelectOn::Valid => {
             " The best epoch was chosen on this split, so expect a little less on new images of the same kind."
         }
-        Protocol::Released => {
-            " The split that is reported also chose the best epoch (`--protocol released`): the figure is optimistic."
+        SelectOn::Test => {
+            " The split that is reported also chose the best epoch (`--select-on test`): the figure is optimistic."
         }
     });
     if let Some(evaluation) = &summary.evaluation {

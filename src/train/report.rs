@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::choices::{ModelKind, Protocol};
-use super::config::TrainConfig;
 use super::metrics::{EpochRecord, Summary};
+use super::settings::Settings;
+use super::settings::words::{ModelKind, SelectOn};
 use super::svg::escape;
 use super::{confusion_svg, curves_svg, similarity_svg};
 use crate::{
@@ -47,7 +47,7 @@ fn figure(value: f64) -> String {
 /// The page of a finished run. `facts` is the content of run.json.
 #[must_use]
 pub fn report_html(
-    config: &TrainConfig,
+    config: &Settings,
     facts: &Map<String, Value>,
     records: &[EpochRecord],
     summary: &Summary,
@@ -69,9 +69,9 @@ pub fn report_html(
         escape(&origin(facts))
     ));
     tiles(&mut page, summary);
-    if config.protocol == Protocol::Released {
+    if config.select_on == SelectOn::Test {
         page.add(
-            "<p class='note'><strong>Optimistic figures.</strong> As in the released code (<code>--protocol released\
+            "<p class='note'><strong>Optimistic figures.</strong> As in the released code (<code>--select-on test\
              </code>), the split that is reported also chose the best epoch.</p>\n",
         );
     }
@@ -181,7 +181,7 @@ fn origin(facts: &Map<String, Value>) -> String {
     format!("moue {moue} · {} · {device}", started.replace('T', " ").replace('Z', " UTC"))
 }
 
-fn gamma(config: &TrainConfig, meta: &ModelMeta) -> String {
+fn gamma(config: &Settings, meta: &ModelMeta) -> String {
     match &meta.diversity {
         Some(diversity) if !diversity.gamma.is_empty() => diversity
             .gamma

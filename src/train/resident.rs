@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::choices::Resident;
+use super::settings::words::Resident;
 use crate::{
     Error, Result,
     data::{ColourOrder, Pool, Sample, Transform},

@@ -69,7 +69,7 @@ pub struct StepReport {
 }
 
 /// The numbers of one diversity term.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct TermReport {
     /// `branch`, `spatial` or `channel`.
     pub kind: String,

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     evaluate::{Inputs, Predictions, evaluate},
-    schedule::{LrSchedule, Plan, Stage, stages},
+    schedule::{Stage, lr_factor, stages},
     session::{Session, SessionSpec, StepReport, TermReport, auto_gammas},
+    settings::{Settings, words::Gamma},
 };
 use crate::{
-    Result,
-    data::{Augment, Batch, Loader, LoaderOptions, Pool, Sample, Targets},
+    Error, Result,
+    data::{Batch, Loader, LoaderOptions, Pool, Sample, Transform},
     exec::{Executor, Stats},
     graph::Graph,
     models::NetworkSpec,
@@ -21,57 +22,20 @@ use crate::{
     },
 };
 
-/// γ of the similarity (paper Eq. 1).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Gamma {
-    /// The same for all terms; 10 in the paper's code.
-    Value(f64),
-    /// One over the median squared distance between two branches' maps over the first batches of each stage.
-    Auto,
-}
-
 /// Batches from which γ is taken when it is automatic.
 const GAMMA_BATCHES: usize = 4;
 
-/// Everything that decides what training does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// What is compiled; its number of branches is the last stage's.
-    pub session: SessionSpec,
-    /// γ.
-    pub gamma: Gamma,
-    /// Which branches learn when.
-    pub plan: Plan,
-    /// Epochs of the first stage.
-    pub epochs: usize,
-    /// Epochs of each later stage.
-    pub stage_epochs: usize,
-    /// Learning rate of what learns anew.
-    pub lr: f64,
-    /// Learning rate of what has learnt before.
-    pub lr_old: f64,
-    /// Weight decay of all parameters.
-    pub weight_decay: f64,
-    /// The change of the learning rate within a stage.
-    pub lr_schedule: LrSchedule,
-    /// The share of a stage's steps over which the learning rate rises, in [0, 1).
-    pub warmup: f64,
-    /// Random changes of the images.
-    pub augment: Augment,
-    /// Normalisation, size and colour order; its batch is that of evaluation, the session's.
-    pub inputs: Inputs,
-    /// Labels or votes.
-    pub targets: Targets,
-    /// α of mixup, 0 for none.
-    pub mixup: f64,
-    /// Images of a class in an epoch.
-    pub limit_per_class: Option<usize>,
-    /// Epochs without improvement after which a stage ends.
-    pub early_stop: Option<usize>,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Steps between two reports.
-    pub read_every: usize,
+/// What is trained, on what.
+#[derive(Debug, Clone)]
+pub struct Job<'a> {
+    /// Everything that decides what training does.
+    pub settings: &'a Settings,
+    /// The number of classes K.
+    pub classes: usize,
+    /// The training images.
+    pub train: &'a [Sample],
+    /// The images that choose the best epoch.
+    pub validation: &'a [Sample],
     /// The training images where they stay on the device.
     pub pool: Option<Arc<Pool>>,
 }
@@ -79,7 +43,7 @@ pub struct Settings {
 /// Where training stands; with the tensors and momenta it is all that a resumed run needs to go on to the same
 /// bits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct State {
     /// The stage, from 0.
     pub stage: usize,
@@ -88,17 +52,26 @@ pub struct State {
     /// The next step in the epoch, from 0.
     pub step: usize,
     /// Epochs finished in all stages.
+    #[serde(alias = "epochs-done")]
     pub epochs_done: usize,
     /// γ of each term in this stage.
     pub gammas: Vec<f64>,
     /// The best validation accuracy so far, and in which epoch of all.
     pub best: Option<(f64, usize)>,
     /// The best validation accuracy of this stage.
+    #[serde(alias = "stage-best")]
     pub stage_best: Option<f64>,
     /// Epochs of this stage since its best.
+    #[serde(alias = "since-best")]
     pub since_best: usize,
     /// Sums over the reported steps of this epoch.
     pub sums: Sums,
+    /// The diversity terms at the last reported step of this epoch.
+    #[serde(default)]
+    pub terms: Vec<TermReport>,
+    /// Seconds spent in training steps of this epoch.
+    #[serde(default)]
+    pub epoch_seconds: f64,
     /// Seconds spent in training steps, over all stages.
     pub seconds: f64,
     /// Images trained on, over all stages.
@@ -107,7 +80,7 @@ pub struct State {
 
 /// Sums over the reported steps of an epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct Sums {
     /// Reported steps.
     pub steps: usize,
@@ -178,30 +151,45 @@ pub struct Snapshot<'a> {
     pub momenta: Option<&'a Tensors>,
 }
 
-/// Takes what training sees: a run folder, a progress bar, a test.
+/// Takes what training sees: a run folder, a progress bar, a test. What it does not care for it leaves out.
 pub trait Observer {
-    /// A stage begins: its number, its settings and the cost of its step.
+    /// A stage begins or, in a resumed training, goes on: its number from 0, its settings, γ of each term, and the cost
+    /// of its step.
     ///
     /// # Errors
     /// Whatever ends the training.
-    fn stage(&mut self, number: usize, stage: &Stage, gammas: &[f64], stats: &Stats) -> Result<()>;
+    fn stage(&mut self, _number: usize, _stage: &Stage, _gammas: &[f64], _stats: &Stats) -> Result<()> {
+        Ok(())
+    }
+
     /// A step was read.
     ///
     /// # Errors
     /// Whatever ends the training.
-    fn step(&mut self, record: &StepRecord<'_>) -> Result<()>;
+    fn step(&mut self, _record: &StepRecord<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// An epoch ended.
     ///
     /// # Errors
     /// Whatever ends the training.
-    fn epoch(&mut self, record: &EpochRecord<'_>) -> Result<()>;
+    fn epoch(&mut self, _record: &EpochRecord<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// A network is to be saved.
     ///
     /// # Errors
     /// Whatever ends the training.
-    fn save(&mut self, what: Save, snapshot: &Snapshot<'_>) -> Result<()>;
-    /// Whether the user wants training to stop now; the error it stops with.
-    fn interrupted(&mut self) -> Option<crate::Error>;
+    fn save(&mut self, _what: Save, _snapshot: &Snapshot<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether training is to stop now; asked before every training step and every validation batch.
+    fn stops(&mut self) -> bool {
+        false
+    }
 }
 
 /// Where training begins.
@@ -217,84 +205,89 @@ pub struct Start {
     pub stage_best: Option<Tensors>,
 }
 
-/// Trains to the end, or until the observer interrupts; returns the final state.
+/// How a training came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// All stages are done.
+    Finished(State),
+    /// The observer stopped it, and was given the newest state to save.
+    Stopped(State),
+}
+
+/// Trains to the end, or until the observer stops it.
 ///
 /// # Errors
-/// [`crate::Error::NotFinite`] where the loss stops being finite, [`crate::Error::Device`], [`crate::Error::Memory`],
-/// [`crate::Error::Data`], and what the observer returns.
+/// [`Error::NotFinite`] where the loss stops being finite, [`Error::Device`], [`Error::Memory`], [`Error::Data`], and what
+/// the observer returns.
 pub fn train(
     executor: &mut dyn Executor,
-    settings: &Settings,
-    train: &[Sample],
-    validation: &[Sample],
+    job: &Job<'_>,
     mut start: Start,
     observer: &mut dyn Observer,
-) -> Result<State> {
-    let all = stages(
-        settings.plan,
-        settings.session.network.heads(),
-        settings.epochs,
-        settings.stage_epochs,
-        settings.lr,
-        settings.lr_old,
-    );
+) -> Result<Ended> {
+    let all = stages(job.settings, job.settings.network(job.classes).heads());
     let last = all.len() - 1;
     for (number, stage) in all.iter().enumerate().skip(start.state.stage) {
-        let mut run = StageRun::begin(executor, settings, stage, train, validation, start)?;
+        let mut run = StageRun::begin(executor, job, stage, start)?;
         observer.stage(number, stage, &run.state.gammas, &run.session.train_stats())?;
-        run.epochs(number < last, observer)?;
+        if run.epochs(number < last, observer)? == Flow::Stop {
+            return Ok(Ended::Stopped(run.state));
+        }
         start = run.end(number < last)?;
     }
-    Ok(start.state)
+    Ok(Ended::Finished(start.state))
+}
+
+/// Whether training goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
 }
 
 /// One stage under way.
-struct StageRun<'e, 's> {
+struct StageRun<'e, 'j> {
     session: Session<'e>,
-    settings: &'s Settings,
-    stage: &'s Stage,
-    train: &'s [Sample],
-    validation: &'s [Sample],
+    job: &'j Job<'j>,
+    stage: &'j Stage,
     state: State,
     best: Option<Tensors>,
 }
 
-impl<'e, 's> StageRun<'e, 's> {
-    fn begin(
-        executor: &'e mut dyn Executor,
-        settings: &'s Settings,
-        stage: &'s Stage,
-        train: &'s [Sample],
-        validation: &'s [Sample],
-        start: Start,
-    ) -> Result<Self> {
+impl<'e, 'j> StageRun<'e, 'j> {
+    fn begin(executor: &'e mut dyn Executor, job: &'j Job<'j>, stage: &'j Stage, start: Start) -> Result<Self> {
+        let settings = job.settings;
         let Start { mut state, mut tensors, momenta, stage_best } = start;
-        let mut spec = settings.session.clone();
+        let mut spec = settings.session(job.classes);
         spec.network = spec.network.with_branches(stage.branches);
         for (name, tensor) in fresh(&spec.network, settings.seed)? {
             tensors.entry(name).or_insert(tensor);
         }
         if state.epoch == 0 && state.step == 0 {
-            state.gammas = gammas(executor, settings, &spec, &tensors, train, &state)?;
+            state.gammas = gammas(executor, job, &spec, &tensors, &state)?;
         }
-        let mut session = match &settings.pool {
-            Some(pool) => Session::with_pool(executor, spec, &tensors, pool, &settings.inputs.transform())?,
+        let mut session = match &job.pool {
+            Some(pool) => Session::with_pool(executor, spec, &tensors, pool, &settings.transform())?,
             None => Session::new(executor, spec, &tensors)?,
         };
         session.set_momenta(&momenta)?;
         session.configure(&stage.weights, settings.weight_decay, &state.gammas)?;
-        Ok(Self { session, settings, stage, train, validation, state, best: stage_best })
+        Ok(Self { session, job, stage, state, best: stage_best })
     }
 
-    fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<()> {
-        while self.state.epoch < self.stage.epochs && !self.stopped_early() {
-            self.epoch(more_stages, observer)?;
+    fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
+        while self.state.epoch < self.stage.epochs && !self.ended_early() {
+            if self.epoch(more_stages, observer)? == Flow::Stop {
+                self.save(Save::Last, observer)?;
+                return Ok(Flow::Stop);
+            }
         }
-        Ok(())
+        Ok(Flow::GoOn)
     }
 
-    fn stopped_early(&self) -> bool {
-        self.settings.early_stop.is_some_and(|patience| self.state.since_best >= patience)
+    fn ended_early(&self) -> bool {
+        let patience = self.job.settings.patience;
+        patience > 0 && self.state.since_best >= patience
     }
 
     /// The next stage's start: this one's best network, momenta at zero, as the paper does.
@@ -318,46 +311,48 @@ impl<'e, 's> StageRun<'e, 's> {
         Ok(Start { state, tensors, ..Start::default() })
     }
 
-    fn epoch(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<()> {
-        let settings = self.settings;
-        let mut loader = loader(settings, self.train, &self.state)?;
-        let (steps, total) = (loader.len(), loader.len() * self.stage.epochs);
-        let mut terms = Vec::new();
-        let mut lr_factor = 1.0;
-        let (mut clock, mut seconds) = (Instant::now(), 0.0);
+    /// One epoch, or what is left of it: its steps, the validation, the records. Where it stops, the state is that of
+    /// the next step, or of the validation where no step is left.
+    fn epoch(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
+        let settings = self.job.settings;
+        let mut loader = loader(self.job, &self.state)?;
+        let (steps, images) = (loader.len(), loader.images());
+        let total = steps * self.stage.epochs;
+        let factor = |epoch: usize, step: usize| lr_factor(settings, epoch * steps + step, total, steps);
+        let mut clock = Instant::now();
         while let Some(batch) = loader.next() {
-            if let Some(error) = observer.interrupted() {
-                self.state.seconds += clock.elapsed().as_secs_f64();
-                self.save(Save::Last, observer)?;
-                return Err(error);
+            if observer.stops() {
+                return Ok(Flow::Stop);
             }
             let batch = batch?;
-            let step = self.state.epoch * steps + self.state.step;
-            lr_factor = settings.lr_schedule.factor(step, total, steps, settings.warmup);
+            let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
             self.session.step(&batch)?;
-            if (self.state.step + 1).is_multiple_of(settings.read_every) || self.state.step + 1 == steps {
-                let report = self.session.report(step)?;
+            if (self.state.step + 1).is_multiple_of(settings.log_every) || self.state.step + 1 == steps {
+                let report = self.session.report(self.state.epoch * steps + self.state.step)?;
                 let sums = &mut self.state.sums;
                 sums.steps += 1;
                 sums.loss += report.total;
                 sums.hits += f64::from(report.hits.last().copied().unwrap_or(0.0));
                 sums.images += batch.count;
                 observer.step(&StepRecord { state: &self.state, steps, lr_factor, report: &report })?;
-                terms = report.terms;
+                self.state.terms = report.terms;
             }
             self.state.images += batch.count as u64;
             self.state.step += 1;
             loader.recycle(batch);
-            seconds += clock.elapsed().as_secs_f64();
+            let seconds = clock.elapsed().as_secs_f64();
             clock = Instant::now();
+            self.state.seconds += seconds;
+            self.state.epoch_seconds += seconds;
         }
-        let images = loader.images();
         drop(loader);
-        self.state.seconds += seconds;
-        let validation = self.validate()?;
+        let Some(validation) = self.validate(observer)? else { return Ok(Flow::Stop) };
         let accuracy = validation.accuracy(&validation.answers());
+        let lr_factor = factor(self.state.epoch, steps.saturating_sub(1));
         let sums = std::mem::take(&mut self.state.sums);
+        let terms = std::mem::take(&mut self.state.terms);
+        let seconds = std::mem::take(&mut self.state.epoch_seconds);
         let improved = self.state.stage_best.is_none_or(|best| accuracy > best);
         let best = self.state.best.is_none_or(|(best, _)| accuracy > best);
         self.state.epoch += 1;
@@ -388,13 +383,25 @@ impl<'e, 's> StageRun<'e, 's> {
         if improved && more_stages {
             self.save(Save::StageBest, observer)?;
         }
-        self.save(Save::Last, observer)
+        self.save(Save::Last, observer)?;
+        Ok(Flow::GoOn)
     }
 
-    fn validate(&mut self) -> Result<Predictions> {
-        let SessionSpec { network, batch, .. } = self.session.spec().clone();
-        let inputs = Inputs { batch, ..self.settings.inputs.clone() };
-        evaluate(self.validation, &network, &inputs, |images| self.session.answer(images))
+    /// The network's answers to the validation images; none where the observer stopped it.
+    fn validate(&mut self, observer: &mut dyn Observer) -> Result<Option<Predictions>> {
+        let network = self.session.spec().network.clone();
+        let Transform { size, normalise, order } = self.job.settings.transform();
+        let inputs = Inputs { batch: self.job.settings.batch_size, size, normalise, order };
+        let mut stopped = false;
+        let predictions = evaluate(self.job.validation, &network, &inputs, |images| {
+            stopped = observer.stops();
+            if stopped {
+                // Ends the pass; it is no one's error.
+                return Err(Error::Interrupted { checkpoint: Default::default() });
+            }
+            self.session.answer(images)
+        });
+        if stopped { Ok(None) } else { predictions.map(Some) }
     }
 
     fn save(&mut self, what: Save, observer: &mut dyn Observer) -> Result<()> {
@@ -410,44 +417,45 @@ impl<'e, 's> StageRun<'e, 's> {
     }
 }
 
-fn loader(settings: &Settings, samples: &[Sample], state: &State) -> Result<Loader> {
+fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
+    let settings = job.settings;
+    let Transform { size, normalise, order } = settings.transform();
     let options = LoaderOptions {
-        batch: settings.session.batch,
-        size: settings.inputs.size,
+        batch: settings.batch_size,
+        size,
         seed: settings.seed,
         epoch: state.epochs_done as u64,
         start: state.step,
         shuffle: true,
         drop_last: true,
-        augment: settings.augment,
-        normalise: settings.inputs.normalise,
-        order: settings.inputs.order,
+        augment: settings.augment.parse()?,
+        normalise,
+        order,
         targets: settings.targets,
         mixup: settings.mixup,
-        limit_per_class: settings.limit_per_class,
+        limit_per_class: (settings.limit_per_class > 0).then_some(settings.limit_per_class),
         stage: state.stage as u64,
-        pool: settings.pool.clone(),
+        pool: job.pool.clone(),
     };
-    Loader::new(samples, settings.session.network.classes(), options)
+    Loader::new(job.train, job.classes, options)
 }
 
 fn gammas(
     executor: &mut dyn Executor,
-    settings: &Settings,
+    job: &Job<'_>,
     spec: &SessionSpec,
     tensors: &Tensors,
-    samples: &[Sample],
     state: &State,
 ) -> Result<Vec<f64>> {
-    match settings.gamma {
+    match job.settings.gamma {
         Gamma::Value(gamma) => {
             let terms = spec.network.kinds().iter().filter(|kind| spec.diversity.wants(kind));
             Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
             // The maps are read back anyway: the images go the host's way.
-            let settings = Settings { pool: None, ..settings.clone() };
-            let batches: Vec<Batch> = loader(&settings, samples, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
+            let job = Job { pool: None, ..job.clone() };
+            let batches: Vec<Batch> = loader(&job, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }

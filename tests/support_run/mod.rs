@@ -8,7 +8,8 @@ use std::path::Path;
 
 use moue::checkpoint::{DiversityMeta, ModelMeta, TrainingData};
 use moue::nn::variables::Tensors;
-use moue::train::{EpochRecord, RunStart, TrainConfig};
+use moue::train::run::RunStart;
+use moue::train::{EpochRecord, Settings};
 use serde_json::Value;
 
 /// The eight classes.
@@ -17,13 +18,13 @@ pub(crate) fn classes() -> Vec<String> {
 }
 
 /// The default training, its runs in `out`.
-pub(crate) fn config_in(out: &Path) -> TrainConfig {
-    TrainConfig { out: out.into(), ..TrainConfig::default() }
+pub(crate) fn config_in(out: &Path) -> Settings {
+    Settings { out: out.into(), ..Settings::default() }
 }
 
 /// The metadata of the default training's model.
 pub(crate) fn meta() -> ModelMeta {
-    let mut meta = ModelMeta::new(TrainConfig::default().architecture(), classes(), 64);
+    let mut meta = ModelMeta::new(Settings::default().architecture(), classes(), 64);
     meta.normalisation.mean = [0.485, 0.456, 0.406];
     meta.data = Some(data());
     meta.diversity = Some(DiversityMeta {

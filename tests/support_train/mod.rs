@@ -1,18 +1,18 @@
 //! A small training, for the tests of the loop.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::sync::Arc;
+
 use moue::{
     Error, Result,
-    data::{Augment, ColourOrder, Dataset, Spec, Targets},
-    diversity::Diversity,
+    data::{Dataset, Pool, Spec},
     exec::{Executor, Stats},
-    models::{EsrSpec, NetworkSpec},
     nn::variables::Tensors,
     train::{
-        evaluate::Inputs,
-        schedule::{LrSchedule, Plan, Stage},
-        session::SessionSpec,
-        trainer::{EpochRecord, Gamma, Observer, Save, Settings, Snapshot, Start, State, StepRecord, train},
+        Settings,
+        schedule::Stage,
+        settings::words::{BranchSchedule, Gamma},
+        trainer::{Ended, Job, Observer, Save, Snapshot, Start, State, StepRecord, train},
     },
 };
 
@@ -21,28 +21,20 @@ pub(crate) fn data() -> Dataset {
     spec.load_splits(&["train", "valid"]).expect("rendered faces")
 }
 
-pub(crate) fn settings(plan: Plan) -> Settings {
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+pub(crate) fn settings(branch_schedule: BranchSchedule) -> Settings {
     Settings {
-        session: SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true },
+        branches: 2,
+        width: 0.0625,
+        image_size: 54,
+        batch_size: 16,
         gamma: Gamma::Auto,
-        plan,
+        branch_schedule,
         epochs: 2,
         stage_epochs: 1,
         lr: 0.02,
-        lr_old: 0.01,
-        weight_decay: 1e-4,
-        lr_schedule: LrSchedule::OneCycle,
-        warmup: 0.25,
-        augment: Augment::light(),
-        inputs: Inputs { batch: 16, size: 54, normalise: None, order: ColourOrder::Rgb },
-        targets: Targets::Hard,
-        mixup: 0.0,
-        limit_per_class: None,
-        early_stop: None,
         seed: 3,
-        read_every: 2,
-        pool: None,
+        log_every: 2,
+        ..Settings::default()
     }
 }
 
@@ -68,10 +60,6 @@ impl Observer for Memory {
         Ok(())
     }
 
-    fn epoch(&mut self, _: &EpochRecord<'_>) -> Result<()> {
-        Ok(())
-    }
-
     fn save(&mut self, what: Save, snapshot: &Snapshot<'_>) -> Result<()> {
         match what {
             Save::Last => {
@@ -84,43 +72,46 @@ impl Observer for Memory {
         Ok(())
     }
 
-    fn interrupted(&mut self) -> Option<Error> {
+    fn stops(&mut self) -> bool {
         self.seen += 1;
-        let stop = self.stop_after.is_some_and(|after| self.seen > after);
-        stop.then(|| Error::Interrupted { checkpoint: "last.safetensors".into() })
+        self.stop_after.is_some_and(|after| self.seen > after)
     }
 }
 
-/// Trains on a device.
+/// Trains on a device, with the images in `pool` where there is one.
 pub(crate) fn trained(
     executor: &mut dyn Executor,
     settings: &Settings,
+    pool: Option<&Arc<Pool>>,
     start: Start,
     memory: &mut Memory,
-) -> Result<State> {
+) -> Result<Ended> {
     let data = data();
     let (training, validation) = (&data.split("train")?.samples, &data.split("valid")?.samples);
-    train(executor, settings, training, validation, start, memory)
+    let job = Job { settings, classes: data.classes.len(), train: training, validation, pool: pool.cloned() };
+    train(executor, &job, start, memory)
 }
 
-/// Whether a training that is interrupted after `steps` steps and goes on ends in the bits of one that is not.
+/// Whether a training that is stopped when it asks for the time after `looks` times, before a step or a
+/// validation batch, and goes on ends in the bits of one that is not.
 pub(crate) fn resumes_to_the_same_bits(
     executor: &mut dyn Executor,
     settings: &Settings,
-    steps: usize,
+    pool: Option<&Arc<Pool>>,
+    looks: usize,
 ) -> std::result::Result<(), String> {
     let text = |error: Error| error.to_string();
     let mut whole = Memory::default();
-    trained(executor, settings, Start::default(), &mut whole).map_err(text)?;
-    let mut first = Memory { stop_after: Some(steps), ..Memory::default() };
-    let stopped = trained(executor, settings, Start::default(), &mut first).expect_err("interrupted");
-    assert_eq!(stopped.exit_code(), 130);
+    trained(executor, settings, pool, Start::default(), &mut whole).map_err(text)?;
+    let mut first = Memory { stop_after: Some(looks), ..Memory::default() };
+    let stopped = trained(executor, settings, pool, Start::default(), &mut first).map_err(text)?;
+    assert!(matches!(stopped, Ended::Stopped(_)));
     let (state, tensors, momenta) = first.last.take().expect("an interrupted run has saved");
     // As a run folder keeps it: as text.
     let state = serde_json::from_str(&serde_json::to_string(&state).expect("text")).expect("the same state");
     let mut second = Memory::default();
     let start = Start { state, tensors, momenta, stage_best: first.stage_best.take() };
-    trained(executor, settings, start, &mut second).map_err(text)?;
+    trained(executor, settings, pool, start, &mut second).map_err(text)?;
     let ((_, whole, whole_momenta), (_, parts, parts_momenta)) =
         (whole.last.expect("a state"), second.last.expect("a state"));
     match (whole == parts, whole_momenta == parts_momenta) {

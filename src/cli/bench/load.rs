@@ -10,10 +10,10 @@ use crate::{
     exec::{DeviceChoice, Precision},
     ops::augment::RECORD,
     train::{
-        TrainConfig,
+        Settings,
         bench::{LoadReport, LoadSpec, load, load_resident, peak_rss_bytes},
-        choices::Resident,
         resident::Residency,
+        settings::words::Resident,
     },
 };
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let dataset = args.data.load_splits(&["train"])?;
     let samples = &dataset.split("train")?.samples;
     // What `moue train` does where the user names no augmentation.
-    let augment: Augment = TrainConfig::default().augment.parse()?;
+    let augment: Augment = Settings::default().augment.parse()?;
     let mut resident = match args.device {
         DeviceChoice::Auto if !device::auto().0 => None,
         _ => {

@@ -4,6 +4,7 @@
 //! seed, in a folder of its own. What a cell reached is a [`CellResult`]; [`markdown`], [`csv()`] and [`chart()`] set the
 //! rows beside the paper's figures.
 
+pub mod cells;
 mod chart;
 mod paper;
 mod table;
@@ -13,10 +14,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::choices::{Gamma, ModelKind};
 use super::evaluate::Predictions;
 use super::metrics::Evaluation;
-use super::options::TrainOptions;
+use super::settings::{
+    Given,
+    words::{Gamma, ModelKind},
+};
 use crate::models::Decision;
 
 pub use chart::chart;
@@ -165,23 +168,23 @@ impl Row {
     }
 
     /// Sets the row's part of a training's settings.
-    pub fn set(&self, options: &mut TrainOptions) {
+    pub fn set(&self, settings: &mut Given) {
         let [attention, spatial, channel] = self.variant.parts();
         match self.network {
             NetworkName::Esr(branches) => {
-                options.model = Some(ModelKind::Esr);
-                options.branches = Some(branches);
-                options.attention = Some(attention);
+                settings.set("model", ModelKind::Esr.to_string());
+                settings.set("branches", branches as i64);
+                settings.set("attention", attention);
             }
             NetworkName::Manet => {
-                options.model = Some(ModelKind::Manet);
-                options.branch_diversity = Some(self.variant == Variant::Both);
+                settings.set("model", ModelKind::Manet.to_string());
+                settings.set("branch-diversity", self.variant == Variant::Both);
             }
         }
-        options.spatial_diversity = Some(spatial);
-        options.channel_diversity = Some(channel);
-        if self.gamma.is_some() {
-            options.gamma = self.gamma;
+        settings.set("spatial-diversity", spatial);
+        settings.set("channel-diversity", channel);
+        if let Some(gamma) = self.gamma {
+            settings.set("gamma", gamma);
         }
     }
 }
@@ -268,6 +271,13 @@ fn grouped<'a>(rows: &[Row], results: &'a [CellResult]) -> Vec<(Row, Vec<&'a Cel
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Settings;
+
+    fn settings_of(row: &Row) -> Settings {
+        let mut given = Given::default();
+        row.set(&mut given);
+        Settings::resolve(&given, &Given::default()).expect("settings")
+    }
 
     #[test]
     fn gamma_multiplies_the_diversified_rows_alone() {
@@ -281,14 +291,13 @@ mod tests {
 
     #[test]
     fn a_rows_settings_are_its_variants() {
-        let mut options = TrainOptions::default();
         let network = NetworkName::Esr(4);
-        Row { network, variant: Variant::Channel, gamma: Some(Gamma::Auto) }.set(&mut options);
-        assert_eq!((options.branches, options.attention), (Some(4), Some(true)));
-        assert_eq!((options.spatial_diversity, options.channel_diversity), (Some(false), Some(true)));
-        assert_eq!(options.gamma, Some(Gamma::Auto));
-        Row { network, variant: Variant::Plain, gamma: None }.set(&mut options);
-        assert_eq!((options.attention, options.channel_diversity), (Some(false), Some(false)));
+        let settings = settings_of(&Row { network, variant: Variant::Channel, gamma: Some(Gamma::Auto) });
+        assert_eq!((settings.branches, settings.attention), (4, true));
+        assert_eq!((settings.spatial_diversity, settings.channel_diversity), (false, true));
+        assert_eq!(settings.gamma, Gamma::Auto);
+        let settings = settings_of(&Row { network, variant: Variant::Plain, gamma: None });
+        assert_eq!((settings.attention, settings.channel_diversity), (false, false));
     }
 
     #[test]
@@ -306,11 +315,9 @@ mod tests {
         let rows =
             Row::all(&[NetworkName::Manet], &[Variant::Plain, Variant::Attention, Variant::Both], &[Gamma::Auto]);
         assert_eq!(rows.iter().map(Row::name).collect::<Vec<_>>(), ["manet-attention", "manet-both-gamma-auto"]);
-        let mut options = TrainOptions::default();
-        rows[0].set(&mut options);
-        assert_eq!((options.model, options.branch_diversity), (Some(ModelKind::Manet), Some(false)));
-        rows[1].set(&mut options);
-        assert_eq!((options.branches, options.branch_diversity), (None, Some(true)));
+        let settings = settings_of(&rows[0]);
+        assert_eq!((settings.model, settings.branch_diversity), (ModelKind::Manet, false));
+        assert!(settings_of(&rows[1]).branch_diversity);
     }
 
     #[test]

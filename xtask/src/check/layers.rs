@@ -4,7 +4,7 @@ use super::Tree;
 
 /// The layers from the lowest up; modules of one layer may import each other.
 const LAYERS: [&[&str]; 9] = [
-    &["error", "shape", "rng"],
+    &["error", "shape", "rng", "words"],
     &["ops"],
     &["graph"],
     &["exec"],

@@ -1,4 +1,4 @@
-//! `moue train --init`: where a training begins that does not begin from nothing.
+//! Where a training begins that does not begin from nothing.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,12 @@ use crate::{
     checkpoint::{ColourOrder, Normalisation, Want, Weights, fit, gather, is_base},
     nn::variables::Tensors,
     train::{
-        TrainConfig,
-        choices::{Colour, InitPart, Normalise},
+        schedule::stages,
+        settings::{
+            Settings,
+            words::{Colour, InitPart, Normalise},
+        },
+        trainer::fresh,
     },
 };
 
@@ -22,14 +26,20 @@ pub(super) struct Init {
     pub(super) colour: Colour,
     /// How pixels become inputs.
     pub(super) normalise: Normalise,
+    /// What there is to say of it, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
-/// Puts the weights of `--init` over the `fresh` network of the first stage; says what was taken, left and reshaped.
+/// Puts the weights of [`Settings::init`] over a fresh network of the first stage, and notes what was taken, left and
+/// reshaped; none where there are no such weights.
 ///
 /// # Errors
 /// What [`Weights::read`], [`gather`] and [`fit`] return.
-pub(super) fn load(config: &TrainConfig, fresh: Tensors, classes: &[String]) -> Result<Option<Init>> {
+pub(super) fn load(config: &Settings, classes: &[String]) -> Result<Option<Init>> {
     let Some(path) = &config.init else { return Ok(None) };
+    let whole = config.network(classes.len());
+    let first = stages(config, whole.heads())[0].branches;
+    let fresh = fresh(&whole.with_branches(first), config.seed)?;
     let mut network = gather(vec![Weights::read(path)?])?;
     if config.init_part == InitPart::Base {
         network.tensors.retain(|name, _| is_base(name));
@@ -37,9 +47,7 @@ pub(super) fn load(config: &TrainConfig, fresh: Tensors, classes: &[String]) -> 
     }
     let same_classes = network.meta.as_ref().is_none_or(|meta| meta.classes == classes);
     let (tensors, fit) = fit(&network, fresh, Want::Start, same_classes)?;
-    for line in fit.lines() {
-        eprintln!("init: {line}");
-    }
+    let mut notes = fit.lines();
     let colour = match (config.colour, &network.meta) {
         (Colour::Auto, Some(meta)) if meta.colour == ColourOrder::Rgb => Colour::Rgb,
         // Only the authors' weights do not say it, and they expect this.
@@ -52,16 +60,11 @@ pub(super) fn load(config: &TrainConfig, fresh: Tensors, classes: &[String]) -> 
         Normalise::Auto => Normalise::None,
         given => given,
     };
-    eprintln!("init: images are read as {colour}, normalised: {normalise}");
-    if expected != normalisation(normalise) {
+    notes.push(format!("images are read as {colour}, normalised: {normalise}"));
+    if expected != normalise.normalisation().unwrap_or_default() {
         let Normalisation { mean, std } = expected;
-        eprintln!("init: these weights expect pixels less {mean:?}, divided by {std:?}, and will have to adapt");
+        notes.push(format!("these weights expect pixels less {mean:?}, divided by {std:?}, and will have to adapt"));
     }
     let report = json!({ "file": path, "part": config.init_part, "fit": fit.lines() });
-    Ok(Some(Init { tensors, report, colour, normalise }))
-}
-
-/// What a choice means, as model files have it.
-pub(super) fn normalisation(choice: Normalise) -> Normalisation {
-    if choice == Normalise::Imagenet { Normalisation::IMAGENET } else { Normalisation::default() }
+    Ok(Some(Init { tensors, report, colour, normalise, notes }))
 }

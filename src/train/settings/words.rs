@@ -3,27 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An enum whose values have the same name in a configuration, on the command line and in reports.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] #[value(name = $word)] $variant),+
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $(Self::$variant => $word),+
-                })
-            }
-        }
-    };
-}
+use crate::words::words;
 
 words! {
     /// The network.
@@ -59,37 +41,13 @@ words! {
 
 words! {
     /// When the branches are trained.
-    Schedule {
+    BranchSchedule {
         /// All from the start.
         Joint = "joint",
         /// One after another, each stage from the best ensemble so far, as in the paper.
         Progressive = "progressive",
         /// All branches are there; each stage brings one more into the cross-entropy (the paper's on FER+, RAF-DB).
         FineTune = "fine-tune",
-    }
-}
-
-words! {
-    /// How the learning rate changes.
-    LrSchedule {
-        /// Times `step-gamma` every `step-size` epochs.
-        Step = "step",
-        /// A half cosine down to 0 at the end of each stage.
-        Cosine = "cosine",
-        /// Up to `lr` and down to nearly 0, once for each stage.
-        OneCycle = "one-cycle",
-        /// Always `lr`.
-        Constant = "constant",
-    }
-}
-
-words! {
-    /// What the cross-entropy compares with.
-    Targets {
-        /// The image's class.
-        Hard = "hard",
-        /// The share of each class among the annotators' votes.
-        Votes = "votes",
     }
 }
 
@@ -106,12 +64,12 @@ words! {
 }
 
 words! {
-    /// Which split chooses the best epoch.
-    Protocol {
+    /// The split that chooses the best epoch.
+    SelectOn {
         /// A validation split, never the test split.
-        Clean = "clean",
-        /// The split that is reported, as the released code does: optimistic.
-        Released = "released",
+        Valid = "valid" | "clean",
+        /// The test split, as the released code does: the figures on it are optimistic.
+        Test = "test" | "released",
     }
 }
 

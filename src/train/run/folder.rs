@@ -3,55 +3,19 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::clock::now_utc;
-use super::config::TrainConfig;
-use super::metrics::{EpochRecord, Summary, mean_off_diagonal};
-use super::tensorboard::{EventFile, cut};
-use super::{confusion_svg, curves_svg, model_card, report_html, similarity_svg};
-use crate::checkpoint::{
-    ModelMeta, TrainingData, TrainingState, file_hash, load_state, save_model, save_state, write_atomic,
-};
+use super::claim::Claim;
+use super::facts::{RunStart, Status, facts};
+use super::state::{Position, State};
+use crate::checkpoint::{ModelMeta, file_hash, load_state, save_model, save_state, write_atomic};
+use crate::train::clock::now_utc;
+use crate::train::metrics::{EpochRecord, Summary, mean_off_diagonal};
+use crate::train::settings::Settings;
+use crate::train::tensorboard::{EventFile, cut};
+use crate::train::{confusion_svg, curves_svg, model_card, report_html, similarity_svg};
 use crate::{Error, Result, nn::variables::Tensors};
-
-/// What is known when a training starts, beside its settings.
-#[derive(Debug, Clone)]
-pub struct RunStart {
-    /// The device in words, and why it was chosen.
-    pub device: String,
-    /// What the driver says of the adapter: name, backend, driver, features; null on the CPU.
-    pub adapter: Value,
-    /// Where the training images are, and why.
-    pub images: String,
-    /// The data set, its hash and its counts.
-    pub data: TrainingData,
-    /// The class names in order.
-    pub classes: Vec<String>,
-    /// The number of trained values.
-    pub parameters: usize,
-    /// The command line.
-    pub command: Vec<String>,
-    /// What the weights to start from brought; null where there are none.
-    pub init: Value,
-}
-
-/// How a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It goes on.
-    Running,
-    /// It came to its end.
-    Finished,
-    /// The user stopped it; it can be resumed.
-    Interrupted,
-    /// It ended with an error.
-    Failed,
-}
 
 /// A run's folder while the run goes on.
 ///
@@ -60,8 +24,8 @@ pub enum Status {
 /// `report.html` and `MODEL_CARD.md` come at the end.
 #[derive(Debug)]
 pub struct RunFolder {
-    path: PathBuf,
-    config: TrainConfig,
+    claim: Claim,
+    config: Settings,
     facts: Map<String, Value>,
     metrics: File,
     metrics_bytes: u64,
@@ -69,37 +33,49 @@ pub struct RunFolder {
     records: Vec<EpochRecord>,
 }
 
-/// Where the growing files stood at a checkpoint.
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    metrics_bytes: u64,
-    events_file: String,
-    events_bytes: u64,
+/// What a checkpoint of a run holds.
+#[derive(Debug)]
+pub struct Saved {
+    /// Where the run stood.
+    pub state: State,
+    /// The variables.
+    pub tensors: Tensors,
+    /// The momenta.
+    pub momenta: Tensors,
+    /// The best network of the stage in progress, where a later stage will need it.
+    pub stage_best: Option<Tensors>,
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run under `config.out`: `config.name`, or model and data (`esr-synthetic`); where that
-    /// exists, with the first free number behind (`esr-synthetic-2`).
+    /// Makes and claims the folder of a new run under `config.out`: `config.name`, or model and data (`esr-synthetic`);
+    /// where that exists, with the first free number behind (`esr-synthetic-2`).
     ///
     /// # Errors
     /// [`Error::Io`] when something cannot be written.
-    pub fn create(config: &TrainConfig, start: &RunStart) -> Result<Self> {
+    pub fn create(config: &Settings) -> Result<Claim> {
         let name = config.name.clone().unwrap_or_else(|| {
             let data = config.data_name();
             let plain: String = data.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             format!("{}-{plain}", config.model)
         });
-        let path = new_folder(&config.out, &name)?;
-        make_folder(&path.join("checkpoints"))?;
-        let mut config = config.clone();
-        config.resume = None;
-        let text = config.to_toml()?;
-        write_text(&path.join("config.toml"), &text)?;
+        Claim::take(&new_folder(&config.out, &name)?, config.claim_timeout())
+    }
+
+    /// Begins a run in a claimed folder; what an earlier beginning that saved no checkpoint left there goes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when something cannot be written.
+    pub fn begin(claim: Claim, config: &Settings, start: &RunStart) -> Result<Self> {
+        let path = claim.folder().to_owned();
+        sweep(&path, |name| name.ends_with(".partial") || name.starts_with("events.out.tfevents."))?;
+        fs::create_dir_all(path.join("checkpoints")).map_err(|source| failed(&path, source))?;
+        sweep(&path.join("checkpoints"), |_| true)?;
+        write_text(&path.join("config.toml"), &config.to_toml()?)?;
         let metrics_path = path.join("metrics.jsonl");
-        let metrics = File::create_new(&metrics_path).map_err(|source| failed(&metrics_path, source))?;
+        let metrics = File::create(&metrics_path).map_err(|source| failed(&metrics_path, source))?;
         let events = EventFile::create(&path)?;
-        let mut run =
-            Self { facts: facts(&config, start), path, config, metrics, metrics_bytes: 0, events, records: Vec::new() };
+        let (config, facts, records) = (config.clone(), facts(config, start), Vec::new());
+        let mut run = Self { claim, config, facts, metrics, metrics_bytes: 0, events, records };
         run.write_facts()?;
         Ok(run)
     }
@@ -115,98 +91,110 @@ impl RunFolder {
             _ => given,
         };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        for needed in ["config.toml", "run.json", "metrics.jsonl", "checkpoints/last.safetensors"] {
-            if !folder.join(needed).is_file() {
-                return Err(Error::File {
-                    path: given.into(),
-                    expected: "the folder of a run or its checkpoints/last.safetensors".into(),
-                    found: format!("no {needed}"),
-                    hint: "give a folder under runs/ whose training saved a checkpoint".into(),
-                });
-            }
+        if !folder.join("config.toml").is_file() {
+            return Err(Error::File {
+                path: given.into(),
+                expected: "the folder of a run or its checkpoints/last.safetensors".into(),
+                found: "no config.toml".into(),
+                hint: "give a folder under runs/".into(),
+            });
         }
         Ok(folder.into())
     }
 
-    /// Goes on with the run in `folder` where its last checkpoint was written: later records are cut off.
+    /// The newest checkpoint of the run in a folder; none where it was killed before its first.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Io`] where the checkpoint cannot be read.
+    pub fn checkpoint(folder: &Path, config: &Settings, classes: usize) -> Result<Option<Saved>> {
+        let last = folder.join("checkpoints/last.safetensors");
+        if !last.is_file() {
+            return Ok(None);
+        }
+        let saved = load_state(&last)?;
+        let state = State::from_value(&last, saved.state)?;
+        // A network that grows has fewer branches in the stages before its last one.
+        let stages = crate::train::schedule::stages(config, config.network(classes).heads());
+        let branches = stages.get(state.training.stage).map_or(config.branches, |stage| stage.branches);
+        let network = config.network(classes).with_branches(branches);
+        saved.model.meta.require_architecture(&last, &network.architecture())?;
+        let best = stage_best(folder, state.training.stage);
+        // The file of the first version had no stage in its name.
+        let best = if best.is_file() { best } else { folder.join("checkpoints/stage.safetensors") };
+        let stage_best = if state.training.stage_best.is_some() && best.is_file() {
+            Some(crate::checkpoint::load_model(&best)?.tensors)
+        } else {
+            None
+        };
+        Ok(Some(Saved { state, tensors: saved.model.tensors, momenta: saved.momenta, stage_best }))
+    }
+
+    /// Goes on with the run in a claimed folder where its newest checkpoint, `state`, was written: later records are cut
+    /// off.
     ///
     /// # Errors
     /// [`Error::File`] when the run's files do not fit together, or its data were others; [`Error::Io`] when one cannot
     /// be read or written.
-    pub fn resume(folder: &Path, config: &TrainConfig, start: &RunStart) -> Result<(Self, TrainingState)> {
-        let last = folder.join("checkpoints/last.safetensors");
-        let mut training = load_state(&last)?;
-        let wrong = |path: &Path, expected: &str, found: String, hint: &str| Error::File {
+    pub fn resume(claim: Claim, config: &Settings, state: &State, start: &RunStart) -> Result<Self> {
+        let folder = claim.folder().to_owned();
+        let wrong = |path: &Path, expected: String, found: String, hint: &str| Error::File {
             path: path.into(),
-            expected: expected.into(),
+            expected,
             found,
             hint: hint.into(),
         };
-        let position: Position = training
-            .state
-            .get_mut("run")
-            .map(Value::take)
-            .and_then(|position| serde_json::from_value(position).ok())
-            .ok_or_else(|| {
-                wrong(
-                    &last,
-                    "a checkpoint of a run folder",
-                    "no position in its records".into(),
-                    "use a run's own file",
-                )
-            })?;
-        training.state = training.state.get_mut("loop").map(Value::take).unwrap_or_default();
-        training.model.meta.require_architecture(&last, &config.architecture())?;
-        if let Some(data) = &training.model.meta.data
-            && data.hash != start.data.hash
-        {
-            let found = format!("hash {}, {} {:?}", start.data.hash, start.data.source, start.data.counts);
-            return Err(wrong(
-                &last,
-                &format!("the data it was trained on, hash {}", data.hash),
-                found,
-                "give the same data, or start a new run",
-            ));
-        }
-        let metrics_path = folder.join("metrics.jsonl");
-        let metrics = cut(&metrics_path, position.metrics_bytes)?;
-        let records = read_records(&metrics_path)?;
-        let events = EventFile::reopen(&folder.join(&position.events_file), position.events_bytes)?;
         let facts_path = folder.join("run.json");
         let text = fs::read_to_string(&facts_path).map_err(|source| failed(&facts_path, source))?;
         let mut facts: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
-            wrong(&facts_path, "the facts of a run as JSON", error.to_string(), "restore the file from a copy")
+            wrong(&facts_path, "the facts of a run as JSON".into(), error.to_string(), "restore the file from a copy")
         })?;
+        let hash = facts.get("data").and_then(|data| data.get("hash")).and_then(Value::as_str).unwrap_or_default();
+        if hash != start.data.hash {
+            let found = format!("hash {}, {} {:?}", start.data.hash, start.data.source, start.data.counts);
+            let expected = format!("the data it was trained on, hash {hash}");
+            return Err(wrong(&facts_path, expected, found, "give the same data, or start a new run"));
+        }
+        for folder in [folder.clone(), folder.join("checkpoints")] {
+            sweep(&folder, |name| name.ends_with(".partial"))?;
+        }
+        let metrics_path = folder.join("metrics.jsonl");
+        let metrics = cut(&metrics_path, state.records.metrics_bytes)?;
+        let records = read_records(&metrics_path)?;
+        let events = EventFile::reopen(&folder.join(&state.records.events_file), state.records.events_bytes)?;
         let resumed = json!({ "at": now_utc(), "device": start.device, "command": start.command });
         match facts.get_mut("resumed").and_then(Value::as_array_mut) {
             Some(list) => list.push(resumed),
             None => drop(facts.insert("resumed".into(), json!([resumed]))),
         }
-        facts.insert("status".into(), json!(Status::Running));
-        let mut config = config.clone();
-        config.resume = None;
-        let metrics_bytes = position.metrics_bytes;
-        let mut run = Self { path: folder.into(), config, facts, metrics, metrics_bytes, events, records };
+        facts.insert("status".into(), json!(Status::Unfinished));
+        let (config, metrics_bytes) = (config.clone(), state.records.metrics_bytes);
+        let mut run = Self { claim, config, facts, metrics, metrics_bytes, events, records };
         run.write_facts()?;
-        Ok((run, training))
+        Ok(run)
     }
 
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.claim.folder()
+    }
+
+    /// Lets the files go, not the folder.
+    #[must_use]
+    pub fn into_claim(self) -> Claim {
+        self.claim
     }
 
     /// The checkpoint that the run resumes from.
     #[must_use]
     pub fn last(&self) -> PathBuf {
-        self.path.join("checkpoints/last.safetensors")
+        self.path().join("checkpoints/last.safetensors")
     }
 
     /// The best model so far.
     #[must_use]
     pub fn best(&self) -> PathBuf {
-        self.path.join("checkpoints/best.safetensors")
+        self.path().join("checkpoints/best.safetensors")
     }
 
     /// The epochs so far, those before a resumption included.
@@ -217,7 +205,7 @@ impl RunFolder {
 
     /// The run's settings.
     #[must_use]
-    pub fn config(&self) -> &TrainConfig {
+    pub fn config(&self) -> &Settings {
         &self.config
     }
 
@@ -234,7 +222,7 @@ impl RunFolder {
     pub fn metric(&mut self, record: &Map<String, Value>) -> Result<()> {
         let mut line = json!(record).to_string();
         line.push('\n');
-        self.metrics.write_all(line.as_bytes()).map_err(|source| failed(&self.path.join("metrics.jsonl"), source))?;
+        self.metrics.write_all(line.as_bytes()).map_err(|source| failed(&self.path().join("metrics.jsonl"), source))?;
         self.metrics_bytes += line.len() as u64;
         Ok(())
     }
@@ -300,17 +288,28 @@ impl RunFolder {
         self.draw()
     }
 
-    /// Saves the checkpoint that `--resume` goes on from: `state` is what [`RunFolder::resume`] hands back.
+    /// Saves the checkpoint that `--resume` goes on from; the state's place in the records is set to where they are now.
     ///
     /// # Errors
-    /// As [`save_state`]; the checkpoint before this one is then still there.
-    pub fn save_last(&mut self, meta: &ModelMeta, tensors: &Tensors, momenta: &Tensors, state: &Value) -> Result<()> {
+    /// As [`save_state`], the checkpoint before this one is then still there; [`Error::Busy`] where another process has
+    /// taken the folder over.
+    pub fn save_last(
+        &mut self,
+        meta: &ModelMeta,
+        tensors: &Tensors,
+        momenta: &Tensors,
+        state: &mut State,
+    ) -> Result<()> {
+        self.claim.check()?;
         // The records must be on the disk before a checkpoint counts on them.
-        self.metrics.sync_data().map_err(|source| failed(&self.path.join("metrics.jsonl"), source))?;
+        self.metrics.sync_data().map_err(|source| failed(&self.path().join("metrics.jsonl"), source))?;
         self.events.sync()?;
         let (events_file, events_bytes) = self.events.position();
-        let position = Position { metrics_bytes: self.metrics_bytes, events_file, events_bytes };
-        save_state(&self.last(), meta, tensors, momenta, &json!({ "loop": state, "run": position }))
+        state.records = Position { metrics_bytes: self.metrics_bytes, events_file, events_bytes };
+        save_state(&self.last(), meta, tensors, momenta, &state.to_value())?;
+        // The networks that earlier stages started from are of no more use.
+        let own = stage_best(self.path(), state.training.stage);
+        sweep(&self.path().join("checkpoints"), |name| name.starts_with("stage") && !own.ends_with(name))
     }
 
     /// Saves the best model so far.
@@ -318,7 +317,17 @@ impl RunFolder {
     /// # Errors
     /// As [`save_model`]; the best one before is then still there.
     pub fn save_best(&mut self, meta: &ModelMeta, tensors: &Tensors) -> Result<()> {
+        self.claim.check()?;
         save_model(&self.best(), meta, tensors)
+    }
+
+    /// Saves the best network of a stage, counted from 0, from which the next one starts.
+    ///
+    /// # Errors
+    /// As [`save_model`].
+    pub fn save_stage_best(&mut self, stage: usize, meta: &ModelMeta, tensors: &Tensors) -> Result<()> {
+        self.claim.check()?;
+        save_model(&stage_best(self.path(), stage), meta, tensors)
     }
 
     /// Ends the run: `run.json` with the result, all charts, `report.html` and `MODEL_CARD.md`. `meta` is the best
@@ -334,16 +343,16 @@ impl RunFolder {
         self.facts.insert("status".into(), json!(Status::Finished));
         self.facts.insert("finished".into(), json!(now_utc()));
         self.facts.insert("result".into(), json!(summary));
-        self.metrics.sync_data().map_err(|source| failed(&self.path.join("metrics.jsonl"), source))?;
+        self.metrics.sync_data().map_err(|source| failed(&self.path().join("metrics.jsonl"), source))?;
         self.events.sync()?;
         self.draw()?;
         if let Some(evaluation) = &summary.evaluation {
-            write_text(&self.path.join("confusion.svg"), &confusion_svg(evaluation))?;
+            write_text(&self.path().join("confusion.svg"), &confusion_svg(evaluation))?;
         }
         let page = report_html(&self.config, &self.facts, &self.records, &summary, meta);
-        write_text(&self.path.join("report.html"), &page)?;
+        write_text(&self.path().join("report.html"), &page)?;
         let card = model_card(&self.config, &self.facts, &summary, meta);
-        write_text(&self.path.join("MODEL_CARD.md"), &card)?;
+        write_text(&self.path().join("MODEL_CARD.md"), &card)?;
         self.write_facts()?;
         Ok(summary)
     }
@@ -359,12 +368,12 @@ impl RunFolder {
     }
 
     fn draw(&self) -> Result<()> {
-        write_text(&self.path.join("curves.svg"), &curves_svg(&self.records))?;
-        write_text(&self.path.join("similarity.svg"), &similarity_svg(&self.records))
+        write_text(&self.path().join("curves.svg"), &curves_svg(&self.records))?;
+        write_text(&self.path().join("similarity.svg"), &similarity_svg(&self.records))
     }
 
     fn write_facts(&mut self) -> Result<()> {
-        write_text(&self.path.join("run.json"), &format!("{:#}\n", json!(self.facts)))
+        write_text(&self.path().join("run.json"), &format!("{:#}\n", json!(self.facts)))
     }
 }
 
@@ -394,44 +403,6 @@ fn bad_line(path: &Path, index: usize, error: &serde_json::Error) -> Error {
     }
 }
 
-/// The facts of run.json at the start.
-fn facts(config: &TrainConfig, start: &RunStart) -> Map<String, Value> {
-    let value = json!({
-        "status": Status::Running,
-        "moue": env!("CARGO_PKG_VERSION"),
-        "git": git_revision(),
-        "command": start.command,
-        "init": start.init,
-        "started": now_utc(),
-        "finished": null,
-        "seed": config.seed,
-        "device": start.device,
-        "adapter": start.adapter,
-        "images": start.images,
-        "host": {
-            "cores": std::thread::available_parallelism().map_or(0, usize::from),
-            "system": std::env::consts::OS,
-            "processor": std::env::consts::ARCH,
-        },
-        "data": start.data,
-        "classes": start.classes,
-        "architecture": config.architecture(),
-        "parameters": start.parameters,
-    });
-    value.as_object().expect("invariant: an object was written").clone()
-}
-
-/// The revision of the repository that the program runs in, with `-dirty` for changes; none outside of one.
-fn git_revision() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
-    };
-    let revision = git(&["rev-parse", "HEAD"])?;
-    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changes.is_empty() { revision } else { format!("{revision}-dirty") })
-}
-
 /// Makes `out/name`, or the first of `out/name-2`, `out/name-3`, … that does not exist.
 fn new_folder(out: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(out).map_err(|source| failed(out, source))?;
@@ -446,8 +417,22 @@ fn new_folder(out: &Path, name: &str) -> Result<PathBuf> {
     unreachable!("invariant: some number is free")
 }
 
-fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir(path).map_err(|source| failed(path, source))
+/// The best network of a stage; each stage has a file of its own, so that a run killed early in the next one still has
+/// what its checkpoint needs.
+fn stage_best(folder: &Path, stage: usize) -> PathBuf {
+    folder.join(format!("checkpoints/stage-{}.safetensors", stage + 1))
+}
+
+/// Removes the files of a folder whose names are `unwanted`.
+fn sweep(folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|source| failed(folder, source))? {
+        let entry = entry.map_err(|source| failed(folder, source))?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && unwanted(&entry.file_name().to_string_lossy()) {
+            fs::remove_file(entry.path()).map_err(|source| failed(&entry.path(), source))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_text(path: &Path, text: &str) -> Result<()> {

@@ -1,0 +1,113 @@
+//! What settings mean to the layers below.
+
+use super::{
+    Settings,
+    words::{Colour, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
+};
+use crate::{
+    checkpoint::DiversityMeta,
+    data::{ColourOrder, Normalisation, Transform},
+    diversity::{Diversity, LOGDET_EPS},
+    models::{Architecture, EsrSpec, ManetSpec, NetworkSpec},
+    ops::Objective,
+    train::session::SessionSpec,
+};
+
+impl Settings {
+    /// The data set's name without its folder, such as `ferplus`.
+    #[must_use]
+    pub fn data_name(&self) -> &str {
+        self.data.split(':').next().unwrap_or_default()
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn network(&self, classes: usize) -> NetworkSpec {
+        let Self { branches, width, image_size: size, attention, .. } = *self;
+        match self.model {
+            ModelKind::Esr => NetworkSpec::Esr(EsrSpec { branches, width, size, classes, attention }),
+            ModelKind::Manet => NetworkSpec::Manet(ManetSpec { width, size, classes }),
+        }
+    }
+
+    /// The network as it stands in a model file.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.network(0).architecture()
+    }
+
+    /// The diversity terms of the loss.
+    #[must_use]
+    pub fn diversity(&self) -> Diversity {
+        Diversity {
+            branch: self.branch_diversity,
+            spatial: self.spatial_diversity,
+            channel: self.channel_diversity,
+            released: self.similarity == SimilarityKind::Released,
+            objective: match self.objective {
+                ObjectiveKind::Det => Objective::Det,
+                ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
+                ObjectiveKind::Sum => Objective::Sum,
+            },
+        }
+    }
+
+    /// The kinds of maps that are diversified, of those that the network has.
+    #[must_use]
+    pub fn diversified_kinds(&self) -> Vec<&'static str> {
+        let diversity = self.diversity();
+        self.network(0).kinds().iter().copied().filter(|kind| diversity.wants(kind)).collect()
+    }
+
+    /// Whether any diversity term is part of the loss.
+    #[must_use]
+    pub fn diversified(&self) -> bool {
+        !self.diversified_kinds().is_empty()
+    }
+
+    /// The diversity terms as a model file names them; `gammas` are those of [`Settings::diversified_kinds`], none in a
+    /// stage without terms.
+    #[must_use]
+    pub fn diversity_meta(&self, gammas: &[f64]) -> Option<DiversityMeta> {
+        let kinds = self.diversified_kinds().into_iter().map(str::to_owned);
+        (!gammas.is_empty()).then(|| DiversityMeta {
+            similarity: self.similarity.to_string(),
+            objective: self.objective.to_string(),
+            gamma: kinds.zip(gammas.iter().copied()).collect(),
+        })
+    }
+
+    /// What is compiled, of the last stage's branches.
+    #[must_use]
+    pub fn session(&self, classes: usize) -> SessionSpec {
+        SessionSpec {
+            network: self.network(classes),
+            batch: self.batch_size,
+            diversity: self.diversity(),
+            momentum: self.momentum,
+            nesterov: self.nesterov,
+        }
+    }
+
+    /// How images become inputs; what is still `auto` is as if no weights were there to start from.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        Transform { size: self.image_size, normalise: self.normalise.normalisation(), order: self.colour.order() }
+    }
+}
+
+impl Normalise {
+    /// The means and deviations; none where pixels stay as they are.
+    #[must_use]
+    pub fn normalisation(self) -> Option<Normalisation> {
+        (self == Self::Imagenet).then_some(Normalisation::IMAGENET)
+    }
+}
+
+impl Colour {
+    /// The order of the input's channels.
+    #[must_use]
+    pub fn order(self) -> ColourOrder {
+        if self == Self::Bgr { ColourOrder::Bgr } else { ColourOrder::Rgb }
+    }
+}
