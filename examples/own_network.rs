@@ -105,6 +105,7 @@ fn main() -> Result<()> {
     let mut executor = CpuExecutor::<f32>::new(None)?;
     let program = executor.compile(&network.graph)?;
     variables::write(&mut executor, &network.graph, &variables::initial(&network.graph, 1))?;
+    variables::write_momenta(&mut executor, &network.graph, &variables::Tensors::new())?;
     let parts = network.graph.part_names().len();
     let input = |name: &str| network.graph.find(name).expect("invariant: sgd adds its inputs");
     executor.write(program, input("lr"), &vec![0.05; parts])?;

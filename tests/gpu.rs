@@ -168,6 +168,7 @@ fn norm(g: &mut Graph, name: &str, c: usize) -> ([TensorId; 2], [TensorId; 2]) {
 fn start(executor: &mut dyn Executor, net: &Net) -> moue::Result<Program> {
     let program = executor.compile(&net.graph)?;
     variables::write(executor, &net.graph, &variables::initial(&net.graph, 7))?;
+    variables::write_momenta(executor, &net.graph, &variables::Tensors::new())?;
     let count = |id: TensorId| net.graph.tensor(id).shape.elements();
     executor.write(program, net.images, &values(count(net.images), 1))?;
     let targets: Vec<f32> = (0..count(net.targets)).map(|i| if i % 3 == i / 3 % 3 { 1.0 } else { 0.0 }).collect();

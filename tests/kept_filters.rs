@@ -84,6 +84,9 @@ fn trained_weights_are_used_at_once() -> Result<()> {
     let (train, evaluate) = (cpu.compile(&training.graph)?, cpu.compile(&evaluation.graph)?);
     cpu.write_variable("first", &values(C * C * 9, 2))?;
     cpu.write_variable("second", &values(C * C * 9, 3))?;
+    for name in ["first.momentum", "second.momentum"] {
+        cpu.write_variable(name, &[0.0; C * C * 9])?;
+    }
     cpu.write_variable("healthy", &[1.0])?;
     let input = |name: &str| training.graph.find(name).expect("an input of SGD");
     cpu.write(train, input("lr"), &[0.5; 2])?;

@@ -6,10 +6,16 @@ mod support_train;
 
 use moue::{
     Error, Result,
+    data::Batch,
+    diversity::Diversity,
     exec::cpu::CpuExecutor,
+    graph::Graph,
+    models::{EsrSpec, NetworkSpec},
+    nn::{Mode, variables},
     train::{
         Settings,
         schedule::LrSchedule,
+        session::{Session, SessionSpec},
         settings::words::{BranchSchedule, ModelKind},
         trainer::{Ended, Start, State},
     },
@@ -76,6 +82,29 @@ fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
     // Before training each cross-entropy is near ln 8, and the weights sum to 1; three diversity terms are in [0, 1].
     assert!(first < 8f64.ln() + 0.5 && first > 8f64.ln() - 3.5, "{first}");
     assert!(last < first - 0.5, "{first} → {last}");
+}
+
+/// Without γ the diversity loss would be gone, without a learning rate nothing would learn.
+#[test]
+fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
+    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+    let spec = SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true };
+    let mut graph = Graph::new();
+    let images = graph.input("images", [16, 3, 54, 54]);
+    spec.network.build(&mut graph, images, Mode::Train).expect("a network");
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    let mut session = Session::new(&mut executor, spec, &variables::initial(&graph, 1)).expect("a session");
+    let batch = Batch { images: vec![0.5; 16 * 3 * 54 * 54], targets: vec![0.125; 16 * 8], ..Batch::default() };
+    let missing = |result: Result<()>| result.expect_err("nothing is configured").to_string();
+    let error = missing(session.step(&batch));
+    assert!(["lr", "decay", "head_weights", "gamma"].iter().all(|name| error.contains(name)), "{error}");
+    session.set_lr(|_| 0.1).expect("a rate");
+    // One γ of two.
+    session.configure(&[1.0; 2], 0.0, &[1.0]).expect("settings");
+    let error = missing(session.step(&batch));
+    assert!(error.contains("gamma") && !error.contains("lr") && !error.contains("decay"), "{error}");
+    session.configure(&[1.0; 2], 0.0, &[1.0; 2]).expect("settings");
+    session.step(&batch).expect("a step");
 }
 
 #[test]

@@ -7,6 +7,8 @@ pub mod cpu;
 pub mod gpu;
 pub mod open;
 mod profile;
+#[cfg(any(feature = "cpu", feature = "gpu"))]
+mod programs;
 
 pub use choice::{DeviceChoice, Precision};
 pub use profile::{Clock, OpCost, Profile};
@@ -22,9 +24,13 @@ use crate::{
 /// Values on their way from a device: those of each tensor asked for.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>>>>>;
 
-/// A compiled graph of an executor.
+/// A compiled graph of one executor, until that is cleared. Elsewhere and afterwards it names nothing, and every use of it
+/// is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Program(pub(crate) usize);
+pub struct Program {
+    era: u64,
+    index: usize,
+}
 
 /// What a device is called, for logs and reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +76,7 @@ fn training<R>(stem: &'static str, prepare: impl FnOnce() -> Result<R>) -> Resul
 /// A device, the variables it keeps, and the programs compiled for it.
 ///
 /// Variables (parameters, states, momenta) belong to the executor: programs that name the same variable share it.
-/// They are zero until written.
+/// A program whose ops read a variable or an input that was never written does not run.
 pub trait Executor {
     /// What runs here.
     fn device(&self) -> &DeviceInfo;
@@ -85,6 +91,9 @@ pub trait Executor {
     /// Forgets all programs and variables, to start anew with another network.
     fn clear(&mut self);
 
+    /// Whether a program is one of this executor's, compiled since it was last cleared.
+    fn has(&self, program: Program) -> bool;
+
     /// The most elements of a tensor that an op has to see whole.
     fn largest_tensor(&self) -> usize {
         usize::MAX
@@ -93,7 +102,7 @@ pub trait Executor {
     /// Writes an input of a program.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] where the number of values differs.
+    /// [`crate::Error::Shape`] where the tensor is no input of it, or the number of values differs.
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()>;
 
     /// Writes an input in full precision where the executor computes in float64; elsewhere rounded to float32.
@@ -108,7 +117,8 @@ pub trait Executor {
     /// Runs a program once; may return before the device has finished.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device fails.
+    /// [`crate::Error::Shape`] with the names of the inputs and variables that the program reads and that were never
+    /// written; [`crate::Error::Device`] where the device fails.
     fn run(&mut self, program: Program) -> Result<()>;
 
     /// Reads an output of the last run, waiting for it.
@@ -164,7 +174,7 @@ pub trait Executor {
     /// variables are looked at first.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device fails.
+    /// See [`Executor::run`].
     fn first_not_finite(&mut self, program: Program) -> Result<Option<String>>;
 
     /// What each op of a program costs, in order of execution.
@@ -176,9 +186,9 @@ pub trait Executor {
     /// Runs a program `runs` times (at least once) and times each op.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where the device cannot time its ops.
+    /// See [`Executor::run`]; and [`crate::Error::Device`] where the device cannot time its ops.
     fn profile(&mut self, program: Program, runs: usize) -> Result<Profile>;
 
-    /// What a program costs.
+    /// What a program costs; nothing where it is another executor's.
     fn stats(&self, program: Program) -> Stats;
 }

@@ -194,6 +194,7 @@ fn train(golden: &Golden, executor: &mut dyn Executor, batch: &Batch, found: &mu
 
     let program = executor.compile(&graph)?;
     variables::write(executor, &graph, &fill(&graph, &golden.salt))?;
+    variables::write_momenta(executor, &graph, &variables::Tensors::new())?;
     let parts = graph.part_names().len();
     let input = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
     executor.write(program, x, &batch.images)?;

@@ -211,13 +211,17 @@ fn losses(adapter: usize, mixed: bool, steps: usize) -> moue::Result<Vec<f32>> {
     let targets = g.input("targets", [16, 8]);
     let weights = g.input("branch_weights", [2]);
     let esr = spec.build(&mut g, images, Mode::Train)?;
-    let loss = diversified_loss(&mut g, &esr, targets, weights, &Diversity::PAPER)?.total;
-    g.sgd(loss, 0.9, true)?;
-    g.output(loss);
+    let loss = diversified_loss(&mut g, &esr, targets, weights, &Diversity::PAPER)?;
+    g.sgd(loss.total, 0.9, true)?;
+    g.output(loss.total);
     let options = Options { mixed, ..Options::default() };
     let mut executor = GpuExecutor::with_options(&Selector::Index(adapter), &options)?;
     let program = executor.compile(&g)?;
     variables::write(&mut executor, &g, &variables::initial(&g, 7))?;
+    variables::write_momenta(&mut executor, &g, &variables::Tensors::new())?;
+    for term in &loss.terms {
+        executor.write(program, term.gamma, &[10.0])?;
+    }
     executor.write(program, images, &values(16 * 3 * 54 * 54, 1))?;
     let one_hot: Vec<f32> = (0..16 * 8).map(|i| if i % 8 == i / 8 % 8 { 1.0 } else { 0.0 }).collect();
     executor.write(program, targets, &one_hot)?;
@@ -230,7 +234,7 @@ fn losses(adapter: usize, mixed: bool, steps: usize) -> moue::Result<Vec<f32>> {
     let mut losses = Vec::new();
     for _ in 0..steps {
         executor.run(program)?;
-        losses.extend(executor.read(program, loss)?);
+        losses.extend(executor.read(program, loss.total)?);
     }
     Ok(losses)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use moue::{
     Error, Result,
-    exec::{Executor, Program},
+    exec::{Executor, Program, cpu::CpuExecutor},
     graph::{
         Graph, Init, Role,
         plan::{Place, Plan},
@@ -26,11 +26,14 @@ pub(super) fn cases(cases: &mut Cases) {
     for seed in 0..16 {
         cases.add(&format!("random_graph_{seed}"), move |executor, unit| graph_agrees(executor, unit, seed));
     }
-    let all: [(&str, Claim); 10] = [
+    let all: [(&str, Claim); 13] = [
         ("one_tensor_in_every_place", |e| finish(one_tensor_in_every_place(e))),
         ("inputs_views_and_constants_can_be_read", |e| finish(outputs_of_every_role(e))),
         ("two_programs_share_their_variables", |e| finish(shared_variables(e))),
-        ("variables_are_zero_until_written", |e| finish(zero_until_written(e))),
+        ("a_program_that_reads_what_nobody_wrote_does_not_run", |e| finish(unwritten(e))),
+        ("running_estimates_and_momenta_have_to_be_written", |e| finish(unwritten_updates(e))),
+        ("a_handle_from_before_clear_names_no_program", |e| finish(stale_handle(e))),
+        ("a_handle_of_another_executor_names_no_program", |e| finish(foreign_handle(e))),
         ("a_second_run_gives_the_same_bits", |e| finish(same_bits(e))),
         ("an_input_that_no_op_uses_can_be_written", |e| finish(unused_input(e))),
         ("clear_forgets_variables", |e| finish(cleared(e))),
@@ -173,8 +176,9 @@ fn shared_variables(executor: &mut dyn Executor) -> Result<std::result::Result<(
     let (train, train_x, _) = scaled(true, 1)?;
     let (eval, eval_x, eval_y) = scaled(false, 1)?;
     let first = start(executor, &train, &[(train_x, &[4.0])])?;
-    executor.write_variable("w", &[3.0])?;
-    executor.write_variable("healthy", &[1.0])?;
+    for (name, value) in [("w", 3.0), ("w.momentum", 0.0), ("healthy", 1.0)] {
+        executor.write_variable(name, &[value])?;
+    }
     for (name, value) in [("lr", 0.5), ("decay", 0.0)] {
         let id = train.find(name).expect("SGD adds it");
         executor.write(first, id, &[value])?;
@@ -191,13 +195,111 @@ fn shared_variables(executor: &mut dyn Executor) -> Result<std::result::Result<(
     Ok(before.and(after).and(variable))
 }
 
-fn zero_until_written(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
+/// An error of the shapes whose sentence has all of these.
+fn expect_refused<T: std::fmt::Debug>(
+    what: &str,
+    result: Result<T>,
+    parts: &[&str],
+) -> std::result::Result<(), String> {
+    match &result {
+        Err(error @ Error::Shape { .. }) if parts.iter().all(|part| error.to_string().contains(part)) => Ok(()),
+        _ => Err(format!("{what}: {result:?}, expected a shape error with {parts:?}")),
+    }
+}
+
+fn unwritten(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
     executor.clear();
     let (graph, x, y) = scaled(false, 67)?;
-    let program = start(executor, &graph, &[(x, &[2.0; 67])])?;
+    let program = executor.compile(&graph)?;
+    let mut checks = vec![
+        expect_refused("nothing written", executor.run(program), &["values of x, w"]),
+        expect_refused("the search for NaN", executor.first_not_finite(program), &["values of x, w"]),
+        expect_refused("a profile", executor.profile(program, 1), &["values of x, w"]),
+    ];
+    // Of another size, so nothing is written.
+    checks.push(expect_refused("a short input", executor.write(program, x, &[2.0; 66]), &["67"]));
+    checks.push(expect_refused("a short variable", executor.write_variable("w", &[2.0; 66]), &["67"]));
+    checks.push(expect_refused("after refused values", executor.run(program), &["values of x, w"]));
+    executor.write(program, x, &[2.0; 67])?;
+    checks.push(expect_refused("no variable", executor.run(program), &["no values of w;"]));
+    executor.write_variable("w", &[3.0; 67])?;
     executor.run(program)?;
-    let product = expect_equal("the product", &executor.read(program, y)?, &[0.0; 67]);
-    Ok(product.and(expect_equal("the variable", &executor.read_variable("w")?, &[0.0; 67])))
+    checks.push(expect_equal("the product", &executor.read(program, y)?, &[6.0; 67]));
+    // The variable is there for this one too, its own input is not.
+    let second = executor.compile(&graph)?;
+    checks.push(expect_refused("a second program", executor.run(second), &["no values of x;"]));
+    executor.clear();
+    let third = start(executor, &graph, &[(x, &[2.0; 67])])?;
+    checks.push(expect_refused("after clear", executor.run(third), &["no values of w;"]));
+    Ok(checks.into_iter().collect())
+}
+
+/// What an op changes in place; an input that is written through a view; a variable that is not written as an input.
+fn unwritten_updates(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
+    executor.clear();
+    let (graph, ..) = scaled(true, 1)?;
+    let program = executor.compile(&graph)?;
+    let names = ["x", "lr", "decay", "healthy", "w", "w.momentum"];
+    let mut checks = vec![expect_refused("a step of SGD", executor.run(program), &names)];
+    let mut graph = Graph::new();
+    let x = graph.input("x", [2, 3]);
+    let view = graph.reshape(x, [6].into())?;
+    let y = graph.relu(view)?;
+    graph.output(y);
+    let program = start(executor, &graph, &[(view, &[-1.0, 2.0, -3.0, 4.0, -5.0, 6.0])])?;
+    executor.run(program)?;
+    checks.push(expect_equal("of a view", &executor.read(program, y)?, &[0.0, 2.0, 0.0, 4.0, 0.0, 6.0]));
+    let (graph, ..) = scaled(false, 1)?;
+    let program = executor.compile(&graph)?;
+    let w = graph.find("w").expect("a parameter");
+    checks.push(expect_refused("a variable", executor.write(program, w, &[0.0]), &["an input"]));
+    Ok(checks.into_iter().collect())
+}
+
+/// Whether an executor refuses all that can be done with a program.
+fn expect_unknown(
+    executor: &mut dyn Executor,
+    program: Program,
+    [x, y]: [TensorId; 2],
+) -> std::result::Result<(), String> {
+    let parts = ["a program that this executor compiled", "compile the graph again"];
+    let refused = [
+        expect_refused("write", executor.write(program, x, &[1.0; 3]), &parts),
+        expect_refused("run", executor.run(program), &parts),
+        expect_refused("read", executor.read(program, y), &parts),
+        expect_refused("first_not_finite", executor.first_not_finite(program), &parts),
+        expect_refused("costs", executor.costs(program), &parts),
+        expect_refused("profile", executor.profile(program, 1), &parts),
+    ];
+    if executor.has(program) {
+        return Err("the executor has the program".to_owned());
+    }
+    refused.into_iter().collect()
+}
+
+fn stale_handle(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
+    executor.clear();
+    let (graph, x, y) = scaled(false, 3)?;
+    let stale = start(executor, &graph, &[(x, &[1.0; 3])])?;
+    executor.clear();
+    let after = expect_unknown(executor, stale, [x, y]);
+    // The same place is taken again.
+    let program = start(executor, &graph, &[(x, &[1.0; 3])])?;
+    executor.write_variable("w", &[2.0; 3])?;
+    executor.run(program)?;
+    let again = expect_unknown(executor, stale, [x, y]);
+    let known = if executor.has(program) { Ok(()) } else { Err("the new program is unknown".to_owned()) };
+    Ok(after.and(again).and(known).and(expect_equal("the product", &executor.read(program, y)?, &[2.0; 3])))
+}
+
+fn foreign_handle(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
+    executor.clear();
+    let (graph, x, y) = scaled(false, 3)?;
+    start(executor, &graph, &[(x, &[1.0; 3])])?;
+    executor.write_variable("w", &[2.0; 3])?;
+    let mut other = CpuExecutor::<f32>::new(Some(1))?;
+    let foreign = start(&mut other, &graph, &[(x, &[1.0; 3])])?;
+    Ok(expect_unknown(executor, foreign, [x, y]))
 }
 
 fn same_bits(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
@@ -235,6 +337,7 @@ fn unused_input(executor: &mut dyn Executor) -> Result<std::result::Result<(), S
     let targets = graph.input("targets", [5]);
     let dead = graph.relu(targets)?;
     let program = start(executor, &graph, &[(x, &[1.0; 3]), (targets, &[1.0; 5])])?;
+    executor.write_variable("w", &[2.0; 3])?;
     executor.run(program)?;
     if !matches!(executor.write(program, targets, &[1.0; 4]), Err(Error::Shape { .. })) {
         return Ok(Err("a short unused input was accepted".to_owned()));
@@ -242,7 +345,7 @@ fn unused_input(executor: &mut dyn Executor) -> Result<std::result::Result<(), S
     if !matches!(executor.read(program, dead), Err(Error::Shape { .. })) {
         return Ok(Err("a tensor that is no output was read".to_owned()));
     }
-    Ok(expect_equal("the product", &executor.read(program, y)?, &[0.0; 3]))
+    Ok(expect_equal("the product", &executor.read(program, y)?, &[2.0; 3]))
 }
 
 fn cleared(executor: &mut dyn Executor) -> Result<std::result::Result<(), String>> {
@@ -309,6 +412,7 @@ fn statistics(executor: &mut dyn Executor) -> Result<std::result::Result<(), Str
     executor.clear();
     let (graph, x, _) = scaled(false, 67)?;
     let program = start(executor, &graph, &[(x, &[1.0; 67])])?;
+    executor.write_variable("w", &[1.0; 67])?;
     executor.run(program)?;
     let before = executor.stats(program);
     for _ in 0..5 {

@@ -88,6 +88,7 @@ fn one_step(
         let id = find(graph, name)?;
         let count = graph.tensor(id).shape.elements();
         executor.write_variable(name, &vec![1.0; count]).map_err(text)?;
+        executor.write_variable(&format!("{name}.momentum"), &vec![0.0; count]).map_err(text)?;
     }
     executor.run(program).map_err(text)?;
     let mut values = Vec::new();

@@ -7,8 +7,8 @@ use moue::{
     ops::TensorId,
 };
 
-/// A tensor of a program after so many commands.
-type Key = (usize, Program, TensorId);
+/// A tensor of a program, by its place since the last clear, after so many commands: each start has other handles.
+type Key = (usize, usize, TensorId);
 
 /// An executor whose reads fail until the values are there: [`Again::until_answered`] awaits them and starts what asked
 /// for them from the beginning, where the same commands give the same values.
@@ -47,12 +47,14 @@ impl Again {
 
     /// A tensor that was read before, or the news that it has been asked for, with those that are likely to be next.
     fn answer(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
-        let key = (self.commands, program, tensor);
+        let Some(place) = self.graphs.iter().position(|(there, _)| *there == program) else {
+            return self.executor.read(program, tensor);
+        };
+        let key = (self.commands, place, tensor);
         if let Some((_, values)) = self.answers.iter().find(|(there, _)| *there == key) {
             return Ok(values.clone());
         }
-        let graph = self.graphs.iter().find(|(there, _)| *there == program);
-        let like = graph.map_or_else(Vec::new, |(_, graph)| alike(graph, tensor));
+        let like = alike(&self.graphs[place].1, tensor);
         let mut tensors = if like.is_empty() { vec![tensor] } else { like };
         let reading = self.executor.read_later(program, &tensors).or_else(|_| {
             // One of them has no memory.
@@ -60,7 +62,7 @@ impl Again {
             self.executor.read_later(program, &tensors)
         })?;
         if self.awaited.is_none() {
-            let keys = tensors.into_iter().map(|tensor| (self.commands, program, tensor)).collect();
+            let keys = tensors.into_iter().map(|tensor| (self.commands, place, tensor)).collect();
             self.awaited = Some((keys, reading));
         }
         Err(Error::Device {
@@ -108,6 +110,10 @@ impl Executor for Again {
         self.commands += 1;
         self.graphs.clear();
         self.executor.clear();
+    }
+
+    fn has(&self, program: Program) -> bool {
+        self.executor.has(program)
     }
 
     fn largest_tensor(&self) -> usize {

@@ -38,11 +38,11 @@ use std::collections::HashMap;
 
 use web_time::Instant;
 
-use super::{Clock, DeviceInfo, Executor, OpCost, Profile, Program, Stats};
+use super::{Clock, DeviceInfo, Executor, OpCost, Profile, Program, Stats, programs::Programs};
 use crate::{
     Result,
-    graph::Graph,
-    ops::{TensorId, shape_error},
+    graph::{Graph, plan::Plan},
+    ops::TensorId,
 };
 use kernel::Span;
 use memory::Memory;
@@ -73,7 +73,7 @@ pub struct CpuExecutor<T: Scalar> {
     device: DeviceInfo,
     pool: Pool,
     memory: Memory<T>,
-    programs: Vec<Compiled<T>>,
+    programs: Programs<Compiled<T>>,
 }
 
 impl<T: Scalar> CpuExecutor<T> {
@@ -88,7 +88,7 @@ impl<T: Scalar> CpuExecutor<T> {
             threads => format!("{}, {}, {threads} threads", instruction_set(), T::NAME),
         };
         let device = DeviceInfo { kind: "cpu", name: processor(), detail, software: false, notes: Vec::new() };
-        Ok(Self { device, pool, memory: Memory::new(), programs: Vec::new() })
+        Ok(Self { device, pool, memory: Memory::new(), programs: Programs::new() })
     }
 
     /// Writes a variable in full precision.
@@ -96,26 +96,28 @@ impl<T: Scalar> CpuExecutor<T> {
     /// # Errors
     /// See [`Executor::write_variable`].
     pub fn write_variable_f64(&mut self, name: &str, values: &[f64]) -> Result<()> {
-        let span = self.memory.named(name)?;
-        self.memory.version += 1;
-        self.memory.write(name, span, values.iter().map(|value| T::of(*value)))
+        self.write_variable_from(name, values.iter().map(|value| T::of(*value)))
     }
 
-    fn program(&self, program: Program) -> Result<&Compiled<T>> {
-        let unknown = || shape_error("program", "a program compiled by this executor", program.0, "compile it again");
-        self.programs.get(program.0).ok_or_else(unknown)
+    fn write_variable_from(&mut self, name: &str, values: impl ExactSizeIterator<Item = T>) -> Result<()> {
+        let span = self.memory.named(name)?;
+        self.memory.write(name, span, values)?;
+        self.memory.version += 1;
+        self.programs.wrote_variable(name);
+        Ok(())
     }
 
     fn write_from(&mut self, program: Program, id: TensorId, values: impl ExactSizeIterator<Item = T>) -> Result<()> {
-        match self.program(program)?.writable(id, values.len())? {
-            Some(span) => self.memory.write("the input", span, values),
-            // Nothing that runs reads it.
-            None => Ok(()),
+        // Without a place nothing that runs reads it.
+        if let Some((root, span)) = self.programs.get(program)?.writable(id, values.len())? {
+            self.memory.write("the input", span, values)?;
+            self.programs.wrote(program, root);
         }
+        Ok(())
     }
 
     fn values(&self, program: Program, tensor: TensorId) -> Result<&[T]> {
-        Ok(self.memory.values(self.program(program)?.readable(tensor)?))
+        Ok(self.memory.values(self.programs.get(program)?.readable(tensor)?))
     }
 
     /// Runs a program, calling `after` each op; stops where it returns a value.
@@ -124,8 +126,8 @@ impl<T: Scalar> CpuExecutor<T> {
         program: Program,
         mut after: impl FnMut(&program::Step<T>, &[Vec<T>]) -> Option<R> + Send,
     ) -> Result<Option<R>> {
-        self.program(program)?;
-        let (program, memory) = (&mut self.programs[program.0], &mut self.memory);
+        self.programs.expect_written(program)?;
+        let (program, memory) = (self.programs.get_mut(program)?, &mut self.memory);
         let threads = self.pool.threads();
         memory.version += u64::from(program.updates);
         Ok(self.pool.run(|| {
@@ -144,14 +146,18 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
 
     fn compile(&mut self, graph: &Graph) -> Result<Program> {
         let threads = self.pool.threads();
-        let compiled = T::compile(graph, &mut self.memory, threads)?;
-        self.programs.push(compiled);
-        Ok(Program(self.programs.len() - 1))
+        let plan = Plan::new(graph);
+        let compiled = T::compile(graph, &plan, &mut self.memory, threads)?;
+        Ok(self.programs.push(compiled, graph, &plan))
     }
 
     fn clear(&mut self) {
-        self.programs.clear();
+        self.programs = Programs::new();
         self.memory = Memory { created: self.memory.created, ..Memory::new() };
+    }
+
+    fn has(&self, program: Program) -> bool {
+        self.programs.has(program)
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
@@ -179,9 +185,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
     }
 
     fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        let span = self.memory.named(name)?;
-        self.memory.version += 1;
-        self.memory.write(name, span, values.iter().map(|value| T::of(f64::from(*value))))
+        self.write_variable_from(name, values.iter().map(|value| T::of(f64::from(*value))))
     }
 
     fn read_variable(&mut self, name: &str) -> Result<Vec<f32>> {
@@ -196,7 +200,8 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
 
     fn first_not_finite(&mut self, program: Program) -> Result<Option<String>> {
         let finite = |arena: &[Vec<T>], span: Span| arena[span.buffer][..span.len].iter().all(|x| x.is_finite());
-        let given = &self.program(program)?.given;
+        self.programs.expect_written(program)?;
+        let given = &self.programs.get(program)?.given;
         if let Some((name, _)) = given.iter().find(|(_, span)| !finite(&self.memory.arena, *span)) {
             return Ok(Some(name.clone()));
         }
@@ -214,7 +219,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
             flops: step.work.flops,
             bytes: step.work.bytes / 4 * size_of::<T>() as u64,
         };
-        Ok(self.program(program)?.steps.iter().map(cost).collect())
+        Ok(self.programs.get(program)?.steps.iter().map(cost).collect())
     }
 
     fn profile(&mut self, program: Program, runs: usize) -> Result<Profile> {
@@ -236,7 +241,7 @@ impl<T: Scalar> Executor for CpuExecutor<T> {
     }
 
     fn stats(&self, program: Program) -> Stats {
-        let Some(program) = self.programs.get(program.0) else { return Stats::default() };
+        let Ok(program) = self.programs.get(program) else { return Stats::default() };
         let mut by_op: HashMap<&str, usize> = HashMap::new();
         for step in &program.steps {
             *by_op.entry(step.op).or_default() += 1;

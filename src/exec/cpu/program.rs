@@ -32,6 +32,8 @@ pub struct Compiled<T> {
 /// What the host may do with a tensor.
 struct Tensor {
     name: String,
+    /// The tensor that this is a view of, or itself.
+    root: TensorId,
     len: usize,
     span: Option<Span>,
     written_by_host: bool,
@@ -96,14 +98,13 @@ impl<T: Scalar> Step<T> {
 }
 
 impl<T: Scalar> Compiled<T> {
-    pub(super) fn new(graph: &Graph, memory: &mut Memory<T>, threads: usize) -> Result<Self> {
-        let plan = Plan::new(graph);
+    pub(super) fn new(graph: &Graph, plan: &Plan, memory: &mut Memory<T>, threads: usize) -> Result<Self> {
         let own = |memory: &Memory<T>| -> usize {
             let variables: usize = memory.variables.values().map(|span| span.len).sum();
             memory.arena.iter().map(Vec::len).sum::<usize>() - variables
         };
         let before = own(memory);
-        let spans = allocate(graph, &plan, memory)?;
+        let spans = allocate(graph, plan, memory)?;
         let span = |id: TensorId| {
             let span = spans[graph.root(id).index()].expect("invariant: the plan places all that runs");
             Span { len: graph.tensor(id).shape.elements(), ..span }
@@ -150,6 +151,7 @@ impl<T: Scalar> Compiled<T> {
             let len = tensor.shape.elements();
             Tensor {
                 name: tensor.name.clone(),
+                root,
                 len,
                 span: spans[root.index()].map(|span| Span { len, ..span }),
                 written_by_host: matches!(graph.tensor(root).role, Role::Input),
@@ -167,8 +169,8 @@ impl<T: Scalar> Compiled<T> {
         self.tensors.get(id.index()).ok_or_else(unknown)
     }
 
-    /// The place of an input, if an op reads it.
-    pub(super) fn writable(&self, id: TensorId, len: usize) -> Result<Option<Span>> {
+    /// An input that is no view, and its place if an op reads it.
+    pub(super) fn writable(&self, id: TensorId, len: usize) -> Result<Option<(TensorId, Span)>> {
         let tensor = self.tensor(id)?;
         if !tensor.written_by_host {
             return Err(shape_error("write", "an input", &tensor.name, "write variables by their name"));
@@ -177,7 +179,7 @@ impl<T: Scalar> Compiled<T> {
             let expected = format!("{} values for {}", tensor.len, tensor.name);
             return Err(shape_error("write", expected, len, "give one value for each element"));
         }
-        Ok(tensor.span)
+        Ok(tensor.span.map(|span| (tensor.root, span)))
     }
 
     /// The place of an output, a gradient, an input or a variable.

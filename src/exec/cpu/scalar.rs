@@ -10,10 +10,13 @@ use super::{
     program::Compiled,
     simd::{self, Job},
 };
-use crate::{Result, graph::Graph};
+use crate::{
+    Result,
+    graph::{Graph, plan::Plan},
+};
 
 mod sealed {
-    use super::{Compiled, Graph, Job, Memory, Result};
+    use super::{Compiled, Graph, Job, Memory, Plan, Result};
 
     /// What the executor needs beyond arithmetic, for either precision in functions without type parameters: all kernels
     /// are then compiled here, and not anew in each crate that names an executor.
@@ -22,7 +25,7 @@ mod sealed {
         fn run(job: impl Job<Self>);
 
         /// Prepares a graph.
-        fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>>;
+        fn compile(graph: &Graph, plan: &Plan, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>>;
     }
 }
 
@@ -33,8 +36,8 @@ impl Dispatch for f32 {
         simd::run_f32(job);
     }
 
-    fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
-        Compiled::new(graph, memory, threads)
+    fn compile(graph: &Graph, plan: &Plan, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
+        Compiled::new(graph, plan, memory, threads)
     }
 }
 
@@ -43,8 +46,8 @@ impl Dispatch for f64 {
         simd::run_f64(job);
     }
 
-    fn compile(graph: &Graph, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
-        Compiled::new(graph, memory, threads)
+    fn compile(graph: &Graph, plan: &Plan, memory: &mut Memory<Self>, threads: usize) -> Result<Compiled<Self>> {
+        Compiled::new(graph, plan, memory, threads)
     }
 }
 

@@ -32,7 +32,7 @@ impl GpuExecutor {
 
     /// See [`crate::exec::Executor::first_not_finite`].
     pub(super) fn find_not_finite(&mut self, program: Program) -> Result<Option<String>> {
-        let compiled = self.program(program)?;
+        let compiled = self.programs.get(program)?;
         let inputs = compiled.graph.select(|role| matches!(role, Role::Input));
         let inputs: Vec<_> = inputs
             .into_iter()
@@ -55,14 +55,14 @@ impl GpuExecutor {
                 }
             }
         }
-        for step in 0..self.program(program)?.steps.len() {
+        for step in 0..self.programs.get(program)?.steps.len() {
             self.run_step(program, step)?;
-            let compiled = self.program(program)?;
+            let compiled = self.programs.get(program)?;
             let outputs = compiled.steps[step].outputs.clone();
             let seen = |id: TensorId| compiled.tensors.view(id).cloned().map(|view| (id, view));
             for (id, view) in outputs.into_iter().filter_map(seen).collect::<Vec<_>>() {
                 if !self.is_finite(&view)? {
-                    let compiled = self.program(program)?;
+                    let compiled = self.programs.get(program)?;
                     return Ok(Some(format!("{}, {}", name_of(compiled, step), output_name(compiled, step, id))));
                 }
             }
@@ -71,7 +71,7 @@ impl GpuExecutor {
     }
 
     fn run_step(&self, program: Program, step: usize) -> Result<()> {
-        let compiled = self.program(program)?;
+        let compiled = self.programs.get(program)?;
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -83,7 +83,7 @@ impl GpuExecutor {
 
     /// See [`crate::exec::Executor::profile`].
     pub(super) fn time_ops(&mut self, program: Program, runs: usize) -> Result<Profile> {
-        let compiled = self.program(program)?;
+        let compiled = self.programs.get(program)?;
         let (ops, steps) = (compiled.costs(), compiled.steps.len());
         if self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) && 2 * steps <= MOST_QUERIES {
             let times = self.timestamps(program, steps, runs)?;
@@ -111,7 +111,7 @@ impl GpuExecutor {
         let mut ticks = vec![0_u64; count as usize];
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
-            let compiled = self.program(program)?;
+            let compiled = self.programs.get(program)?;
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for (i, step) in compiled.steps.iter().enumerate() {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {

@@ -55,7 +55,7 @@ use self::{
     shader::Params,
     tile_search::Search,
 };
-use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats, training};
+use super::{DeviceInfo, Executor, OpCost, Profile, Program, Reading, Stats, programs::Programs, training};
 use crate::{
     Error, Result,
     graph::{Graph, Node, Role, plan::Plan},
@@ -66,7 +66,7 @@ use crate::{
 pub struct GpuExecutor {
     gpu: Gpu,
     variables: Variables,
-    programs: Vec<Compiled>,
+    programs: Programs<Compiled>,
     readback: Readback,
     search: Option<Search>,
     /// Whether feature maps are kept as f16.
@@ -130,7 +130,7 @@ impl GpuExecutor {
 
     fn on(gpu: Gpu) -> Self {
         let (variables, readback) = (Variables::default(), Readback::default());
-        Self { gpu, variables, programs: Vec::new(), readback, search: None, half_maps: false }
+        Self { gpu, variables, programs: Programs::new(), readback, search: None, half_maps: false }
     }
 
     /// Whether feature maps and their gradients are kept as f16.
@@ -189,24 +189,32 @@ impl GpuExecutor {
     fn compile_planned(&mut self, graph: &Graph, plan: &Plan, storage: &Storage) -> Result<Program> {
         self.variables.declare(&mut self.gpu, graph, plan)?;
         let compiled = Compiled::new(&mut self.gpu, &self.variables, graph, plan, storage)?;
-        self.programs.push(compiled);
         let outputs = graph.outputs().iter().map(|&id| 4 * graph.tensor(id).shape.elements() as u64);
         self.readback.reserve(&mut self.gpu, outputs.max().unwrap_or(0))?;
-        Ok(Program(self.programs.len() - 1))
-    }
-
-    fn program(&self, program: Program) -> Result<&Compiled> {
-        let cleared = || self.gpu.error("the program was compiled before the executor was cleared");
-        self.programs.get(program.0).ok_or_else(cleared)
+        Ok(self.programs.push(compiled, graph, plan))
     }
 
     /// A tensor of a program that can be read or written.
     fn tensor(&self, program: Program, tensor: TensorId) -> Result<View> {
-        let program = self.program(program)?;
+        let program = self.programs.get(program)?;
+        let declared = program.declared(tensor)?;
         program.tensors.view(tensor).cloned().ok_or_else(|| {
-            let found = format!("{}, which no op uses", program.graph.tensor(tensor).name);
+            let found = format!("{}, which no op uses", declared.name);
             shape_error("compile", "a tensor that the program has", found, "mark it as an output")
         })
+    }
+
+    /// Runs a program, also one whose inputs nobody has written.
+    fn submit(&mut self, program: Program) -> Result<()> {
+        self.gpu.check()?;
+        let compiled = self.programs.get(program)?;
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            compiled.encode(&self.gpu, &mut pass, 0..compiled.len());
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.check()
     }
 
     fn variable(&self, name: &str) -> Result<View> {
@@ -239,10 +247,14 @@ impl Executor for GpuExecutor {
     }
 
     fn clear(&mut self) {
-        self.programs.clear();
+        self.programs = Programs::new();
         self.variables = Variables::default();
         self.readback = Readback::default();
         self.gpu.free_buffers();
+    }
+
+    fn has(&self, program: Program) -> bool {
+        self.programs.has(program)
     }
 
     fn largest_tensor(&self) -> usize {
@@ -250,24 +262,25 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, program: Program, tensor: TensorId, values: &[f32]) -> Result<()> {
-        let compiled = self.program(program)?;
-        let declared = compiled.graph.tensor(tensor);
-        if compiled.tensors.view(tensor).is_none() && declared.role == Role::Input {
-            return expect_length(&declared.name, declared.shape.elements(), values);
+        let compiled = self.programs.get(program)?;
+        let declared = compiled.declared(tensor)?;
+        let root = compiled.graph.root(tensor);
+        // An op's result can be written too: tests look at how it is kept.
+        if !matches!(compiled.graph.tensor(root).role, Role::Input | Role::Activation) {
+            return Err(shape_error("write", "an input", &declared.name, "write variables by their name"));
         }
-        self.upload(&declared.name, &self.tensor(program, tensor)?, values)
+        match compiled.tensors.view(tensor) {
+            Some(view) => self.upload(&declared.name, view, values)?,
+            // Nothing that runs reads it.
+            None => expect_length(&declared.name, declared.shape.elements(), values)?,
+        }
+        self.programs.wrote(program, root);
+        Ok(())
     }
 
     fn run(&mut self, program: Program) -> Result<()> {
-        self.gpu.check()?;
-        let compiled = self.program(program)?;
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            compiled.encode(&self.gpu, &mut pass, 0..compiled.len());
-        }
-        self.gpu.queue.submit([encoder.finish()]);
-        self.gpu.check()
+        self.programs.expect_written(program)?;
+        self.submit(program)
     }
 
     fn read(&mut self, program: Program, tensor: TensorId) -> Result<Vec<f32>> {
@@ -285,7 +298,9 @@ impl Executor for GpuExecutor {
     }
 
     fn write_variable(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        self.upload(name, &self.variable(name)?, values)
+        self.upload(name, &self.variable(name)?, values)?;
+        self.programs.wrote_variable(name);
+        Ok(())
     }
 
     fn read_variable(&mut self, name: &str) -> Result<Vec<f32>> {
@@ -294,20 +309,22 @@ impl Executor for GpuExecutor {
     }
 
     fn first_not_finite(&mut self, program: Program) -> Result<Option<String>> {
+        self.programs.expect_written(program)?;
         self.find_not_finite(program)
     }
 
     fn costs(&self, program: Program) -> Result<Vec<OpCost>> {
-        Ok(self.program(program)?.costs())
+        Ok(self.programs.get(program)?.costs())
     }
 
     fn profile(&mut self, program: Program, runs: usize) -> Result<Profile> {
+        self.programs.expect_written(program)?;
         self.time_ops(program, runs.max(1))
     }
 
     fn stats(&self, program: Program) -> Stats {
         let mut stats = Stats { resources_created: self.gpu.created, ..Stats::default() };
-        if let Ok(compiled) = self.program(program) {
+        if let Ok(compiled) = self.programs.get(program) {
             (stats.dispatches, stats.dispatches_by_op) = compiled.counts();
             stats.bytes = compiled.tensors.bytes + self.variables.bytes();
         }

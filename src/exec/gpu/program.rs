@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     Result,
-    graph::{Graph, plan::Plan},
+    graph::{Graph, Tensor, plan::Plan},
+    ops::{TensorId, shape_error},
 };
 
 /// A dispatch with everything it needs.
@@ -56,6 +57,13 @@ impl Compiled {
         let commands = drafts.iter().map(|draft| command(gpu, draft, &uniforms, resolve)).collect();
         gpu.check()?;
         Ok(Self { graph: graph.clone(), tensors, steps, commands })
+    }
+
+    /// A tensor of the compiled graph.
+    pub(crate) fn declared(&self, id: TensorId) -> Result<&Tensor> {
+        let unknown =
+            || shape_error("program", "a tensor of the compiled graph", id.index(), "use that graph's tensors");
+        self.graph.tensors().get(id.index()).ok_or_else(unknown)
     }
 
     /// Commands of a run, by op, most first.
