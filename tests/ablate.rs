@@ -14,19 +14,19 @@ use serde_json::Value;
 const SMALL: [&str; 16] = [
     "--data",
     "synthetic:train=48,valid=16,test=24,size=54",
-    "--size",
+    "--image-size",
     "54",
     "--width",
     "0.0625",
     "--networks",
     "esr-2",
-    "--batch",
+    "--batch-size",
     "16",
     "--epochs",
     "2",
     "--device",
     "cpu",
-    "--read-every",
+    "--log-every",
     "1",
 ];
 

@@ -9,8 +9,20 @@ use std::{
 
 use serde_json::Value;
 
-const SMALL: [&str; 12] =
-    ["bench", "--branches", "2", "--width", "0.0625", "--size", "54", "--batch", "3", "--device", "cpu", "--json"];
+const SMALL: [&str; 12] = [
+    "bench",
+    "--branches",
+    "2",
+    "--width",
+    "0.0625",
+    "--image-size",
+    "54",
+    "--batch-size",
+    "3",
+    "--device",
+    "cpu",
+    "--json",
+];
 
 fn moue(folder: &tempfile::TempDir, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_moue")).current_dir(folder).args(args).output().expect("moue starts")
@@ -100,7 +112,8 @@ fn inference_shows_the_logits_of_the_first_image() {
 fn the_loader_is_timed_alone() {
     let folder = folder();
     let data = "synthetic:train=40,valid=0,test=0,size=16";
-    let args = ["bench", "--mode", "load", "--data", data, "--batch", "16", "--steps", "2", "--warmup", "0", "--json"];
+    let args =
+        ["bench", "--mode", "load", "--data", data, "--batch-size", "16", "--steps", "2", "--warmup", "0", "--json"];
     let output = moue(&folder, &args);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let json: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect("JSON");
@@ -110,7 +123,7 @@ fn the_loader_is_timed_alone() {
         assert_eq!(case["images"], 32, "whole batches");
         assert!((number(case, "images_per_s") * number(case, "median_s") - 32.0).abs() < 1e-6, "{case}");
     }
-    let output = moue(&folder, &[&args[..], &["--device", "cpu", "--size", "24"]].concat());
+    let output = moue(&folder, &[&args[..], &["--device", "cpu", "--image-size", "24"]].concat());
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let json: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect("JSON");
     let case = &json["cases"][0];
@@ -120,5 +133,5 @@ fn the_loader_is_timed_alone() {
         "{case}"
     );
     assert_eq!(moue(&folder, &[&args[..], &["--threads", "0"]].concat()).status.code(), Some(2));
-    assert_eq!(moue(&folder, &[&args[..], &["--batch", "64"]].concat()).status.code(), Some(3));
+    assert_eq!(moue(&folder, &[&args[..], &["--batch-size", "64"]].concat()).status.code(), Some(3));
 }

@@ -18,19 +18,19 @@ use serde_json::Value;
 const SMALL: [&str; 16] = [
     "--data",
     "synthetic:train=48,valid=16,test=16,size=54",
-    "--size",
+    "--image-size",
     "54",
     "--width",
     "0.0625",
     "--branches",
     "2",
-    "--batch",
+    "--batch-size",
     "16",
     "--epochs",
     "2",
     "--device",
     "cpu",
-    "--read-every",
+    "--log-every",
     "1",
 ];
 
@@ -113,7 +113,7 @@ fn train_leaves_a_whole_run_folder_and_its_model_evaluates_and_predicts() {
 #[test]
 fn a_manet_trains_evaluates_and_predicts_by_its_combined_head() {
     let folder = folder();
-    let rest = ["--width", "0.0625", "--size", "32", "--batch", "16", "--epochs", "1", "--device", "cpu"];
+    let rest = ["--width", "0.0625", "--image-size", "32", "--batch-size", "16", "--epochs", "1", "--device", "cpu"];
     let output = moue(folder.path(), &[&["train", "--model", "manet", "--name", "m"], &SMALL[..2], &rest].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let run = folder.path().join("runs/m");
@@ -199,7 +199,7 @@ fn eval_with_mirror_answers_an_image_as_its_mirror_image() {
         result["loss"].as_f64().expect("a loss")
     };
     let [drawn, mirrored] =
-        ["folder:drawn", "folder:mirrored"].map(|data| (loss(data, &[]), loss(data, &["--mirror"])));
+        ["folder:drawn", "folder:mirrored"].map(|data| (loss(data, &[]), loss(data, &["--tta-flip"])));
     assert!((drawn.1 - mirrored.1).abs() < 1e-6, "{drawn:?}, {mirrored:?}");
     assert!((drawn.0 - mirrored.0).abs() > 1e-5 && (drawn.0 - drawn.1).abs() > 1e-5, "{drawn:?}, {mirrored:?}");
 }
@@ -254,7 +254,7 @@ fn bad_settings_end_with_2_and_name_the_setting() {
     fails(&train(folder.path(), &["--data", "ferplu:x"]), 2, &["ferplus:DIR", "ferplu:x"]);
     fails(&train(folder.path(), &["--lr=-1"]), 2, &["lr"]);
     fails(&moue(folder.path(), &["train", "--width", "99"]), 2, &["width"]);
-    fails(&moue(folder.path(), &["train", "--size", "20"]), 2, &["size"]);
+    fails(&moue(folder.path(), &["train", "--image-size", "20"]), 2, &["size"]);
     fails(&moue(folder.path(), &["train", "--augment", "wild"]), 2, &["wild"]);
     fs::write(folder.path().join("config.toml"), "epochs = 3\nbatchsize = 4\n").expect("a file");
     fails(&moue(folder.path(), &["train", "--config", "config.toml"]), 2, &["batchsize", "batch"]);
@@ -316,7 +316,7 @@ fn png(image: &image::RgbImage) -> Vec<u8> {
 #[test]
 fn a_loss_that_is_not_finite_ends_with_1_and_the_last_checkpoint_survives() {
     let folder = folder();
-    let output = train(folder.path(), &["--lr", "1e30", "--lr-schedule", "constant", "--warmup", "0"]);
+    let output = train(folder.path(), &["--lr", "1e30", "--lr-schedule", "constant", "--warmup-fraction", "0"]);
     fails(&output, 1, &["not finite", "first at", "learning rate"]);
 }
 
@@ -327,7 +327,7 @@ fn no_adapter_ends_with_4_and_says_what_to_install() {
     let output = Command::new(env!("CARGO_BIN_EXE_moue"))
         .current_dir(folder.path())
         .args(["train", "--device", "gpu"])
-        .args(["--data", SMALL[1], "--size", "54"])
+        .args(["--data", SMALL[1], "--image-size", "54"])
         .envs(
             ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"]
                 .map(|key| (key, "/nonexistent")),
@@ -351,7 +351,7 @@ fn a_precision_that_a_device_or_a_training_does_not_have_is_refused() {
 /// The losses of the first 20 steps of the default training at a learning rate of 0.01.
 fn first_losses(folder: &Path, device: &str, name: &str) -> Vec<f64> {
     let data = "synthetic:train=640,valid=32";
-    let rest = ["--lr", "0.01", "--epochs", "1", "--read-every", "1", "--device", device, "--name", name];
+    let rest = ["--lr", "0.01", "--epochs", "1", "--log-every", "1", "--device", device, "--name", name];
     let output = moue(folder, &[&["train", "--data", data][..], &rest].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let text = fs::read_to_string(folder.join("runs").join(name).join("metrics.jsonl")).expect("metrics");

@@ -157,7 +157,7 @@ fn an_exported_model_says_what_an_evaluation_of_it_and_of_no_other_said() {
     let folder = folder.path();
     let ((meta, mut tensors), said) = (model(), folder.join("said.json"));
     save_model(&folder.join("m.safetensors"), &meta, &tensors).unwrap();
-    let data = ["--data", "synthetic:train=8,valid=8,test=16,size=54", "--device", "cpu", "--exits", "--json"];
+    let data = ["--data", "synthetic:train=8,valid=8,test=16,size=54", "--device", "cpu", "--early-exits", "--json"];
     let output = moue(folder, &[&["eval", "--model", "m.safetensors"], &data[..]].concat());
     fs::write(&said, &output.stdout).unwrap();
     let export = ["--web", "--out", "w.safetensors", "--result", "said.json"];
@@ -187,7 +187,8 @@ fn the_command_line_refuses_code_and_says_what_a_base_alone_cannot_do() {
         3,
         &["`os.system`", "nothing of it was run"],
     );
-    let train = ["train", "--data", "synthetic:train=16,valid=8,test=8,size=54", "--size", "54", "--init", "code.pt"];
+    let train =
+        ["train", "--data", "synthetic:train=16,valid=8,test=8,size=54", "--image-size", "54", "--init", "code.pt"];
     fails(&moue(folder, &train), 3, &["code.pt", "`os.system`"]);
     assert!(!folder.join("done").exists() && !folder.join("m.safetensors").exists() && !folder.join("runs").exists());
 

@@ -17,19 +17,19 @@ use serde_json::Value;
 
 /// A tiny network, trained without what makes short trainings differ.
 const SMALL: [&str; 22] = [
-    "--size",
+    "--image-size",
     "54",
     "--width",
     "0.125",
     "--branches",
     "2",
-    "--batch",
+    "--batch-size",
     "8",
     "--augment",
     "none",
     "--lr-schedule",
     "constant",
-    "--warmup",
+    "--warmup-fraction",
     "0",
     "--weight-decay",
     "0",

@@ -338,7 +338,9 @@ fn one_image_larger_than_a_binding_is_an_error(adapter: usize) -> Outcome {
     let net = net(2, 80)?;
     let mut executor = open(adapter, Some(64 << 10))?;
     match executor.compile(&net.graph) {
-        Err(error @ Error::Memory { .. }) if error.exit_code() == 4 && error.to_string().contains("--batch") => Ok(()),
+        Err(error @ Error::Memory { .. }) if error.exit_code() == 4 && error.to_string().contains("--batch-size") => {
+            Ok(())
+        }
         Err(error) => Err(format!("the wrong error: {error}").into()),
         Ok(_) => Err("compiled".into()),
     }

@@ -274,9 +274,17 @@ fn the_authors_base_is_imported_and_starts_a_training() {
         assert!(text.contains(words), "{words} in {text}");
     }
     for (init, attention, missing) in [(file, "true", true), ("base.safetensors", "false", false)] {
-        let small =
-            ["--data", "synthetic:train=16,valid=8,test=8,size=54", "--size", "54", "--branches", "1", "--width", "1"];
-        let more = ["--batch", "8", "--epochs", "1", "--device", "cpu", "--lr", "1e-6", "--name", "run"];
+        let small = [
+            "--data",
+            "synthetic:train=16,valid=8,test=8,size=54",
+            "--image-size",
+            "54",
+            "--branches",
+            "1",
+            "--width",
+            "1",
+        ];
+        let more = ["--batch-size", "8", "--epochs", "1", "--device", "cpu", "--lr", "1e-6", "--name", "run"];
         let init = ["train", "--init", init, "--attention", attention];
         let output = moue(folder, &[&init[..], &small, &more].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

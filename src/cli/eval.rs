@@ -33,10 +33,10 @@ pub(super) struct Args {
     #[arg(long, default_value = "test")]
     split: String,
     /// The accuracy of every early exit too: of the first branch, the first two, and so on.
-    #[arg(long)]
+    #[arg(long = "early-exits", alias = "exits")]
     exits: bool,
     /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
-    #[arg(long)]
+    #[arg(long = "tta-flip", alias = "mirror")]
     mirror: bool,
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]

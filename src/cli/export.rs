@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
-    /// A file with what `moue eval --exits --json` said of this very model: it takes the place of the accuracy on the
+    /// A file with what `moue eval --early-exits --json` said of this very model: it takes the place of the accuracy on the
     /// validation split in what the exported file says of itself.
     #[arg(long, value_name = "JSON")]
     result: Option<PathBuf>,
@@ -76,13 +76,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 /// What an evaluation of the model with this hash said, from its last line.
 fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::io(path, "reading the result", error, "give a file with the output of `moue eval --exits --json`")
+        Error::io(path, "reading the result", error, "give a file with the output of `moue eval --early-exits --json`")
     })?;
     let wrong = |expected: &str, found: String| Error::File {
         path: path.into(),
         expected: expected.to_owned(),
         found,
-        hint: "write it anew: `moue eval --model MODEL --data SPEC --exits --json > FILE`".into(),
+        hint: "write it anew: `moue eval --model MODEL --data SPEC --early-exits --json > FILE`".into(),
     };
     let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let json: Value = serde_json::from_str(line)

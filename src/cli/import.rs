@@ -33,13 +33,13 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     classes: Option<Vec<String>>,
     /// The order of the colours that the weights expect; auto: bgr, as the authors read AffectNet and FER+.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, alias = "color", default_value = "auto")]
     colour: Colour,
     /// How pixels become inputs; auto: as the file says, else as they are in [0, 1].
-    #[arg(long, default_value = "auto")]
+    #[arg(long, alias = "normalize", default_value = "auto")]
     normalise: Normalise,
     /// The edge of the images in pixels; by default 96 for ESR, 224 for MA-Net.
-    #[arg(long)]
+    #[arg(long = "image-size", alias = "size")]
     size: Option<usize>,
 }
 

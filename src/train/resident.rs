@@ -61,7 +61,7 @@ impl Residency {
                 setting: "--resident".into(),
                 expected: format!("on only where the images fit {}", device.name),
                 found: reason,
-                hint: "use --resident off, or --size and smaller images".into(),
+                hint: "use --resident off, or --image-size and smaller images".into(),
             }),
         }
     }

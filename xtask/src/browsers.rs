@@ -42,7 +42,8 @@ fn models() -> Result<[PathBuf; 2]> {
         moue(&["export", &best.to_string_lossy(), "--web", "--out"], &file)?;
         Ok(file)
     };
-    let small = ["--model", "manet", "--width", "0.125", "--size", "64", "--batch", "16", "--limit-per-class", "16"];
+    let small =
+        ["--model", "manet", "--width", "0.125", "--image-size", "64", "--batch-size", "16", "--limit-per-class", "16"];
     Ok([made("esr", &[])?, made("manet", &small)?])
 }
 

@@ -31,10 +31,10 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 9)]
     branches: usize,
     /// Images of a batch.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long = "batch-size", alias = "batch", default_value_t = 32)]
     batch: usize,
     /// Side of the images, in pixels: by default 96, of a MA-Net 224; the loader by default makes 64 and 96.
-    #[arg(long)]
+    #[arg(long = "image-size", alias = "size")]
     size: Option<usize>,
     /// Multiplier of all widths.
     #[arg(long, default_value_t = 1.0)]

@@ -158,7 +158,7 @@ impl Gpu {
             what: what.into(),
             needed,
             limit,
-            hint: "use a smaller --batch, a smaller network, or --device cpu".to_owned(),
+            hint: "use a smaller --batch-size, a smaller network, or --device cpu".to_owned(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Gpu {
                 what: format!("{label} ({error})"),
                 needed: size,
                 limit: self.max_buffer,
-                hint: "use a smaller --batch, close other programs on the device, or use --device cpu".to_owned(),
+                hint: "use a smaller --batch-size, close other programs on the device, or use --device cpu".to_owned(),
             }),
             None => Ok(buffer),
         }

@@ -17,8 +17,8 @@ const QUICK: [&str; 2] = ["esr3_plain", "esr3_gamma0.005"];
 pub(super) const GOLDEN: [&str; 5] = ["esr3_plain", "esr3_gamma0.005", "esr3", "esr9", "manet"];
 
 /// A training that takes a software adapter about a minute: a batch that is seen again and again.
-const TRAINING: &str = "--data synthetic:train=8,valid=8,size=54 --augment none --size 54 --width 0.125 --branches 2 \
-                        --epochs 32 --batch 8 --read-every 1 --lr 0.03 --lr-schedule constant --warmup 0 --seed 1";
+const TRAINING: &str = "--data synthetic:train=8,valid=8,size=54 --augment none --image-size 54 --width 0.125 --branches 2 \
+                        --epochs 32 --batch-size 8 --log-every 1 --lr 0.03 --lr-schedule constant --warmup-fraction 0 --seed 1";
 
 /// Runs every op test, the golden files and a short training.
 ///
