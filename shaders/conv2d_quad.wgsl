@@ -26,7 +26,7 @@ fn masks_at(windows: Windows, row: u32, column: u32) -> vec4<u32> {
         return vec4<u32>(0xffffffffu);
     }
     let zero = vec4<u32>();
-    let is_inside = (windows.rows & vec4<u32>(row)) != zero & (windows.columns & vec4<u32>(column)) != zero;
+    let is_inside = ((windows.rows & vec4<u32>(row)) != zero) & ((windows.columns & vec4<u32>(column)) != zero);
     return select(zero, vec4<u32>(0xffffffffu), is_inside);
 }
 

@@ -13,12 +13,15 @@ use std::{
 use libtest_mimic::{Arguments, Trial, run};
 use moue::exec::gpu::{Shader, shaders};
 use naga::{
-    AddressSpace, Module, ShaderStage, TypeInner,
+    AddressSpace, Expression, Module, ShaderStage, TypeInner,
     back::{PipelineConstants, glsl, hlsl, msl, pipeline_constants::process_overrides, spv},
     proc::Layouter,
     valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 use wgpu::Features;
+
+/// WGSL wants this line before subgroup operations; naga goes by the device's features.
+const ENABLE_SUBGROUPS: &str = "enable subgroups;\n";
 
 const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
@@ -28,7 +31,7 @@ const WORKGROUP_BYTES: u32 = 16_384;
 const STORAGE_BUFFERS: usize = 8;
 
 fn main() -> ExitCode {
-    let checks: [(&str, fn()); 9] = [
+    let checks: [(&str, fn()); 11] = [
         ("every_file_in_the_folder_is_a_shader_of_the_executor", every_file_in_the_folder_is_a_shader_of_the_executor),
         ("shaders_say_what_they_compute_in_their_first_line", shaders_say_what_they_compute_in_their_first_line),
         ("shaders_stay_within_the_limits_of_browsers", shaders_stay_within_the_limits_of_browsers),
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
         ("shaders_translate_to_hlsl", shaders_translate_to_hlsl),
         ("shaders_translate_to_glsl", shaders_translate_to_glsl),
         ("a_shader_that_writes_what_it_may_only_read_is_refused", a_write_to_what_may_only_be_read_is_refused),
+        ("every_shader_is_listed_for_tint_with_all_its_constants", every_shader_is_listed_for_tint),
+        ("naga_knows_no_directive_for_subgroups", naga_knows_no_directive_for_subgroups),
     ];
     let trial = |(name, check): (&str, fn())| {
         Trial::test(name, move || {
@@ -112,18 +117,21 @@ fn entries_of(shader: &Shader, check: impl Fn(&str, &Module, &ModuleInfo, &str))
         for set in std::iter::once(&Vec::new()).chain(&shader.constants) {
             let stage = Some((ShaderStage::Compute, &*entry.name));
             let constants: PipelineConstants = set.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
-            let half = match (shader.halves.read, shader.halves.written) {
-                (false, false) => "",
-                (true, false) => ", maps read in f16",
-                (false, true) => ", maps written in f16",
-                (true, true) => ", maps in f16",
-            };
-            let mut name = format!("{}, {}{half}", shader.name, entry.name);
+            let mut name = format!("{}, {}{}", shader.name, entry.name, halves(shader));
             set.iter().for_each(|(constant, value)| name += &format!(", {constant}_{value}"));
             let (module, info) =
                 process_overrides(&module, &info, stage, &constants).unwrap_or_else(|error| panic!("{name}: {error}"));
             check(&name, &module, &info, &entry.name);
         }
+    }
+}
+
+fn halves(shader: &Shader) -> &'static str {
+    match (shader.halves.read, shader.halves.written) {
+        (false, false) => "",
+        (true, false) => ", maps read in f16",
+        (false, true) => ", maps written in f16",
+        (true, true) => ", maps in f16",
     }
 }
 
@@ -319,4 +327,72 @@ fn a_write_to_what_may_only_be_read_is_refused() {
     let accepted = naga::front::wgsl::parse_str(&wrong)
         .is_ok_and(|module| Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).is_ok());
     assert!(!accepted);
+}
+
+/// Writes `shaders.json`, what `web/tests/tint.mjs` gives Tint: the modules, their entry points, and every set of constants
+/// that the executor may set.
+fn every_shader_is_listed_for_tint() {
+    let list: Vec<_> = shaders().iter().map(listed).collect();
+    assert!(!list.is_empty());
+    if let Some(folder) = folder() {
+        let text = serde_json::to_string(&list).expect("JSON");
+        fs::write(folder.join("shaders.json"), text).expect("the list written");
+    }
+}
+
+fn listed(shader: &Shader) -> serde_json::Value {
+    let (module, _) = parsed(shader);
+    // The tiles alone, then all combinations of the others: neither changes what the other may be.
+    let mut sets: Vec<Vec<(&str, f64)>> = vec![Vec::new()];
+    for (_, constant) in module.overrides.iter() {
+        let name = constant.name.as_deref().unwrap_or_else(|| panic!("{}: a constant has a name", shader.name));
+        let start = constant.init.unwrap_or_else(|| panic!("{}: {name} has a default", shader.name));
+        let is_derived = !matches!(module.global_expressions[start], Expression::Literal(_));
+        let is_of_tiles = shader.constants.iter().flatten().any(|(of_tile, _)| *of_tile == name);
+        if !is_derived && !is_of_tiles {
+            let (name, values) = values(shader.name, name);
+            let with = |set: &Vec<_>, value: f64| [&**set, &[(name, value)]].concat();
+            sets = sets.iter().flat_map(|set| values.iter().map(move |&value| with(set, value))).collect();
+        }
+    }
+    sets.splice(0..0, shader.constants.iter().cloned());
+    let sets: Vec<_> = sets
+        .iter()
+        .map(|set| set.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect::<serde_json::Map<_, _>>())
+        .collect();
+    let subgroups = if shader.needs.contains(Features::SUBGROUP) { ENABLE_SUBGROUPS } else { "" };
+    serde_json::json!({
+        "name": format!("{}{}", shader.name, halves(shader)),
+        "text": format!("{subgroups}{}", shader.text),
+        "entries": module.entry_points.iter().map(|entry| &entry.name).collect::<Vec<_>>(),
+        "constants": sets,
+        "extension": shader.needs.contains(COOPERATIVE).then_some("wgpu_cooperative_matrix"),
+    })
+}
+
+/// The values that the executor gives a constant.
+fn values(shader: &str, name: &str) -> (&'static str, &'static [f64]) {
+    const ALL: [(&str, &[f64]); 14] = [
+        ("ACTIVATION", &[0.0, 1.0, 2.0]),
+        ("ALIGNED", &[0.0, 1.0]),
+        ("BY_FOURS", &[0.0, 1.0]),
+        ("COLUMN_SCALE", &[1.0, 8192.0]),
+        ("DESCRIPTORS", &[0.0, 1.0]),
+        ("EDGES_APART", &[0.0, 1.0]),
+        ("KERNEL", &[3.0, 5.0, 7.0]),
+        ("PADDED", &[0.0, 1.0]),
+        ("POOL", &[0.0, 1.0]),
+        ("RANGES", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        ("ROW_SCALE", &[1.0, 8192.0]),
+        ("SIGMOID", &[0.0, 1.0]),
+        ("STRIDE", &[1.0, 2.0]),
+        ("TRANSPOSED", &[0.0, 1.0]),
+    ];
+    *ALL.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{shader}: the values of {name} are listed"))
+}
+
+/// Else the line would stand in the shaders themselves.
+fn naga_knows_no_directive_for_subgroups() {
+    let refused = naga::front::wgsl::parse_str(ENABLE_SUBGROUPS).expect_err("refused");
+    assert!(refused.emit_to_string(ENABLE_SUBGROUPS).contains("subgroups"));
 }

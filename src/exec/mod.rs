@@ -18,7 +18,7 @@ use std::{future::Future, pin::Pin};
 use crate::{
     Result,
     graph::Graph,
-    ops::{TensorId, shape_error},
+    ops::{self, TensorId},
 };
 
 /// Values on their way from a device: those of each tensor asked for.
@@ -70,7 +70,7 @@ fn training<R>(stem: &'static str, prepare: impl FnOnce() -> Result<R>) -> Resul
         return prepare();
     }
     let expected = "a build with the feature `training`, which this op needs";
-    Err(shape_error(stem, expected, "one without it", "turn the feature on, or evaluate the network"))
+    Err(ops::shape_error(stem, expected, "one without it", "turn the feature on, or evaluate the network"))
 }
 
 /// A device, the variables it keeps, and the programs compiled for it.

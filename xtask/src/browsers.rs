@@ -20,7 +20,8 @@ const BROWSERS: [&str; 2] = ["chromium", "firefox"];
 /// Whether node's packages for the tests are there; installs them where that is asked for.
 pub(crate) fn packages(install: bool) -> bool {
     let web = root().join("web");
-    let there = || web.join("node_modules/puppeteer-core/package.json").is_file();
+    let is_there = |name| web.join("node_modules").join(name).join("package.json").is_file();
+    let there = || ["puppeteer-core", "webgpu"].into_iter().all(is_there);
     if !there() && install && on_path("npm") {
         let words = ["ci".as_ref(), "--prefix".as_ref(), web.as_os_str()];
         // What counts is whether they are there afterwards.

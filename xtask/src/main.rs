@@ -12,6 +12,7 @@ mod report;
 mod setup;
 mod shaders;
 mod test;
+mod tint;
 mod web;
 
 use std::{

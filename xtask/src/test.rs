@@ -8,7 +8,7 @@ use crate::{
     environment::{self, Variables, shared},
     lint, matrix,
     report::{Ignored, Report, Tally},
-    setup, web,
+    setup, tint, web,
 };
 
 /// Sets the machine up, runs every check and test, prints the summary.
@@ -29,6 +29,7 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
     let all = ["test", "--release", "--no-fail-fast", "--package", "moue", "--features", "web"];
     cargo_test(&mut report, "unit and integration tests, all executors", &all, &variables)?;
+    tint::run(&mut report, &variables, install)?;
     browsers::run(&mut report, &variables, install);
     matrix::run(&mut report, &variables, full, install)?;
     print!("{}", report.text());
