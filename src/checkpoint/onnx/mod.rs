@@ -41,7 +41,7 @@ pub fn onnx_bytes(
     build: impl Fn(usize) -> Result<Named>,
 ) -> Result<Vec<u8>> {
     let (one, two) = (build(1)?, build(2)?);
-    let graph = Writer::write(&one, &two.0, tensors)?;
+    let graph = write(&one, &two.0, tensors)?;
     let entry = |key: &str, value: String| proto::Entry { key: Some(key.into()), value: Some(value) };
     let model = proto::Model {
         ir_version: Some(IR_VERSION),
@@ -64,4 +64,15 @@ pub fn onnx_bytes(
         });
     }
     Ok(model.encode_to_vec())
+}
+
+/// The ONNX graph of `one`, which is `twice` but for the number of images.
+fn write(one: &Named, twice: &Graph, tensors: &Tensors) -> Result<proto::Graph> {
+    let (graph, outputs) = one;
+    let mut writer = Writer::new(one, twice, tensors);
+    let needed = writer.needed();
+    for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|id| needed.contains(id))) {
+        ops::write(&mut writer, node, &needed)?;
+    }
+    writer.finish(outputs)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Named, ops, proto};
+use super::{Named, proto};
 use crate::graph::{Graph, Node, Role};
 use crate::nn::variables::{Tensors, part_shape};
 use crate::ops::{Emit, TensorId, shape_error};
@@ -23,41 +23,39 @@ pub(super) struct Writer<'g> {
 }
 
 impl<'g> Writer<'g> {
-    /// The ONNX graph of `one`, which is `twice` but for the number of images.
-    pub(super) fn write(one: &'g Named, twice: &'g Graph, tensors: &'g Tensors) -> Result<proto::Graph> {
+    /// A writer of `one`, which is `twice` but for the number of images; it has the inputs so far.
+    pub(super) fn new(one: &'g Named, twice: &'g Graph, tensors: &'g Tensors) -> Self {
         let (graph, outputs) = one;
-        let mut writer = Self {
+        let inputs = graph.select(|role| matches!(role, Role::Input));
+        Self {
             graph,
             twice,
             tensors,
-            names: BTreeMap::new(),
+            names: inputs.into_iter().map(|id| (id, graph.tensor(id).name.clone())).collect(),
             outputs: outputs.iter().map(|&(name, id)| (id, name)).collect(),
             nodes: vec![],
             initialisers: BTreeMap::new(),
-        };
-        let inputs = graph.select(|role| matches!(role, Role::Input));
-        for &id in &inputs {
-            writer.names.insert(id, graph.tensor(id).name.clone());
         }
-        let needed = writer.needed();
-        for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|id| needed.contains(id))) {
-            ops::write(&mut writer, node, &needed)?;
-        }
+    }
+
+    /// The graph once all its operators are written; `outputs` in the order of the file.
+    pub(super) fn finish(mut self, outputs: &[(&'static str, TensorId)]) -> Result<proto::Graph> {
         for (_, id) in outputs {
-            writer.value(*id)?;
+            self.value(*id)?;
         }
-        let info = |(id, name): (TensorId, &str)| writer.info(id, name);
+        let graph = self.graph;
+        let inputs = graph.select(|role| matches!(role, Role::Input));
         Ok(proto::Graph {
             name: Some("moue".into()),
-            input: inputs.iter().map(|id| info((*id, &graph.tensor(*id).name))).collect(),
-            output: outputs.iter().map(|(name, id)| info((*id, name))).collect(),
-            node: writer.nodes,
-            initializer: writer.initialisers.into_values().collect(),
+            input: inputs.iter().map(|id| self.info(*id, &graph.tensor(*id).name)).collect(),
+            output: outputs.iter().map(|(name, id)| self.info(*id, name)).collect(),
+            node: self.nodes,
+            initializer: self.initialisers.into_values().collect(),
         })
     }
 
     /// The tensors that the results depend on.
-    fn needed(&self) -> BTreeSet<TensorId> {
+    pub(super) fn needed(&self) -> BTreeSet<TensorId> {
         let mut needed: BTreeSet<_> = self.outputs.keys().map(|id| self.graph.root(*id)).collect();
         for node in self.graph.nodes().iter().rev() {
             if node.outputs.iter().any(|id| needed.contains(id)) {
