@@ -1,4 +1,4 @@
-//! Formatting, lints, and the check of the workflows: each one test.
+//! Formatting, lints, each feature alone, the documentation, and the check of the workflows: each one test.
 
 use std::time::Instant;
 
@@ -20,9 +20,33 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     cargo_tool(report, "rustfmt", "cargo fmt --check", &["fmt", "--all", "--check"])?;
     let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     cargo_tool(report, "clippy", "cargo clippy, warnings denied", &lints)?;
+    for feature in FEATURES {
+        let name = if feature.is_empty() { "no feature" } else { feature };
+        let alone = ["clippy", "--release", "--package", "moue", "--no-default-features", "--features", feature];
+        let alone: Vec<&str> = alone.into_iter().chain(["--", "-D", "warnings"]).collect();
+        cargo_tool(report, "clippy", &format!("cargo clippy, {name} alone"), &alone)?;
+    }
+    documentation(report)?;
     let begin = Instant::now();
     let tally = actionlint();
     report.step("actionlint of the workflows", tally, begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The crate's features, and none.
+const FEATURES: [&str; 6] = ["", "cli", "cpu", "gpu", "training", "web"];
+
+/// Public and private items, so that links within the crate lead somewhere too.
+fn documentation(report: &mut Report) -> Result<()> {
+    let begin = Instant::now();
+    let deny = [("RUSTDOCFLAGS".to_owned(), Some("-D warnings".into()))];
+    let mut good = true;
+    for also in [&[][..], &["--document-private-items"]] {
+        let args = ["doc", "--release", "--workspace", "--no-deps"].iter().chain(also);
+        good &= Command::cargo(args).env(&deny).run()?.success();
+    }
+    const NAME: &str = "cargo doc, warnings denied";
+    report.step(NAME, Tally::one(NAME, good), begin.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -82,6 +106,16 @@ fn actionlint() -> Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_feature_of_the_crate_is_checked_alone() {
+        let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        let section = manifest.split_once("[features]\n").unwrap().1.split_once("\n[").unwrap().0;
+        let names = section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+        let mut names: Vec<_> = names.filter(|name| *name != "default" && !name.contains(' ')).collect();
+        names.sort();
+        assert_eq!(names, FEATURES[1..]);
+    }
 
     #[test]
     fn every_workflow_is_yaml_with_jobs_that_run_on_something() {

@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod environment;
 mod fuzz;
+mod licences;
 mod lint;
 mod matrix;
 mod report;

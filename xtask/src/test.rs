@@ -6,7 +6,7 @@ use crate::{
     Result, browsers, check,
     command::Command,
     environment::{self, Variables, shared},
-    lint, matrix,
+    licences, lint, matrix,
     report::{Ignored, Report, Tally},
     setup, tint, web,
 };
@@ -24,6 +24,7 @@ pub(crate) fn run(full: bool, install: bool) -> Result<bool> {
     let begin = Instant::now();
     report.step("rules of the tree", check::tally()?, begin.elapsed().as_secs_f64());
     lint::run(&mut report)?;
+    licences::run(&mut report)?;
     web_engine(&mut report);
     let variables = environment::variables(&drivers, full)?;
     cargo_test(&mut report, "tests of xtask", &["test", "--package", "xtask"], &variables)?;
