@@ -12,6 +12,7 @@ mod matrix;
 mod report;
 mod setup;
 mod shaders;
+mod soak;
 mod test;
 mod tint;
 mod web;
@@ -33,6 +34,9 @@ usage: cargo xtask COMMAND
   bench [--python PATH | --install] [--device DEVICE] [--cases train-9-b32,infer-9-b1,…] [--rounds N]
         [--threads N] [--warmup N] [--steps N] [-- ARGS of `moue bench`]
                                   time moue, PyTorch and ONNX Runtime in turn; target/bench.md has the tables
+  soak [--kills N] [--seed N] [--program PATH]
+                                  kill small trainings and an ablation's processes N times (50), resume them, and compare
+                                  what they leave with runs that nobody disturbed
   fuzz [--seconds N] [TARGET…]    the readers of outside files against libFuzzer, each for N seconds (60)
 
 --full adds the slow cases. --no-install leaves the machine as it is.
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         "serve" => web::serve::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)
