@@ -24,7 +24,8 @@ use support_train::{Memory, data, resumes_to_the_same_bits, settings, trained};
 type Claim = fn(&mut dyn Executor) -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 3] = [
+    let claims: [(&str, Claim); 4] = [
+        ("its_loss_follows_label_smoothing", its_loss_follows_label_smoothing),
         ("its_losses_are_those_of_the_loaders_batches", its_losses_are_those_of_the_loaders_batches),
         ("a_resumed_run_equals_an_uninterrupted_one", a_resumed_run_equals_an_uninterrupted_one),
         ("the_choice_follows_the_device_and_says_why", the_choice_follows_the_device_and_says_why),
@@ -78,6 +79,24 @@ fn its_losses_are_those_of_the_loaders_batches(executor: &mut dyn Executor) -> R
 
 fn a_resumed_run_equals_an_uninterrupted_one(executor: &mut dyn Executor) -> Result<(), String> {
     resumes_to_the_same_bits(executor, &short(BranchSchedule::Joint), Some(&pool()?), 2)
+}
+
+/// The cross-entropy is linear in the targets, so the first loss is linear in the share that is spread; it is largest for
+/// targets of which most is.
+fn its_loss_follows_label_smoothing(executor: &mut dyn Executor) -> Result<(), String> {
+    let mut first = |label_smoothing, pool: Option<&Arc<Pool>>| {
+        let settings = Settings { label_smoothing, ..short(BranchSchedule::Joint) };
+        let mut memory = Memory { stop_after: Some(1), ..Memory::default() };
+        trained(executor, &settings, pool, Start::default(), &mut memory).map_err(text)?;
+        Ok::<f64, String>(memory.losses[0])
+    };
+    let pool = pool()?;
+    let [none, half, most] = [first(0.0, None)?, first(0.4, None)?, first(0.8, Some(&pool))?];
+    // Losses near 2·ln 8 in f32; pixels that a GPU makes itself differ in the fifth place.
+    if (half - none).abs() < 1e-3 || ((most - none) - 2.0 * (half - none)).abs() > 1e-3 {
+        return Err(format!("{none}, {half}, {most} for shares of 0, 0.4 and 0.8"));
+    }
+    Ok(())
 }
 
 fn the_choice_follows_the_device_and_says_why(executor: &mut dyn Executor) -> Result<(), String> {

@@ -136,6 +136,7 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("mixup", "-0.1", "0 or a number above"),
         ("weight-decay", "-0.1", "0 or a number above"),
         ("momentum", "1", "below 1"),
+        ("label-smoothing", "1", "below 1"),
         ("warmup-fraction", "1", "below 1"),
         ("val-fraction", "0", "above 0 and below 1"),
         ("val-fraction", "1", "above 0 and below 1"),

@@ -324,7 +324,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
             if observer.stops() {
                 return Ok(Flow::Stop);
             }
-            let batch = batch?;
+            let mut batch = batch?;
+            smooth(&mut batch.targets, settings.label_smoothing, self.job.classes);
             let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
             self.session.step(&batch)?;
@@ -438,6 +439,14 @@ fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
         pool: job.pool.clone(),
     };
     Loader::new(job.train, job.classes, options)
+}
+
+/// Spreads the share ε of each target over all K classes: (1 − ε)·t + ε/K (Szegedy et al. 2016, §7).
+fn smooth(targets: &mut [f32], share: f64, classes: usize) {
+    if share > 0.0 {
+        let (kept, spread) = ((1.0 - share) as f32, (share / classes as f64) as f32);
+        targets.iter_mut().for_each(|target| *target = kept * *target + spread);
+    }
 }
 
 fn gammas(

@@ -43,6 +43,9 @@ pub struct Settings {
     /// What the cross-entropy compares with
     #[arg(long, help_heading = "Data")]
     pub targets: Targets,
+    /// The share of each target that is spread evenly over all classes, from 0 to below 1
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub label_smoothing: f64,
     /// At most so many training images of a class, drawn anew at every stage; 0: all
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_per_class: usize,
@@ -187,6 +190,7 @@ impl Default for Settings {
             augment: "light".into(),
             mixup: 0.0,
             targets: Targets::Hard,
+            label_smoothing: 0.0,
             limit_per_class: 0,
             val_fraction: 0.1,
             select_on: SelectOn::Valid,
@@ -299,7 +303,11 @@ impl Settings {
                 return wrong(setting, "0 or a number above it", &value);
             }
         }
-        for (setting, value) in [("momentum", self.momentum), ("warmup-fraction", self.warmup_fraction)] {
+        for (setting, value) in [
+            ("momentum", self.momentum),
+            ("label-smoothing", self.label_smoothing),
+            ("warmup-fraction", self.warmup_fraction),
+        ] {
             if !(0.0..1.0).contains(&value) {
                 return wrong(setting, "a number from 0 to below 1", &value);
             }
