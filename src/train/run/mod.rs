@@ -2,6 +2,22 @@
 //!
 //! [`Run::start`] begins one, [`Run::resume`] goes on with one, [`Run::train`] trains it to its end or until its observer
 //! stops it. A run holds its folder by a [`Claim`]; all that it must remember is one [`State`].
+//!
+//! ```no_run
+//! use moue::train::{Settings, run::{Run, TrainingSet}, trainer::Observer};
+//!
+//! struct Quiet;
+//! impl Observer for Quiet {}
+//!
+//! # fn main() -> moue::Result<()> {
+//! let settings = Settings { branches: 2, epochs: 3, ..Settings::default() };
+//! let (data, device) = (TrainingSet::load(&settings)?, settings.open_device()?);
+//! let trained = Run::start(&settings, data, device)?.train(&mut Quiet)?;
+//! println!("{:.3} on the validation images; {}", trained.summary.best_val_accuracy, trained.folder.display());
+//! // After an interruption: Run::resume("runs/esr-synthetic".as_ref())?.train(&mut Quiet)?
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod claim;
 mod facts;
