@@ -31,7 +31,7 @@ fn esr(branches: usize, attention: bool) -> NetworkSpec {
 }
 
 fn manet() -> NetworkSpec {
-    NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 64, classes: 8 })
+    NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 64, classes: 8, local_weight: 0.6 })
 }
 
 /// The same on 96×96 pixels, which leave 6×6 places; of a MA-Net's global branch 3×3.

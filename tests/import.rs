@@ -244,7 +244,7 @@ fn the_architecture_is_seen_by_names_and_shapes() {
     assert_eq!(Family::of(&network(part(&base, "base."))).unwrap(), family(0, false, None));
     let rows = [("conv1.weight", 128), ("layer3_1_p1.0.conv1.weight", 512), ("fc_1.weight", MSCELEB_CLASSES)];
     let tensors = rows.map(|(name, rows)| (format!("module.{name}"), (vec![rows, 1], vec![0.5; rows])));
-    let manet = Family::Manet { width: 2.0, classes: Some(MSCELEB_CLASSES) };
+    let manet = Family::Manet { width: 2.0, classes: Some(MSCELEB_CLASSES), local_weight: 0.6 };
     assert_eq!(Family::of(&network(tensors.into())).unwrap(), manet);
     refused(Family::of(&network(Tensors::from([("x".into(), (vec![1], vec![0.0]))]))), &["an ESR", "a MA-Net", "`x`"]);
 }
@@ -295,7 +295,7 @@ fn heads_for_other_classes_start_afresh_and_are_named() {
 
 #[test]
 fn manets_pretraining_on_people_gets_heads_for_expressions() {
-    let spec = |classes| NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 16, classes });
+    let spec = |classes| NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 16, classes, local_weight: 0.6 });
     // The published file has `module.` in front of everything.
     let people = fresh(&spec(MSCELEB_CLASSES), 7).unwrap();
     let named = people.iter().map(|(name, tensor)| (format!("module.{name}"), tensor.clone())).collect();

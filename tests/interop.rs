@@ -120,7 +120,7 @@ fn esr(branches: usize, attention: bool) -> NetworkSpec {
 }
 
 fn manet() -> NetworkSpec {
-    NetworkSpec::Manet(ManetSpec { width: 1.0, size: 224, classes: 8 })
+    NetworkSpec::Manet(ManetSpec { width: 1.0, size: 224, classes: 8, local_weight: 0.6 })
 }
 
 /// Weights of a network in every form that there is, and its logits.

@@ -88,7 +88,7 @@ fn code<T>(outcome: Result<T, Fault>) -> &'static str {
 
 #[test]
 fn a_manet_answers_once_it_is_whole_and_by_its_last_head_whatever_number_is_asked_for() {
-    let spec = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 32, classes: 8 });
+    let spec = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 32, classes: 8, local_weight: 0.6 });
     let mut graph = Graph::new();
     let image = graph.input("images", [1, 3, 32, 32]);
     spec.build(&mut graph, image, Mode::Eval).expect("a valid network");

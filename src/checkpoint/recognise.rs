@@ -27,6 +27,8 @@ pub enum Family {
         width: f64,
         /// The rows of the heads.
         classes: Option<usize>,
+        /// λ, which no tensor shows: as moue's own file says, else the paper's.
+        local_weight: f64,
     },
 }
 
@@ -41,7 +43,11 @@ impl Family {
         let any = |part: &str| tensors.keys().any(|name| name.contains(part));
         if any("layer3_1_p1.") || any("layer3_2.") {
             let width = rows("conv1.weight").unwrap_or(64) as f64 / 64.0;
-            return Ok(Self::Manet { width, classes: rows("fc_1.weight").or(rows("fc_2.weight")) });
+            let local_weight = match network.meta.as_ref().map(|meta| meta.architecture.network(0)) {
+                Some(NetworkSpec::Manet(spec)) => spec.local_weight,
+                _ => ManetSpec::LOCAL_WEIGHT,
+            };
+            return Ok(Self::Manet { width, classes: rows("fc_1.weight").or(rows("fc_2.weight")), local_weight });
         }
         if let Some(channels) = rows("base.conv1.weight") {
             let number = |name: &String| name.strip_prefix("branches.")?.split('.').next()?.parse::<usize>().ok();
@@ -95,7 +101,9 @@ impl Family {
             Self::Esr { branches, width, attention, .. } => {
                 NetworkSpec::Esr(EsrSpec { branches: branches.max(1), width, size, classes, attention })
             }
-            Self::Manet { width, .. } => NetworkSpec::Manet(ManetSpec { width, size, classes }),
+            Self::Manet { width, local_weight, .. } => {
+                NetworkSpec::Manet(ManetSpec { width, size, classes, local_weight })
+            }
         }
     }
 }

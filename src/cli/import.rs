@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// The edge of the images in pixels; by default 96 for ESR, 224 for MA-Net.
     #[arg(long = "image-size", alias = "size")]
     size: Option<usize>,
+    /// λ of a MA-Net, 0 to 1: its answer is λ·local + (1−λ)·global; by default as the file says, else 0.6.
+    #[arg(long, value_name = "λ")]
+    local_weight: Option<f64>,
 }
 
 /// A file's classes, where neither it nor the user names them: AffectNet's eight, or the seven without contempt.
@@ -60,7 +63,19 @@ fn default_classes(rows: usize) -> Result<Vec<String>> {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let weights = args.files.iter().map(|file| Weights::read(file)).collect::<Result<Vec<_>>>()?;
     let network = gather(weights)?;
-    let family = Family::of(&network)?;
+    let mut family = Family::of(&network)?;
+    match (args.local_weight, &mut family) {
+        (Some(given), Family::Manet { local_weight, .. }) => *local_weight = given,
+        (Some(given), Family::Esr { .. }) => {
+            return Err(Error::Usage {
+                setting: "--local-weight".into(),
+                expected: "the weights of a MA-Net for it".into(),
+                found: format!("{given} for an ESR, whose branches vote"),
+                hint: "leave it out".into(),
+            });
+        }
+        (None, _) => {}
+    }
     let known = network.meta.as_ref();
     let classes = match (&args.classes, known, family.classes()) {
         (Some(names), ..) => names.clone(),

@@ -8,7 +8,7 @@ use super::{EsrSpec, ManetSpec, NetworkSpec};
 /// A network but for its classes, which model files list by name.
 ///
 /// As JSON it is an object: `{"model": "esr", "branches": 4, "width": 0.5, "size": 64, "attention": true}` or
-/// `{"model": "manet", "width": 1.0, "size": 224}`. An ESR with no branches is its base alone.
+/// `{"model": "manet", "width": 1.0, "size": 224, "local_weight": 0.6}`. An ESR with no branches is its base alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Architecture(NetworkSpec);
@@ -102,14 +102,14 @@ mod tests {
     }
 
     fn manet() -> NetworkSpec {
-        NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7 })
+        NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7, local_weight: 0.3 })
     }
 
     #[test]
     fn an_architecture_is_the_json_of_earlier_files_and_gives_the_network_back() {
         for (network, written) in [
             (esr(), json!({"model": "esr", "branches": 3, "width": 0.5, "size": 64, "attention": true})),
-            (manet(), json!({"model": "manet", "width": 0.25, "size": 32})),
+            (manet(), json!({"model": "manet", "width": 0.25, "size": 32, "local_weight": 0.3})),
         ] {
             let architecture = network.architecture();
             assert_eq!(json!(architecture), written);
@@ -117,6 +117,13 @@ mod tests {
             let read: Architecture = serde_json::from_value(written).expect("an architecture");
             assert_eq!((read.network(7), read.size()), (network.clone(), network.size()));
         }
+    }
+
+    #[test]
+    fn a_manet_of_an_earlier_file_has_the_papers_local_weight() {
+        let read: Architecture =
+            serde_json::from_value(json!({"model": "manet", "width": 1.0, "size": 224})).expect("an architecture");
+        assert_eq!(read.network(8).head_weights(), [0.6, 0.4, 0.0]);
     }
 
     #[test]
@@ -147,7 +154,7 @@ mod tests {
         assert_eq!(esr().architecture().differences(&others), Some(["branches 3".into(), "branches 9".into()]));
         assert_eq!(others.differences(&others), None);
         let [ours, theirs] = manet().architecture().differences(&others).expect("two models");
-        assert_eq!(ours, "model \"manet\", width 0.25, size 32, no branches, no attention");
-        assert_eq!(theirs, "model \"esr\", width 0.5, size 64, branches 9, attention true");
+        assert_eq!(ours, "model \"manet\", width 0.25, size 32, local_weight 0.3, no branches, no attention");
+        assert_eq!(theirs, "model \"esr\", width 0.5, size 64, no local_weight, branches 9, attention true");
     }
 }

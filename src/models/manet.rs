@@ -13,9 +13,6 @@ use crate::{
     shape::Shape,
 };
 
-/// λ of Eq. 5: the weight of the local branch, in the loss and in the answer.
-pub const LAMBDA: f64 = 0.6;
-
 /// Patches of the local branch.
 const QUADRANTS: Patches = Patches { rows: 2, columns: 2 };
 
@@ -36,14 +33,28 @@ pub struct ManetSpec {
     /// Classes, at least 2.
     #[serde(skip)]
     pub classes: usize,
+    /// λ of Eq. 5, 0 to 1: the weight of the local branch in the loss and in the answer; the global branch has the rest.
+    /// 0.6 in the paper, and in files that do not say it.
+    #[serde(default = "ManetSpec::published_local_weight")]
+    pub local_weight: f64,
 }
 
 impl ManetSpec {
     /// The network's heads: the two branches, and the answer λ·local + (1−λ)·global.
     pub const HEADS: [&str; 3] = ["local", "global", "combined"];
 
+    /// The paper's λ.
+    pub const LOCAL_WEIGHT: f64 = 0.6;
+
+    fn published_local_weight() -> f64 {
+        Self::LOCAL_WEIGHT
+    }
+
     /// Weight of each head's cross-entropy in the loss.
-    pub const WEIGHTS: [f64; 3] = [LAMBDA, 1.0 - LAMBDA, 0.0];
+    #[must_use]
+    pub fn head_weights(&self) -> [f64; 3] {
+        [self.local_weight, 1.0 - self.local_weight, 0.0]
+    }
 
     /// Checks the ranges.
     ///
@@ -68,6 +79,14 @@ impl ManetSpec {
         if self.size == 0 || !self.size.is_multiple_of(2 * STEP) {
             let expected = "a multiple of 16 pixels, so that the map divides into quadrants";
             return wrong("size", expected, self.size.to_string(), "use 224 as in the paper");
+        }
+        if !(0.0..=1.0).contains(&self.local_weight) {
+            return wrong(
+                "local_weight",
+                "a share from 0 to 1",
+                self.local_weight.to_string(),
+                "use 0.6 as in the paper",
+            );
         }
         Ok(())
     }
@@ -100,7 +119,8 @@ impl ManetSpec {
         let (from_local, from_global) =
             (layers.linear("fc_1", local, self.classes)?, layers.linear("fc_2", global, self.classes)?);
         layers.graph.set_scope("combined");
-        let combined = layers.graph.weighted_sum(&[(from_local, LAMBDA), (from_global, 1.0 - LAMBDA)])?;
+        let [to_local, to_global, _] = self.head_weights();
+        let combined = layers.graph.weighted_sum(&[(from_local, to_local), (from_global, to_global)])?;
         let logits = layers.graph.concat(&[from_local, from_global, combined], 1)?;
         layers.graph.set_scope("branches");
         let branches = layers.graph.concat(&[local, global], 1)?;
@@ -156,7 +176,7 @@ mod tests {
     use super::*;
 
     fn spec() -> ManetSpec {
-        ManetSpec { width: 1.0, size: 224, classes: 8 }
+        ManetSpec { width: 1.0, size: 224, classes: 8, local_weight: 0.6 }
     }
 
     fn build(spec: &ManetSpec, images: usize) -> Result<(Graph, Network)> {
@@ -215,6 +235,9 @@ mod tests {
             (ManetSpec { classes: 1, ..spec() }, "classes"),
             (ManetSpec { size: 0, ..spec() }, "size"),
             (ManetSpec { size: 200, ..spec() }, "size"),
+            (ManetSpec { local_weight: -0.1, ..spec() }, "local_weight"),
+            (ManetSpec { local_weight: 1.01, ..spec() }, "local_weight"),
+            (ManetSpec { local_weight: f64::NAN, ..spec() }, "local_weight"),
         ] {
             let error = wrong.validate().expect_err("out of range");
             assert!(error.to_string().starts_with(name), "{error}");

@@ -145,7 +145,7 @@ impl NetworkSpec {
     pub fn head_weights(&self) -> Vec<f64> {
         match self {
             Self::Esr(spec) => vec![1.0; spec.branches],
-            Self::Manet(_) => ManetSpec::WEIGHTS.to_vec(),
+            Self::Manet(spec) => spec.head_weights().to_vec(),
         }
     }
 
@@ -185,8 +185,15 @@ mod tests {
     #[test]
     fn the_weights_of_the_heads_are_as_many_as_the_heads() {
         let esr = EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true };
-        for spec in [NetworkSpec::Esr(esr), NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7 })] {
+        for spec in [
+            NetworkSpec::Esr(esr),
+            NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7, local_weight: 0.25 }),
+        ] {
             assert_eq!(spec.head_weights().len(), spec.heads());
+            assert_eq!(
+                spec.head_weights()[..2],
+                if spec.heads() == 3 && spec.decision() == Decision::Last { [0.25, 0.75] } else { [1.0, 1.0] }
+            );
         }
     }
 }

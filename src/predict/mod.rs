@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_models_colours_and_normalisation_reach_its_input() {
-        let network = NetworkSpec::Manet(ManetSpec { width: 1.0, size: 2, classes: 2 });
+        let network = NetworkSpec::Manet(ManetSpec { width: 1.0, size: 2, classes: 2, local_weight: 0.6 });
         let mut meta = ModelMeta::new(network.architecture(), vec!["a".into(), "b".into()], 2);
         (meta.colour, meta.normalisation) = (ColourOrder::Bgr, Normalisation::IMAGENET);
         let red = Image { width: 1, height: 1, channels: 3, pixels: vec![255, 0, 0] };

@@ -8,7 +8,7 @@ use super::metrics::Summary;
 use super::report::{duration, percent, run_rows};
 use super::settings::Settings;
 use super::settings::words::{ModelKind, ObjectiveKind, SelectOn};
-use crate::{checkpoint::ModelMeta, models::manet::LAMBDA};
+use crate::checkpoint::ModelMeta;
 
 /// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
 #[must_use]
@@ -16,6 +16,7 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
     let mut card = String::with_capacity(8 << 10);
     let data = config.data_name();
     let manet = config.model == ModelKind::Manet;
+    let weights = config.network(meta.classes.len()).head_weights();
     let split = if summary.split.is_empty() { "validation" } else { &summary.split };
     let _ = write!(
         card,
@@ -23,10 +24,10 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         if manet { "MA-Net" } else { "ESR" },
         match config.branches {
             _ if manet => format!(
-                "A convolutional network that names the apparent expression of one face in an image, by {LAMBDA} times \
+                "A convolutional network that names the apparent expression of one face in an image, by {} times \
                  the logits of its local branch, which sees the four quadrants apart, plus {} times those of its global \
                  branch.",
-                1.0 - LAMBDA
+                weights[0], weights[1]
             ),
             1 => "A convolutional network that names the apparent expression of one face in an image.".into(),
             branches => format!(

@@ -16,7 +16,7 @@ use crate::{
     diversity::{Diversity, Loss, diversified_loss},
     exec::{Executor, Precision, Program},
     graph::Graph,
-    models::{EsrSpec, ManetSpec, Network, NetworkSpec, manet::LAMBDA},
+    models::{EsrSpec, ManetSpec, Network, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
 };
@@ -90,12 +90,15 @@ impl Golden {
                 let branches = parse("branches")? as usize;
                 NetworkSpec::Esr(EsrSpec { branches, width: 1.0, size: ESR_SIZE, classes, attention })
             }
-            "manet" if parse("lam")? == LAMBDA => {
-                NetworkSpec::Manet(ManetSpec { width: 1.0, size: MANET_SIZE, classes })
+            "manet" => {
+                let local_weight = parse("lam")?;
+                NetworkSpec::Manet(ManetSpec { width: 1.0, size: MANET_SIZE, classes, local_weight })
             }
-            "manet" => return Err(wrong(&format!("`lam` = {LAMBDA}"), text("lam")?.clone())),
             other => return Err(wrong("the model `esr` or `manet`", other.to_owned())),
         };
+        if let Err(Error::Usage { setting, expected, found, .. }) = spec.validate() {
+            return Err(wrong(&format!("a network with {setting} of {expected}"), found));
+        }
         let mut keys = BTreeMap::new();
         for (name, view) in tensors.iter() {
             let values = match view.dtype() {

@@ -105,7 +105,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             classes,
             attention: !args.no_attention,
         }),
-        Model::Manet => NetworkSpec::Manet(ManetSpec { width, size: args.size.unwrap_or(224), classes }),
+        Model::Manet => NetworkSpec::Manet(ManetSpec {
+            width,
+            size: args.size.unwrap_or(224),
+            classes,
+            local_weight: ManetSpec::LOCAL_WEIGHT,
+        }),
     };
     network.validate()?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;

@@ -23,10 +23,10 @@ impl Settings {
     /// The network.
     #[must_use]
     pub fn network(&self, classes: usize) -> NetworkSpec {
-        let Self { branches, width, image_size: size, attention, .. } = *self;
+        let Self { branches, width, image_size: size, attention, local_weight, .. } = *self;
         match self.model {
             ModelKind::Esr => NetworkSpec::Esr(EsrSpec { branches, width, size, classes, attention }),
-            ModelKind::Manet => NetworkSpec::Manet(ManetSpec { width, size, classes }),
+            ModelKind::Manet => NetworkSpec::Manet(ManetSpec { width, size, classes, local_weight }),
         }
     }
 

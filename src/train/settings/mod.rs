@@ -18,6 +18,7 @@ use crate::{
     Error, Result,
     data::Targets,
     exec::{DeviceChoice, Precision},
+    models::ManetSpec,
 };
 use words::{
     BranchSchedule, Colour, Gamma, InitPart, ModelKind, Normalise, ObjectiveKind, Resident, SelectOn, SimilarityKind,
@@ -71,6 +72,9 @@ pub struct Settings {
     /// CBAM attention in the branches (esr; manet always has it)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = Set, help_heading = "Network")]
     pub attention: bool,
+    /// λ of Eq. 5, 0 to 1: the weight of the local branch in the loss and in the answer (manet)
+    #[arg(long, value_name = "λ", help_heading = "Network")]
+    pub local_weight: f64,
     /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,6 +203,7 @@ impl Default for Settings {
             width: 0.25,
             image_size: 64,
             attention: true,
+            local_weight: ManetSpec::LOCAL_WEIGHT,
             init: None,
             init_part: InitPart::Full,
             colour: Colour::Auto,
@@ -314,6 +319,9 @@ impl Settings {
         }
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
             return wrong("val-fraction", "a share above 0 and below 1", &self.val_fraction);
+        }
+        if !(0.0..=1.0).contains(&self.local_weight) {
+            return wrong("local-weight", "a share from 0 to 1", &self.local_weight);
         }
         if self.nesterov && self.momentum == 0.0 {
             return wrong("nesterov", "a momentum above 0 for it", &"momentum 0");
