@@ -15,7 +15,7 @@ use moue::{
     checkpoint::{Model, ModelMeta, half_bytes, load_model, model_bytes, onnx_bytes, save_model, torch_bytes},
     data::EXPRESSIONS,
     graph::Graph,
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec},
     nn::{Mode, variables::Tensors},
     ops::Emit,
     train::trainer::fresh,
@@ -174,6 +174,71 @@ fn an_exported_model_says_what_an_evaluation_of_it_and_of_no_other_said() {
     fails(&output, 3, &["said.json", "expected an evaluation of the model with sha256"]);
     fs::write(&said, "accuracy 0.9").unwrap();
     fails(&moue(folder, &[&["export", "m.safetensors"], &export[..]].concat()), 3, &["said.json", "JSON"]);
+}
+
+#[test]
+fn a_checkpoint_of_pytorch_in_place_of_a_model_file_is_answered_with_moue_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["zip.pt", "legacy.pt"] {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        fs::copy(fixture, folder.join(name)).unwrap();
+        let said = format!(
+            "{name}: expected a model file of moue, a safetensors file, found a checkpoint of PyTorch; make one of it: \
+             `moue import {name} --out MODEL.safetensors`"
+        );
+        let data = "synthetic:train=8,valid=8,test=16,size=54";
+        for args in [
+            &["predict", "--model", name, "face.png"][..],
+            &["explain", "--model", name, "face.png"],
+            &["eval", "--model", name, "--data", data],
+            &["export", name, "--f16", "--out", "x"],
+        ] {
+            fails(&moue(folder, args), 3, &[&said]);
+        }
+    }
+}
+
+#[test]
+fn an_imported_manet_keeps_its_files_local_weight_or_takes_the_one_that_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let spec = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 16, classes: 8, local_weight: 0.3 });
+    let tensors = fresh(&spec, 3).expect("a network");
+    let meta = ModelMeta::new(spec.architecture(), EXPRESSIONS.map(str::to_owned).to_vec(), 16);
+    save_model(&folder.join("own.safetensors"), &meta, &tensors).unwrap();
+    let wrapped: Vec<_> = tensors
+        .iter()
+        .map(|(name, (shape, values))| {
+            (format!("_orig_mod.module.{name}"), shape, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+        })
+        .collect();
+    let views = wrapped.iter().map(|(name, shape, bytes)| {
+        (name, safetensors::tensor::TensorView::new(Dtype::F32, (*shape).clone(), bytes).unwrap())
+    });
+    fs::write(folder.join("foreign.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    for (file, given, expected) in [
+        ("own.safetensors", None, 0.3),
+        ("own.safetensors", Some("0.5"), 0.5),
+        ("foreign.safetensors", None, 0.6),
+        ("foreign.safetensors", Some("0"), 0.0),
+    ] {
+        let given = given.map_or_else(Vec::new, |given| vec!["--local-weight", given]);
+        let args = [&["import", file, "--size", "16", "--out", "m"], &given[..]].concat();
+        let output = moue(folder, &args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = stderr(&output).contains("taken off: `_orig_mod.module.` in front of all names");
+        assert_eq!(said, file == "foreign.safetensors", "{}", stderr(&output));
+        let model = load_model(&folder.join("m")).unwrap();
+        assert_eq!(model.network().unwrap().head_weights(), [expected, 1.0 - expected, 0.0]);
+        assert_eq!(model.tensors, tensors);
+    }
+    let wrong = ["import", "own.safetensors", "--out", "m", "--local-weight", "1.5"];
+    fails(&moue(folder, &wrong), 2, &["local_weight: expected a share from 0 to 1, found 1.5"]);
+    let (meta, tensors) = model();
+    save_model(&folder.join("esr.safetensors"), &meta, &tensors).unwrap();
+    let wrong = ["import", "esr.safetensors", "--out", "m", "--local-weight", "0.5"];
+    fails(&moue(folder, &wrong), 2, &["--local-weight", "an ESR, whose branches vote"]);
 }
 
 #[test]

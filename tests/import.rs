@@ -8,7 +8,7 @@ use std::path::Path;
 
 use moue::{
     Error, Result,
-    checkpoint::{Family, Fit, MSCELEB_CLASSES, StateDict, Want, Weights, fit, gather},
+    checkpoint::{Family, Fit, MSCELEB_CLASSES, ModelMeta, StateDict, Want, Weights, fit, gather},
     models::{EsrSpec, ManetSpec, NetworkSpec},
     nn::variables::Tensors,
     train::trainer::fresh,
@@ -64,6 +64,59 @@ fn the_prefix_of_data_parallelism_goes_and_counters_are_counted() {
     assert!(network.tensors.contains_key("plain") && !network.tensors.contains_key("module.plain"));
     assert_eq!(network.counters, 1);
     assert_eq!(network.others.keys().collect::<Vec<_>>(), ["mask"]);
+}
+
+#[test]
+fn what_wraps_a_network_is_taken_off_the_front_of_all_names_and_said() {
+    let manet = NetworkSpec::Manet(ManetSpec { width: 0.0625, size: 16, classes: 8, local_weight: 0.6 });
+    let base = |tensors: Tensors| tensors.into_iter().filter(|(name, _)| name.starts_with("base.")).collect();
+    let whole = fresh(&spec(2, true, 8), 7).unwrap();
+    for network in [base(whole.clone()), whole, fresh(&manet, 7).unwrap()] {
+        for prefix in
+            ["_orig_mod.", "model.", "net.", "ema.", "module.", "_orig_mod.module.", "module.module.", "a.b.c."]
+        {
+            let wrapped = network.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())).collect();
+            let mut file = weights("wrapped.pt", wrapped);
+            file.others = [(format!("{prefix}bn1.num_batches_tracked"), "I64".into())].into();
+            // Averaged weights keep their count beside the network.
+            file.others.insert("n_averaged".into(), "I64".into());
+            let read = gather(vec![file]).unwrap();
+            assert_eq!((&read.tensors, read.counters), (&network, 2), "{prefix}");
+            let said: Vec<String> = read.unwrapped().collect();
+            assert_eq!(said, [format!("taken off: `{prefix}` in front of all names")]);
+        }
+        let bare = gather(vec![weights("bare.pt", network.clone())]).unwrap();
+        assert_eq!((&bare.tensors, bare.unwrapped().count()), (&network, 0));
+    }
+}
+
+#[test]
+fn the_authors_files_are_unwrapped_each_by_itself() {
+    let whole = fresh(&spec(2, true, 8), 7).unwrap();
+    let file = |name: &str, place: &str, prefix: &str| {
+        weights(
+            name,
+            part(&whole, place).into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect(),
+        )
+    };
+    let files = vec![
+        file("Net-Base-Shared_Representations.pt", "base.", "module."),
+        file("Net-Branch_1.pt", "branches.0.", ""),
+        file("Net-Branch_2.pt", "branches.1.", "_orig_mod."),
+    ];
+    let read = gather(files).unwrap();
+    assert_eq!(read.tensors, whole);
+    assert_eq!(read.prefixes.into_iter().collect::<Vec<_>>(), ["_orig_mod.", "module."]);
+}
+
+#[test]
+fn a_prefix_that_not_all_names_share_stays() {
+    let whole = fresh(&spec(1, false, 8), 7).unwrap();
+    let name = |(at, name): (usize, &String)| format!("{}.{name}", if at == 3 { "teacher" } else { "student" });
+    let names: Vec<String> = whole.keys().enumerate().map(name).collect();
+    let mixed: Tensors = names.iter().cloned().zip(whole.values().cloned()).collect();
+    let read = gather(vec![weights("two.pt", mixed.clone())]).unwrap();
+    assert_eq!((read.tensors, read.prefixes.len()), (mixed, 0));
 }
 
 #[test]
@@ -243,9 +296,18 @@ fn the_architecture_is_seen_by_names_and_shapes() {
     base.retain(|name, _| name.starts_with("base."));
     assert_eq!(Family::of(&network(part(&base, "base."))).unwrap(), family(0, false, None));
     let rows = [("conv1.weight", 128), ("layer3_1_p1.0.conv1.weight", 512), ("fc_1.weight", MSCELEB_CLASSES)];
-    let tensors = rows.map(|(name, rows)| (format!("module.{name}"), (vec![rows, 1], vec![0.5; rows])));
+    let tensors_of = |rows: &[(&str, usize)]| -> Tensors {
+        rows.iter().map(|(name, rows)| (format!("module.{name}"), (vec![*rows, 1], vec![0.5; *rows]))).collect()
+    };
     let manet = Family::Manet { width: 2.0, classes: Some(MSCELEB_CLASSES), local_weight: 0.6 };
-    assert_eq!(Family::of(&network(tensors.into())).unwrap(), manet);
+    assert_eq!(Family::of(&network(tensors_of(&rows))).unwrap(), manet);
+    let meta = |local_weight| {
+        let spec = NetworkSpec::Manet(ManetSpec { width: 2.0, size: 16, classes: 8, local_weight });
+        ModelMeta::new(spec.architecture(), vec![], 16)
+    };
+    let own = StateDict { meta: Some(meta(0.3)), ..network(tensors_of(&rows)) };
+    let Family::Manet { local_weight, .. } = Family::of(&own).unwrap() else { panic!("a MA-Net") };
+    assert_eq!(local_weight, 0.3);
     refused(Family::of(&network(Tensors::from([("x".into(), (vec![1], vec![0.0]))]))), &["an ESR", "a MA-Net", "`x`"]);
 }
 

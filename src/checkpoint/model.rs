@@ -357,7 +357,11 @@ pub(super) fn parts(path: &Path, bytes: &[u8]) -> Result<Parts> {
             format!("{} bytes", bytes.len()),
             "the file is cut short: copy it again, or use the run's other checkpoint",
         ),
-        _ => wrong("a safetensors file", format!("other bytes ({error})"), "give a model that moue wrote"),
+        _ => wrong(
+            "a safetensors file",
+            format!("other bytes ({error})"),
+            "give a model that moue wrote; `moue import` makes one of weights of other programs",
+        ),
     };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
     let file = SafeTensors::deserialize(bytes).map_err(unreadable)?;
@@ -412,6 +416,11 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
         found,
         hint: hint.into(),
     };
+    #[cfg(feature = "cli")]
+    if super::torch::recognises(bytes) {
+        let hint = format!("make one of it: `moue import {} --out MODEL.safetensors`", path.display());
+        return Err(wrong("a model file of moue, a safetensors file".into(), "a checkpoint of PyTorch".into(), &hint));
+    }
     let Parts { metadata, mut tensors, others } = parts(path, bytes)?;
     let Some(meta) = meta_of(path, &metadata)? else {
         let expected = "a model with the metadata key `moue` and a class list";

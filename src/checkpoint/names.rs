@@ -1,9 +1,10 @@
 //! From the names of one or more files to the published names of one network.
 //!
-//! `module.` in front comes from PyTorch's data parallelism. The authors of ESR save a network as a file for the base and
+//! What wraps a network puts a name in front of all of its tensors' names: `module.` (data parallelism, averaged weights),
+//! `_orig_mod.` (`torch.compile`), `model.` or any other attribute of a trainer, also several of them. It is taken off. The authors of ESR save a network as a file for the base and
 //! one for each branch (`Net-Base-Shared_Representations.pt`, `Net-Branch_1.pt`, …), whose names lack the part in front.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{ModelMeta, Weights, model::COUNTER};
@@ -22,20 +23,31 @@ pub struct StateDict {
     pub tensors: Tensors,
     /// The element types of all other tensors.
     pub others: BTreeMap<String, String>,
+    /// What was taken off the front of all names of a file, such as `_orig_mod.module.`.
+    pub prefixes: BTreeSet<String>,
     /// How many of batch norm's counters of batches were left out: moue does not use them.
     pub counters: usize,
 }
 
-/// Joins the tensors of some files into one network.
+impl StateDict {
+    /// One line for each prefix that was taken off.
+    pub fn unwrapped(&self) -> impl Iterator<Item = String> {
+        self.prefixes.iter().map(|prefix| format!("taken off: `{}` in front of all names", prefix.escape_debug()))
+    }
+}
+
+/// Joins the tensors of some files into one network, without the names that wrap a file's tensors.
 ///
 /// # Errors
 /// [`Error::Data`] where two files bring the same tensor or branches are missing between others.
 pub fn gather(files: Vec<Weights>) -> Result<StateDict> {
     let mut network = StateDict::default();
+    let mut files = files;
+    network.prefixes = files.iter_mut().filter_map(unwrap).collect();
     let places = places(&files)?;
     for (file, place) in files.into_iter().zip(places) {
         for (name, tensor) in file.tensors {
-            let name = format!("{place}{}", plain(&name));
+            let name = format!("{place}{name}");
             if is_counter(&name) {
                 network.counters += 1;
             } else if network.tensors.insert(name.clone(), tensor).is_some() {
@@ -43,7 +55,7 @@ pub fn gather(files: Vec<Weights>) -> Result<StateDict> {
             }
         }
         for (name, dtype) in file.others {
-            let name = format!("{place}{}", plain(&name));
+            let name = format!("{place}{name}");
             if is_counter(&name) {
                 network.counters += 1;
             } else if network.others.insert(name.clone(), dtype).is_some() {
@@ -65,13 +77,46 @@ fn twice(name: &str, path: &Path) -> Error {
     }
 }
 
+/// Whether a tensor counts batches: batch norm's, or those that averaged weights (`torch.optim.swa_utils`) are made of.
 fn is_counter(name: &str) -> bool {
-    name.rsplit('.').next() == Some(COUNTER)
+    name == AVERAGED || name.rsplit('.').next() == Some(COUNTER)
 }
 
-/// The name without `module.` in front.
-fn plain(name: &str) -> &str {
-    name.strip_prefix("module.").map_or(name, plain)
+/// What averaged weights keep beside the network that they wrap.
+const AVERAGED: &str = "n_averaged";
+
+/// Takes off the components that all names of layers in a file begin with, as far as a known network's first layer then comes to
+/// light, and `module.` in any case; returns what it took.
+fn unwrap(file: &mut Weights) -> Option<String> {
+    let names: Vec<&String> = file.tensors.keys().chain(file.others.keys()).filter(|name| name.contains('.')).collect();
+    let shared = |depth: usize| {
+        let prefix = prefix_of(names.first()?, depth)?;
+        names.iter().all(|name| name.starts_with(prefix)).then_some(prefix)
+    };
+    let prefixes: Vec<&str> = (0..).map_while(shared).collect();
+    let shows = |prefix: &&&str| names.iter().any(|name| is_first_layer(&name[prefix.len()..]));
+    let modules = || prefixes.iter().rfind(|prefix| prefix.split_terminator('.').all(|part| part == "module"));
+    let prefix = (*prefixes.iter().find(shows).or_else(modules)?).to_owned();
+    if prefix.is_empty() {
+        return None;
+    }
+    let plain = |name: String| name.strip_prefix(&prefix).map(str::to_owned).unwrap_or(name);
+    file.tensors = std::mem::take(&mut file.tensors).into_iter().map(|(name, tensor)| (plain(name), tensor)).collect();
+    file.others = std::mem::take(&mut file.others).into_iter().map(|(name, dtype)| (plain(name), dtype)).collect();
+    Some(prefix)
+}
+
+/// The first components of a name, with the dot behind each; none where it has not as many before its last.
+fn prefix_of(name: &str, components: usize) -> Option<&str> {
+    match components.checked_sub(1) {
+        None => Some(""),
+        Some(before) => name.match_indices('.').nth(before).map(|(dot, _)| &name[..=dot]),
+    }
+}
+
+/// Whether a name is of the layer that an ESR, its base alone, one of its branches or a MA-Net begins with.
+fn is_first_layer(name: &str) -> bool {
+    matches!(name, "base.conv1.weight" | "branches.0.conv1.weight" | "conv1.weight")
 }
 
 /// What goes in front of the names of each file.
@@ -112,7 +157,7 @@ fn places(files: &[Weights]) -> Result<Vec<String>> {
 }
 
 fn has(file: &Weights, name: &str) -> bool {
-    file.tensors.keys().any(|key| plain(key) == name)
+    file.tensors.contains_key(name)
 }
 
 /// Whether a file holds a base or a branch alone.

@@ -117,7 +117,7 @@ fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(Ar
 
 /// Says what was imported.
 fn report(args: &Args, network: &StateDict, meta: &ModelMeta, fit: &Fit) -> serde_json::Value {
-    for line in fit.lines() {
+    for line in network.unwrapped().chain(fit.lines()) {
         eprintln!("{line}");
     }
     if network.counters > 0 {
@@ -128,6 +128,6 @@ fn report(args: &Args, network: &StateDict, meta: &ModelMeta, fit: &Fit) -> serd
     println!("{}: {read} tensors of {}; {}; colours {}", args.out.display(), meta.architecture, classes, meta.colour);
     json!({
         "out": args.out.display().to_string(), "architecture": meta.architecture, "classes": meta.classes, "colour": meta.colour,
-        "tensors": read, "counters": network.counters, "fit": fit,
+        "tensors": read, "prefixes": network.prefixes, "counters": network.counters, "fit": fit,
     })
 }
