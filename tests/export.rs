@@ -12,7 +12,10 @@ use std::{
 
 use moue::{
     Error,
-    checkpoint::{Model, ModelMeta, half_bytes, load_model, model_bytes, onnx_bytes, save_model, torch_bytes},
+    checkpoint::{
+        ColourOrder, Model, ModelMeta, Normalisation, half_bytes, load_model, model_bytes, onnx_bytes, save_model,
+        torch_bytes,
+    },
     data::EXPRESSIONS,
     graph::Graph,
     models::{EsrSpec, ManetSpec, NetworkSpec},
@@ -112,6 +115,42 @@ fn only_a_network_in_evaluation_whose_tensors_are_all_there_becomes_onnx() {
         Ok((graph, vec![("part", part)]))
     };
     assert!(onnx_bytes(Path::new("m"), &meta, &tensors, sliced).is_err());
+}
+
+#[test]
+fn an_onnx_file_says_how_a_picture_becomes_its_input() {
+    let (mut meta, tensors) = model();
+    (meta.colour, meta.normalisation) = (ColourOrder::Bgr, Normalisation::IMAGENET);
+    let build = |images: usize| {
+        let mut graph = Graph::new();
+        let x = graph.input("images", [images, 3, 54, 54]);
+        let logits = network().build(&mut graph, x, Mode::Eval)?.logits;
+        Ok((graph, vec![("logits", logits)]))
+    };
+    let bytes = onnx_bytes(Path::new("m"), &meta, &tensors, build).unwrap();
+    let key = b"preprocessing";
+    let at = bytes.windows(key.len()).position(|window| window == key).expect("the key");
+    let json = at + bytes[at..].iter().position(|byte| *byte == b'{').expect("an object");
+    let said: serde_json::Value =
+        serde_json::Deserializer::from_slice(&bytes[json..]).into_iter().next().expect("a value").expect("JSON");
+    assert_eq!((&said["size"], &said["channels"]), (&serde_json::json!([54, 54]), &"bgr".into()));
+    let resize = serde_json::json!({
+        "mode": "linear", "coordinate_transformation_mode": "half_pixel", "antialias": 0,
+        "keep_aspect_ratio_policy": "stretch",
+    });
+    assert_eq!(said["resize"], resize);
+    // Blue first: ImageNet's mean and deviation from the last to the first.
+    let near = |name: &str, expected: [f64; 3]| {
+        let found = said[name].as_array().expect("three numbers").iter().map(|v| v.as_f64().expect("a number"));
+        assert!(found.zip(expected).all(|(a, e)| (a - e).abs() < 1e-6), "{}", said[name]);
+    };
+    near("mean", [0.406, 0.456, 0.485]);
+    near("std", [0.225, 0.224, 0.229]);
+    let help = moue(Path::new("."), &["export", "--help"]);
+    let help = String::from_utf8_lossy(&help.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in ["bilinear", "half-pixel centres", "without antialias", "`preprocessing`"] {
+        assert!(help.contains(words), "`{words}` is not in: {help}");
+    }
 }
 
 fn moue(folder: &Path, args: &[&str]) -> Output {

@@ -13,9 +13,10 @@ use std::{
 
 use moue::{
     checkpoint::{Weights, load_model},
-    data::{ColourOrder, Spec, Transform},
+    data::{ColourOrder, Image, Spec, Transform},
     exec::cpu::CpuExecutor,
     models::{EsrSpec, ManetSpec, NetworkSpec},
+    predict::transform_of,
     train::session::Evaluator,
 };
 use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
@@ -224,6 +225,60 @@ for batch in (1, 5):
     out = {name: torch.cat([torch.from_numpy(run[k]) for run in runs]) for k, name in enumerate(names)}
     save_file(out, f'onnx{batch}.safetensors')
 ";
+
+const PREPARE: &str = "
+import json, onnx
+from torch.nn import functional as F
+props = {p.key: p.value for p in onnx.load('m.onnx').metadata_props}
+said = json.loads(props['preprocessing'])
+size, resize = said['size'][0], said['resize']
+assert (resize['mode'], resize['coordinate_transformation_mode'], resize['antialias']) == ('linear', 'half_pixel', 0)
+mean, std = (torch.tensor(said[k]).double()[:, None, None] for k in ('mean', 'std'))
+out = {}
+for name, picture in load_file('pictures.safetensors').items():
+    x = picture.permute(2, 0, 1).double() / 255
+    factor = min(x.shape[1:]) // size
+    if factor >= 2:
+        x = F.avg_pool2d(x, factor)
+    x = F.interpolate(x[None], said['size'], mode='bilinear', align_corners=False, antialias=False)[0]
+    x = x.flip(0) if said['channels'] == 'bgr' else x
+    out[name] = ((x - mean) / std).float().contiguous()
+save_file(out, 'inputs.safetensors')
+";
+
+#[test]
+#[ignore = "needs PyTorch, its networks and ONNX: set MOUE_TEST_PYTHON and MOUE_SHARED"]
+fn what_an_onnx_file_says_of_its_input_gives_pytorch_moues_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (network, size) = (esr(1, false), 96);
+    // Smaller than the input, a little larger, twice and more as large, of other proportions.
+    let sides = [(48, 48), (130, 101), (192, 250), (701, 340)];
+    let pictures = sides.map(|(width, height)| {
+        let pixels = (0..width * height * 3).map(|i| ((i * i / 7 + 31 * (i / (3 * width))) % 251) as u8).collect();
+        Image { width, height, channels: 3, pixels }
+    });
+    let views = pictures.iter().map(|picture| {
+        let shape = vec![picture.height, picture.width, 3];
+        (picture.width.to_string(), TensorView::new(Dtype::U8, shape, &picture.pixels).expect("a tensor"))
+    });
+    serialize_to_file(views, None, &folder.join("pictures.safetensors")).expect("a file");
+    images(folder, size);
+    python(folder, SAVE, &network);
+    moue(folder, &["import", "zip.pt", "--out", "m.safetensors", "--normalise", "imagenet"]);
+    moue(folder, &["export", "m.safetensors", "--onnx", "--out", "m.onnx"]);
+    python(folder, PREPARE, &network);
+    let theirs = Weights::read(&folder.join("inputs.safetensors")).expect("inputs");
+    let transform = transform_of(&load_model(&folder.join("m.safetensors")).expect("a model").meta);
+    for picture in &pictures {
+        let mut ours = vec![0.0; 3 * size * size];
+        transform.evaluate(picture, &mut ours).expect("an image");
+        let theirs = &theirs.tensors[&picture.width.to_string()].1;
+        let largest = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{} × {}: {largest:e}", picture.width, picture.height);
+        assert!(largest < 1e-4, "{} × {}: {largest}", picture.width, picture.height);
+    }
+}
 
 /// Every result in ONNX Runtime, for one image and for all at once.
 fn onnx_equals(network: &NetworkSpec) {

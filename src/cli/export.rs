@@ -38,7 +38,10 @@ pub(super) struct Args {
 #[group(required = true, multiple = false)]
 struct Format {
     /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares. A MA-Net's heads
-    /// are local, global and combined.
+    /// are local, global and combined. The input is the picture of a face, resized bilinearly with half-pixel centres, without
+    /// antialias and without keeping its proportions (PyTorch's `F.interpolate(mode="bilinear", align_corners=False)`); a
+    /// picture that is f ≥ 2 times as large is first averaged over f×f pixels. The metadata say it under `preprocessing`, with
+    /// the order of the channels, mean and std.
     #[arg(long)]
     onnx: bool,
     /// Safetensors for PyTorch, with the published names: `load_state_dict(safetensors.torch.load_file(FILE))`.

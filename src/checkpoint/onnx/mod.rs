@@ -12,7 +12,7 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::ModelMeta;
+use super::{ColourOrder, ModelMeta, Normalisation};
 use crate::graph::Graph;
 use crate::nn::variables::Tensors;
 use crate::ops::TensorId;
@@ -29,7 +29,8 @@ pub type Named = (Graph, Vec<(&'static str, TensorId)>);
 
 /// The bytes of an ONNX file of the network that `build` makes for a number of images.
 ///
-/// The metadata hold what [`ModelMeta`] says, as JSON under `moue`, and the class names under `classes`.
+/// The metadata hold what [`ModelMeta`] says, as JSON under `moue`, the class names under `classes`, and how a picture becomes
+/// the input under `preprocessing`.
 ///
 /// # Errors
 /// What `build` returns; [`Error::Shape`] for an op that has no place in evaluation, [`Error::Data`] for a tensor that is
@@ -52,6 +53,7 @@ pub fn onnx_bytes(
         metadata_props: vec![
             entry("moue", serde_json::to_string(meta).expect("invariant: metadata are plain data")),
             entry("classes", serde_json::json!(meta.classes).to_string()),
+            entry("preprocessing", preprocessing(meta).to_string()),
         ],
     };
     let length = model.encoded_len();
@@ -75,4 +77,27 @@ fn write(one: &Named, twice: &Graph, tensors: &Tensors) -> Result<proto::Graph> 
         ops::write(&mut writer, node, &needed)?;
     }
     writer.finish(outputs)
+}
+
+/// What [`crate::data::Transform`] does to a picture. The words for resizing are those of ONNX's `Resize`; mean and std are
+/// in the order of `channels`.
+fn preprocessing(meta: &ModelMeta) -> serde_json::Value {
+    let Normalisation { mut mean, mut std } = meta.normalisation;
+    if meta.colour == ColourOrder::Bgr {
+        mean.reverse();
+        std.reverse();
+    }
+    serde_json::json!({
+        "input": "one face, cut out; pixels divided by 255, resized, then (pixel - mean) / std",
+        "layout": "NCHW", "channels": meta.colour, "grey": "in all three channels", "size": [meta.size, meta.size],
+        "reduce": {
+            "when": "factor = floor(min(width, height) / size) is at least 2",
+            "how": "the mean of each factor x factor block; what is left over at the right and at the bottom is cut off",
+        },
+        "resize": {
+            "mode": "linear", "coordinate_transformation_mode": "half_pixel", "antialias": 0,
+            "keep_aspect_ratio_policy": "stretch",
+        },
+        "mean": mean, "std": std,
+    })
 }
