@@ -78,7 +78,7 @@ pub enum Error {
         hint: String,
     },
     /// A tensor or a whole network does not fit the device.
-    #[error("device {device}: {what} needs {needed} bytes, the limit is {limit}; {hint}")]
+    #[error("device {device}: {what} needs {needed} bytes, {}; {hint}", Limit(*limit))]
     Memory {
         /// The device.
         device: String,
@@ -86,7 +86,7 @@ pub enum Error {
         what: String,
         /// Bytes needed.
         needed: u64,
-        /// Bytes allowed.
+        /// Bytes allowed; [`u64::MAX`] where the system refuses without naming a limit.
         limit: u64,
         /// What to do next.
         hint: String,
@@ -143,13 +143,33 @@ impl std::fmt::Display for Line<'_> {
     }
 }
 
+/// What a device or a system allows.
+struct Limit(u64);
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == u64::MAX {
+            f.write_str("more than the system gives")
+        } else {
+            write!(f, "the limit is {}", self.0)
+        }
+    }
+}
+
+/// Is there no space where something is to be written? Neither the data nor the user is to blame then.
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 impl Error {
-    /// The process exit code: 1 failed, 2 usage, 3 data, 4 device or memory, 130 interrupted.
+    /// The process exit code: 1 failed, also on a full disk; 2 usage, 3 data, 4 device or memory, 130 interrupted.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Shape { .. } | Self::NotFinite { .. } | Self::Busy { .. } => 1,
             Self::Usage { .. } => 2,
+            Self::Io { source, .. } if is_full(source) => 1,
             Self::File { .. } | Self::Io { .. } | Self::Data { .. } => 3,
             Self::Device { .. } | Self::DeviceLost { .. } | Self::Memory { .. } => 4,
             Self::Interrupted { .. } => 130,
@@ -175,5 +195,13 @@ mod tests {
             hint: "see".into(),
         };
         assert_eq!(error.to_string(), "labels: expected é, found `a\\n\\u{1b}[31mb`; see");
+    }
+
+    #[test]
+    fn a_full_disk_has_failed_and_a_file_that_is_not_there_is_wrong_data() {
+        use std::io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied, QuotaExceeded, StorageFull};
+        let code = |kind: std::io::ErrorKind| Error::io("a", "writing", kind.into(), "see").exit_code();
+        assert_eq!([StorageFull, QuotaExceeded, FileTooLarge].map(code), [1; 3]);
+        assert_eq!([NotFound, PermissionDenied].map(code), [3; 2]);
     }
 }

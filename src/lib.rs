@@ -3,6 +3,8 @@
 //! Lower layers never import upper ones:
 //! `error, shape, rng, words → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train, verify, explain → cli, web`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;

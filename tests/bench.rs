@@ -132,6 +132,6 @@ fn the_loader_is_timed_alone() {
         number(&case["resident"], "images_per_s") > 0.0 && number(&case["resident"], "records_per_s") > 0.0,
         "{case}"
     );
-    assert_eq!(moue(&folder, &[&args[..], &["--threads", "0"]].concat()).status.code(), Some(2));
+    assert_eq!(moue(&folder, &[&args[..], &["--threads", "100000"]].concat()).status.code(), Some(2));
     assert_eq!(moue(&folder, &[&args[..], &["--batch-size", "64"]].concat()).status.code(), Some(3));
 }

@@ -317,7 +317,9 @@ fn png(image: &image::RgbImage) -> Vec<u8> {
 fn a_loss_that_is_not_finite_ends_with_1_and_the_last_checkpoint_survives() {
     let folder = folder();
     let output = train(folder.path(), &["--lr", "1e30", "--lr-schedule", "constant", "--warmup-fraction", "0"]);
-    fails(&output, 1, &["not finite", "first at", "learning rate"]);
+    fails(&output, 1, &["not finite", "first at", "lower learning rate", "--init"]);
+    // A resumed run keeps its settings.
+    assert!(!stderr(&output).contains("--resume"), "{}", stderr(&output));
 }
 
 #[test]

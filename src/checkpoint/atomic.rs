@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,29 @@ pub fn write_atomic(
     replace(path, contents).map_err(|source| Error::io(path, doing, source, hint(path)))
 }
 
+/// The temporary files that are being written.
+static PARTIAL: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// An entry of [`PARTIAL`], while the file is written.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        PARTIAL.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.0);
+    }
+}
+
+/// Removes the temporary files that are being written, then calls `end`, which ends the process: no other can begin
+/// meanwhile.
+pub fn discard_partial_files(end: impl FnOnce()) {
+    let partial = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in partial.iter() {
+        // It may have just become the file that it was to be.
+        let _ = std::fs::remove_file(path);
+    }
+    end();
+}
+
 fn replace(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -37,7 +61,13 @@ fn replace(path: &Path, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>)
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder)?;
+    let (mut file, _partial) = {
+        let mut partial = PARTIAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = builder.tempfile_in(folder)?;
+        partial.push(file.path().to_owned());
+        let entry = Partial(file.path().to_owned());
+        (file, entry)
+    };
     {
         let mut writer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
         contents(&mut writer)?;

@@ -29,7 +29,7 @@ mod web;
 mod weights;
 
 #[cfg(feature = "cli")]
-pub use atomic::{bytes_hash, file_hash, write_atomic};
+pub use atomic::{bytes_hash, discard_partial_files, file_hash, write_atomic};
 #[cfg(feature = "cli")]
 pub use fit::{Fit, Want, fit};
 pub use meta::{ColourOrder, DiversityMeta, FORMAT, ModelMeta, ModelResult, Normalisation, TrainingData};

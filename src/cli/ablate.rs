@@ -1,18 +1,14 @@
 //! `moue ablate`: the paper's ablation, cell by cell.
 
-use std::{
-    ops::RangeInclusive,
-    path::PathBuf,
-    str::FromStr,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use serde_json::json;
 
 use super::{
     Outcome, device,
     eval::inputs,
-    train::{interrupt, train_at},
+    output::{note, say},
+    train::train_at,
 };
 use crate::{
     Error, Result,
@@ -101,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         let mut listed = Vec::new();
         for cell in &cells {
             let standing = cell.standing()?;
-            println!("{:>3}  {:<40}  {standing}", cell.number, cell.name());
+            say!("{:>3}  {:<40}  {standing}", cell.number, cell.name());
             listed.push(json!({ "number": cell.number, "cell": cell.name(), "standing": standing.to_string() }));
         }
         return Ok(Outcome::passed(json!({ "cells": listed })));
@@ -109,25 +105,24 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let shared = Settings::resolve(&file, &args.settings)?;
     let (out, data) = (&shared.out, DataSet::of(shared.data_name()));
     if !args.table {
-        let interrupted = interrupt();
         for cell in cells.iter().filter(|cell| wanted[cell.number - 1]) {
             if cell.result()?.is_some() {
                 continue;
             }
             match cell.claim()? {
-                Attempt::Held(holder) => eprintln!("cell {} is in training: {holder}", cell.number),
+                Attempt::Held(holder) => note!("cell {} is in training: {holder}", cell.number),
                 // Another process may have finished it between the two looks.
                 Attempt::Won(_) if cell.result()?.is_some() => {}
                 Attempt::Won(claim) => {
-                    eprintln!("cell {} of {}: {}", cell.number, cells.len(), cell.name());
-                    train_cell(args, cell, claim, &interrupted)?;
+                    note!("cell {} of {}: {}", cell.number, cells.len(), cell.name());
+                    train_cell(args, cell, claim)?;
                     tabulate(&cells, out, data)?;
                 }
             }
         }
     }
     let (table, results) = tabulate(&cells, out, data)?;
-    print!("{table}");
+    say!("{}", table.trim_end());
     Ok(Outcome::passed(json!({ "out": out, "cells": results, "of": cells.len() })))
 }
 
@@ -146,8 +141,8 @@ fn wanted(numbers: &[Numbers], count: usize) -> Result<Vec<bool>> {
 }
 
 /// Trains a cell, or goes on with it, and evaluates its best model.
-fn train_cell(args: &Args, cell: &Cell, claim: Claim, interrupted: &Arc<AtomicBool>) -> Result<()> {
-    let trained = train_at(Place::claimed(claim, &cell.settings)?, interrupted)?;
+fn train_cell(args: &Args, cell: &Cell, claim: Claim) -> Result<()> {
+    let trained = train_at(Place::claimed(claim, &cell.settings)?)?;
     // The claim, in `trained`, is held until the result is there.
     cell.finish(&evaluate_cell(args, cell, &trained)?)
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::Outcome;
+use super::{
+    Outcome,
+    output::{note, results, say},
+};
 use crate::{
     Error, Result,
     data::{PER_SHARD, Spec, prepare_affectnet},
@@ -46,9 +49,9 @@ pub(super) fn run(command: &Command, json: bool) -> Result<Outcome> {
                 });
             };
             let done = prepare_affectnet(dir, out, *size, *per_shard, |path, kept| {
-                eprintln!("{}: {}", path.display(), if kept { "was there" } else { "written" });
+                note!("{}: {}", path.display(), if kept { "was there" } else { "written" });
             })?;
-            println!(
+            say!(
                 "{} images in {} files ({} of them were there), {} unreadable; use them as affectnet:{}",
                 done.images,
                 done.written + done.kept,
@@ -64,7 +67,7 @@ pub(super) fn run(command: &Command, json: bool) -> Result<Outcome> {
 fn check(spec: &Spec, json: bool) -> Result<Outcome> {
     let report = spec.load()?.check();
     if !json {
-        print!("{report}");
+        results(format_args!("{report}"));
     }
     let splits = serde_json::to_value(&report.splits).expect("invariant: a report is plain data");
     Ok(Outcome { json: splits, passed: report.is_as_expected() })

@@ -1,8 +1,17 @@
 //! The device that a command runs on.
 
+use super::output::note;
 #[cfg(feature = "gpu")]
 use super::tile_store::{FileStore, TileSearch};
 pub use crate::exec::open::{Opened, auto, open};
+
+/// Says on stderr what runs, why, and what it is not trusted with.
+pub(super) fn announce(opened: &Opened) {
+    note!("device: {}, because {}", opened.name(), opened.reason);
+    for note in &opened.executor.device().notes {
+        note!("device: {note}");
+    }
+}
 
 /// What was asked for on the command line.
 #[cfg(feature = "gpu")]

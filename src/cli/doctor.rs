@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, device};
+use super::{Outcome, device, output::say};
 use crate::Result;
 
 pub(super) fn run() -> Result<Outcome> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("processor: {threads} threads{}", instruction_sets());
+    say!("processor: {threads} threads{}", instruction_sets());
     let adapters = adapters();
     let (gpu, reason) = device::auto();
     let device = if gpu { "gpu" } else { "cpu" };
-    println!("--device auto picks {device}: {reason}");
+    say!("--device auto picks {device}: {reason}");
     Ok(Outcome::passed(json!({
         "processor": {"threads": threads, "executor": cfg!(feature = "cpu")},
         "adapters": adapters,
@@ -36,26 +36,26 @@ fn instruction_sets() -> &'static str {
 fn adapters() -> Vec<Value> {
     let adapters = crate::exec::gpu::adapters();
     if adapters.is_empty() {
-        println!("no GPU adapter; a Vulkan driver (on Debian: mesa-vulkan-drivers) would add one");
+        say!("no GPU adapter; a Vulkan driver (on Debian: mesa-vulkan-drivers) would add one");
     }
     adapters
         .into_iter()
         .map(|adapter| {
             let kind = if adapter.software { "software" } else { "GPU" };
-            println!("gpu:{} {} — {}, {}, {kind}", adapter.index, adapter.name, adapter.backend, adapter.driver);
-            println!("      features: {}", adapter.features.join(", "));
+            say!("gpu:{} {} — {}, {}, {kind}", adapter.index, adapter.name, adapter.backend, adapter.driver);
+            say!("      features: {}", adapter.features.join(", "));
             for (limit, value) in &adapter.limits {
-                println!("      {limit}: {value}");
+                say!("      {limit}: {value}");
             }
             if let Some(why) = &adapter.unusable {
-                println!("      cannot be used: {why}");
+                say!("      cannot be used: {why}");
             }
             let (variant, search, notes) = tried(&adapter);
             if let (Some(variant), Some(search)) = (&variant, &search) {
-                println!("      convolutions: by {variant}; tile search: {search}");
+                say!("      convolutions: by {variant}; tile search: {search}");
             }
             for note in &notes {
-                println!("      {note}");
+                say!("      {note}");
             }
             json!({
                 "index": adapter.index, "name": adapter.name, "backend": adapter.backend.to_lowercase(),
@@ -97,6 +97,6 @@ fn tried(adapter: &crate::exec::gpu::AdapterReport) -> (Option<String>, Option<S
 
 #[cfg(not(feature = "gpu"))]
 fn adapters() -> Vec<Value> {
-    println!("this build has no GPU executor");
+    say!("this build has no GPU executor");
     Vec::new()
 }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device};
+use super::{
+    Outcome, device,
+    output::{note, say},
+};
 use crate::{
     Error, Result,
     checkpoint::{Model, file_hash, load_model},
@@ -78,13 +81,13 @@ fn mirrored(images: &[f32], size: usize) -> Vec<f32> {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let model = load_model(&args.model)?;
     let hash = file_hash(&args.model)?;
-    eprintln!("model: {}, sha256 {hash}", args.model.display());
+    note!("model: {}, sha256 {hash}", args.model.display());
     let network = model.network()?;
     let data = args.data.load_splits(&[&args.split])?;
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    opened.announce();
+    device::announce(&opened);
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
     let predictions = evaluate(samples, &network, &inputs, |images| {
@@ -104,31 +107,30 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         Decision::Vote => format!(" by vote, {mean_accuracy:.4} by mean probability"),
         Decision::Last => String::new(),
     };
-    println!(
+    say!(
         "accuracy {:.4}{how}; balanced {:.4}; {} images",
-        evaluation.accuracy, evaluation.balanced_accuracy, evaluation.images
+        evaluation.accuracy,
+        evaluation.balanced_accuracy,
+        evaluation.images
     );
     for class in &evaluation.per_class {
         let recall = class.recall.map_or("–".into(), |recall| format!("{recall:.4}"));
-        println!("  {:<12} {recall:>7}  ({} images)", class.class, class.images);
+        say!("  {:<12} {recall:>7}  ({} images)", class.class, class.images);
     }
     let branches = predictions.branch_accuracy();
     let named = |(head, accuracy): (usize, &f64)| match predictions.decision {
         Decision::Vote => format!("{accuracy:.4}"),
         Decision::Last => format!("{} {accuracy:.4}", network.head_name(head)),
     };
-    println!("branches: {}", branches.iter().enumerate().map(named).collect::<Vec<_>>().join("  "));
+    say!("branches: {}", branches.iter().enumerate().map(named).collect::<Vec<_>>().join("  "));
     let exits = exits(&predictions);
     if args.exits {
         for exit in &exits {
-            println!(
-                "first {:>2} branches: {:.4} by vote, {:.4} by mean probability",
-                exit.branches, exit.vote, exit.mean
-            );
+            say!("first {:>2} branches: {:.4} by vote, {:.4} by mean probability", exit.branches, exit.vote, exit.mean);
         }
     }
     let calibration_error = predictions.calibration_error();
-    println!("expected calibration error of the answer's probabilities {calibration_error:.4}");
+    say!("expected calibration error of the answer's probabilities {calibration_error:.4}");
     Ok(Outcome::passed(json!({
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, device};
+use super::{Outcome, device, output::say};
 use crate::{
     Error, Result,
     checkpoint::{load_model, write_atomic},
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let class = args.class.as_deref().map(|name| class_of(name, classes)).transpose()?;
     let image = Image::open(&args.image)?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    opened.announce();
+    device::announce(&opened);
     let mut predictor = Predictor::new(&model.meta)?.explaining();
     let answer = predictor.predict(opened.executor.as_mut(), &model.tensors, &image, network.heads(), true);
     let prediction = &pollster::block_on(answer)?;
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let picture = explanation.scene()?.bytes(format);
     write_atomic(&out, "writing the picture", |writer| writer.write_all(&picture))?;
     print(args, &explanation);
-    println!("picture: {}", out.display());
+    say!("picture: {}", out.display());
     let mut json = json(&explanation);
     json.insert("image".into(), args.image.display().to_string().into());
     json.insert("picture".into(), out.display().to_string().into());
@@ -114,7 +114,7 @@ fn class_of(name: &str, classes: &[String]) -> Result<usize> {
 
 fn print(args: &Args, explanation: &Explanation<'_>) {
     let Explanation { classes, prediction, .. } = explanation;
-    println!("{}: {}", args.image.display(), classes[prediction.class]);
+    say!("{}: {}", args.image.display(), classes[prediction.class]);
     for Branch { name, answer, class, grad_cam } in explanation.branches() {
         let (vote, p) = (&classes[answer.class], answer.probabilities[answer.class]);
         let seen = answer.attention.as_ref().zip(explanation.attention()).map(|(map, (kind, _))| {
@@ -123,15 +123,15 @@ fn print(args: &Args, explanation: &Explanation<'_>) {
         });
         let [_, strongest] = range(&grad_cam).map(figure);
         let seen = seen.unwrap_or_default();
-        println!("  {name:<9} {vote} {p:.3}; {seen}Grad-CAM of {} up to {strongest}", classes[class]);
+        say!("  {name:<9} {vote} {p:.3}; {seen}Grad-CAM of {} up to {strongest}", classes[class]);
     }
     for (kind, kinship) in KINDS.iter().zip(&prediction.kinships) {
         if let Some(kinship) = kinship {
-            println!("  {kind} similarity of the {}: det S {:.4}", explanation.learners(), kinship.determinant);
+            say!("  {kind} similarity of the {}: det S {:.4}", explanation.learners(), kinship.determinant);
         }
     }
     if explanation.attention().is_none() {
-        println!("  this model has no attention; the picture shows Grad-CAM alone");
+        say!("  this model has no attention; the picture shows Grad-CAM alone");
     }
 }
 

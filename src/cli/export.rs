@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::Outcome;
+use super::{Outcome, output::say};
 use crate::{
     Error, Result,
     checkpoint::{
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         ("f16", half_bytes(out, meta, tensors)?)
     };
     write_atomic(out, "writing the exported model", |writer| writer.write_all(&bytes))?;
-    println!("{}: {format}, {} bytes", out.display(), bytes.len());
+    say!("{}: {format}, {} bytes", out.display(), bytes.len());
     Ok(Outcome::passed(json!({"out": out.display().to_string(), "format": format, "bytes": bytes.len()})))
 }
 

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::Outcome;
+use super::{
+    Outcome,
+    output::{note, say},
+};
 use crate::{
     Error, Result,
     checkpoint::{
@@ -118,14 +121,14 @@ fn empty_network(family: &Family, size: usize, classes: &[String]) -> Result<(Ar
 /// Says what was imported.
 fn report(args: &Args, network: &StateDict, meta: &ModelMeta, fit: &Fit) -> serde_json::Value {
     for line in network.unwrapped().chain(fit.lines()) {
-        eprintln!("{line}");
+        note!("{line}");
     }
     if network.counters > 0 {
-        eprintln!("left: {} counters of batches, which moue does not use", network.counters);
+        note!("left: {} counters of batches, which moue does not use", network.counters);
     }
     let read = fit.taken.len() + fit.reshaped.len() + fit.replaced.len() + network.counters;
     let classes = if meta.classes.is_empty() { "a base alone".to_owned() } else { meta.classes.join(", ") };
-    println!("{}: {read} tensors of {}; {}; colours {}", args.out.display(), meta.architecture, classes, meta.colour);
+    say!("{}: {read} tensors of {}; {}; colours {}", args.out.display(), meta.architecture, classes, meta.colour);
     json!({
         "out": args.out.display().to_string(), "architecture": meta.architecture, "classes": meta.classes, "colour": meta.colour,
         "tensors": read, "prefixes": network.prefixes, "counters": network.counters, "fit": fit,

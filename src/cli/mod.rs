@@ -9,8 +9,11 @@ mod eval;
 mod explain;
 mod export;
 mod import;
+mod launcher;
+mod output;
 mod predict;
 mod progress;
+mod signal;
 #[cfg(feature = "gpu")]
 pub mod tile_store;
 mod train;
@@ -19,9 +22,14 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use output::{note, say};
 use serde_json::Value;
 
-use crate::Result;
+use crate::{
+    Result,
+    data::{MAX_PIXELS, limit_pixels},
+    exec::threads,
+};
 
 /// Trains and runs facial-expression-recognition ensembles whose members are made to differ.
 #[derive(Debug, Parser)]
@@ -32,6 +40,9 @@ struct Cli {
     /// Ends stdout with one line of JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Refuses a picture with more pixels before it is decoded
+    #[arg(long, global = true, value_name = "PIXELS", default_value_t = MAX_PIXELS, value_parser = clap::value_parser!(u64).range(1..))]
+    max_pixels: u64,
     /// Whether the fastest tile of each convolution is measured on the GPU, 1.5 s at most when a network is compiled,
     /// and kept in the user's cache folder; results do not depend on it
     #[cfg(feature = "gpu")]
@@ -82,23 +93,35 @@ impl Outcome {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    signal::listen();
+    limit_pixels(cli.max_pixels);
     #[cfg(feature = "gpu")]
     device::search_tiles(cli.tile_search);
-    match run(&cli) {
+    let code = match run(&cli) {
         Ok(outcome) => {
             if cli.json {
-                println!("{}", outcome.json);
+                say!("{}", outcome.json);
             }
-            if outcome.passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            u8::from(!outcome.passed)
         }
         Err(error) => {
-            eprintln!("moue: {error}");
-            ExitCode::from(error.exit_code())
+            note!("moue: {error}");
+            error.exit_code()
         }
+    };
+    let lost = output::finish();
+    if let Some(error) = &lost {
+        note!("moue: standard output: writing the results failed: {error}; free space there, or send them elsewhere");
     }
+    ExitCode::from(if code == 0 { u8::from(lost.is_some()) } else { code })
 }
 
 fn run(cli: &Cli) -> Result<Outcome> {
+    // Pictures are decoded on these threads; `bench` times a number of them that it is given.
+    if !matches!(cli.command, Command::Bench(_)) {
+        let pool = rayon::ThreadPoolBuilder::new().build_global();
+        pool.map_err(|error| threads::refused("the threads that decode pictures", &error))?;
+    }
     match &cli.command {
         Command::Train(args) => train::run(args),
         Command::Ablate(args) => ablate::run(args),

@@ -11,6 +11,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output::note;
 use crate::{
     Result,
     exec::Stats,
@@ -36,7 +37,9 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len}  {msg}  {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
-        bar.enable_steady_tick(Duration::from_millis(500));
+        if terminal {
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
         Self { bar, interrupted, epochs: 0, clock: Instant::now(), images: None }
     }
 
@@ -45,7 +48,7 @@ impl Progress {
     }
 
     fn line(&self, text: &str) {
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.bar.is_hidden() { note!("{text}") } else { self.bar.println(text) }
     }
 }
 

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
+use super::output::note;
 use crate::{
     checkpoint::{bytes_hash, write_atomic},
     exec::gpu::{TileStore, shaders},
@@ -91,7 +92,7 @@ impl TileStore for FileStore {
     fn load(&mut self, device: &str) -> BTreeMap<String, String> {
         let path = self.path(device);
         self.read(&path, device).unwrap_or_else(|problem| {
-            eprintln!("tile search: {} is not used, searching anew: {problem}", path.display());
+            note!("tile search: {} is not used, searching anew: {problem}", path.display());
             BTreeMap::new()
         })
     }
@@ -104,7 +105,7 @@ impl TileStore for FileStore {
                 .map_err(|error| error.to_string())
         });
         if let Err(problem) = written {
-            eprintln!("tile search: the tiles were found but not kept in {}: {problem}", path.display());
+            note!("tile search: the tiles were found but not kept in {}: {problem}", path.display());
         }
     }
 }

@@ -1,16 +1,15 @@
 //! `moue train`: trains a network and leaves a run folder.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, progress::Progress};
+use super::{
+    Outcome, device, launcher,
+    output::{note, say},
+    progress::Progress,
+    signal,
+};
 use crate::{
     Result,
     train::{
@@ -33,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let interrupted = interrupt();
+    launcher::expect_one_process("train")?;
     let place = match &args.resume {
         Some(folder) => Place::of_run(folder, &args.settings)?,
         None => {
@@ -42,29 +41,30 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             // What is wrong with the data or the device is said before there is a folder.
             let (set, device) = (TrainingSet::load(&settings)?, settings.open_device()?);
             let run = Run::start(&settings, set, device)?;
-            return finish(train_to_the_end(run, &interrupted)?);
+            return finish(train_to_the_end(run)?);
         }
     };
-    finish(train_at(place, &interrupted)?)
+    finish(train_at(place)?)
 }
 
 /// Trains the run of a place, on the data and the device that its settings name.
 ///
 /// # Errors
 /// Whatever ends the training; [`crate::Error::Interrupted`] with a checkpoint saved.
-pub(super) fn train_at(place: Place, interrupted: &Arc<AtomicBool>) -> Result<Trained> {
+pub(super) fn train_at(place: Place) -> Result<Trained> {
     let (set, device) = (TrainingSet::load(place.settings())?, place.settings().open_device()?);
-    train_to_the_end(Run::at(place, set, device)?, interrupted)
+    train_to_the_end(Run::at(place, set, device)?)
 }
 
-fn train_to_the_end(run: Run, interrupted: &Arc<AtomicBool>) -> Result<Trained> {
-    run.device().announce();
-    eprintln!("images: {}", run.images());
+fn train_to_the_end(run: Run) -> Result<Trained> {
+    let _deferred = signal::defer();
+    device::announce(run.device());
+    note!("images: {}", run.images());
     for note in run.notes() {
-        eprintln!("init: {note}");
+        note!("init: {note}");
     }
-    eprintln!("run folder: {}", run.folder().display());
-    let mut progress = Progress::new(Arc::clone(interrupted));
+    note!("run folder: {}", run.folder().display());
+    let mut progress = Progress::new(signal::asked());
     let trained = run.train(&mut progress);
     progress.finish();
     trained
@@ -72,7 +72,7 @@ fn train_to_the_end(run: Run, interrupted: &Arc<AtomicBool>) -> Result<Trained> 
 
 fn finish(done: Trained) -> Result<Outcome> {
     let Summary { best_val_accuracy, best_epoch, epochs, images_per_s, .. } = done.summary;
-    println!(
+    say!(
         "best validation accuracy {best_val_accuracy:.4} in epoch {best_epoch} of {epochs}; {images_per_s:.0} images/s; {}",
         done.folder.display()
     );
@@ -81,20 +81,4 @@ fn finish(done: Trained) -> Result<Outcome> {
         "seconds": done.summary.seconds, "images_per_s": images_per_s, "device": done.summary.device,
     });
     Ok(Outcome::passed(json))
-}
-
-/// A flag that Ctrl-C sets; the second one ends the process at once.
-pub(super) fn interrupt() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&flag);
-    let installed = ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step; once more to stop at once without saving");
-    });
-    if let Err(error) = installed {
-        eprintln!("Ctrl-C will not save: {error}");
-    }
-    flag
 }

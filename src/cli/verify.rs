@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Outcome, device};
+use super::{Outcome, device, output::say};
 use crate::{
     Result,
     exec::{DeviceChoice, Precision},
@@ -32,18 +32,18 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     // A file that cannot be read is told before a device is opened.
     let goldens = args.files.iter().map(|file| Golden::open(file)).collect::<Result<Vec<_>>>()?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    opened.announce();
+    device::announce(&opened);
     let device = opened.name();
     let mut results = Vec::new();
     for golden in &goldens {
         let verdict = verify(golden, opened.executor.as_mut(), args.precision)?;
         let word = if verdict.passed() { "passed" } else { "FAILED" };
-        println!("{}: {word}, {}/{} keys on {device}", golden.path().display(), verdict.compared, verdict.total);
+        say!("{}: {word}, {}/{} keys on {device}", golden.path().display(), verdict.compared, verdict.total);
         for (group, error) in &verdict.worst {
-            println!("  {group:<36} {error:.2e}");
+            say!("  {group:<36} {error:.2e}");
         }
         for failure in &verdict.failures {
-            println!("  {failure}");
+            say!("  {failure}");
         }
         results.push(json!({
             "file": golden.path().display().to_string(), "device": device, "passed": verdict.passed(), "compared": verdict.compared,

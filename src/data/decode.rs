@@ -1,7 +1,11 @@
 //! Reading image files, many at once.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use image::{DynamicImage, ImageDecoder, ImageReader, imageops::FilterType, metadata::Orientation};
 use rayon::prelude::*;
@@ -13,6 +17,48 @@ use crate::{Error, Result};
 /// network here looks at, and a folder of photographs still fits into memory.
 const LONGEST_SIDE: u32 = 512;
 
+/// The pixels that a picture may have where nothing else is said; [`limit_pixels`].
+pub const MAX_PIXELS: u64 = 128_000_000;
+
+static LIMIT: AtomicU64 = AtomicU64::new(MAX_PIXELS);
+
+/// Has every picture that is decoded from now on refused, before it is, where it has more than `most` pixels:
+/// a file of 1 MB can hold a picture that no memory has room for. [`MAX_PIXELS`] hold until it is called.
+pub fn limit_pixels(most: u64) {
+    LIMIT.store(most, Ordering::Relaxed);
+}
+
+/// Why a picture cannot be read.
+pub(super) enum Unreadable {
+    /// The file is none, or not whole.
+    Broken(String),
+    /// Columns and rows, which are more pixels than the limit.
+    TooLarge([u32; 2], u64),
+}
+
+impl From<String> for Unreadable {
+    fn from(found: String) -> Self {
+        Self::Broken(found)
+    }
+}
+
+impl From<Unreadable> for String {
+    fn from(unreadable: Unreadable) -> Self {
+        unreadable.to_string()
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(found) => f.write_str(found),
+            Self::TooLarge([width, height], most) => {
+                write!(f, "{width}×{height} pixels, more than the {most} of --max-pixels")
+            }
+        }
+    }
+}
+
 impl Image {
     /// Reads a PNG, JPEG, BMP or WebP file, turned upright as its EXIF data asks.
     ///
@@ -20,13 +66,21 @@ impl Image {
     /// are reduced to 512 (triangle filter).
     ///
     /// # Errors
-    /// [`Error::File`] if the file is missing, truncated or in another format.
+    /// [`Error::File`] if the file is missing, truncated or in another format, or has more pixels than [`limit_pixels`]
+    /// allows.
     pub fn open(path: &Path) -> Result<Self> {
-        decode(path, None).map_err(|found| Error::File {
-            path: path.to_path_buf(),
-            expected: "a whole PNG, JPEG, BMP or WebP image".into(),
-            found,
-            hint: "copy the file again, or leave it out".into(),
+        decode(path, None).map_err(|unreadable| {
+            let (expected, found, hint) = match unreadable {
+                Unreadable::Broken(found) => {
+                    let expected = "a whole PNG, JPEG, BMP or WebP image".into();
+                    (expected, found, "copy the file again, or leave it out")
+                }
+                Unreadable::TooLarge([width, height], most) => {
+                    let hint = "reduce it, or allow more with `--max-pixels`";
+                    (format!("an image of at most {most} pixels"), format!("{width}×{height}"), hint)
+                }
+            };
+            Error::File { path: path.to_path_buf(), expected, found, hint: hint.into() }
         })
     }
 }
@@ -41,29 +95,35 @@ pub(super) struct Face {
 }
 
 /// Reads a picture and cuts out the face, as far as it lies inside the picture.
-pub(super) fn picture(path: &Path, face: Option<Face>) -> std::result::Result<DynamicImage, String> {
+pub(super) fn picture(path: &Path, face: Option<Face>) -> std::result::Result<DynamicImage, Unreadable> {
     let mut decoder = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|error| error.to_string())?
         .into_decoder()
         .map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let most = LIMIT.load(Ordering::Relaxed);
+    if u64::from(width) * u64::from(height) > most {
+        return Err(Unreadable::TooLarge([width, height], most));
+    }
     // Broken EXIF data is no reason to refuse a readable picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     picture.apply_orientation(orientation);
     if let Some(Face { x, y, width, height }) = face {
         if x >= picture.width() || y >= picture.height() {
-            return Err(format!("a face at ({x}, {y}) outside {}×{} pixels", picture.width(), picture.height()));
+            let found = format!("a face at ({x}, {y}) outside {}×{} pixels", picture.width(), picture.height());
+            return Err(found.into());
         }
         picture = picture.crop_imm(x, y, width, height);
     }
     if picture.width() == 0 || picture.height() == 0 {
-        return Err("an image without pixels".into());
+        return Err("an image without pixels".to_owned().into());
     }
     Ok(picture)
 }
 
-fn decode(path: &Path, face: Option<Face>) -> std::result::Result<Image, String> {
+fn decode(path: &Path, face: Option<Face>) -> std::result::Result<Image, Unreadable> {
     let mut picture = picture(path, face)?;
     if picture.width().max(picture.height()) > LONGEST_SIDE {
         picture = picture.resize(LONGEST_SIDE, LONGEST_SIDE, FilterType::Triangle);

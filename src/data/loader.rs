@@ -159,7 +159,7 @@ impl Loader {
         let thread = std::thread::Builder::new()
             .name("moue-loader".into())
             .spawn(move || maker.run(next..len, &send))
-            .map_err(|error| Error::io("", "starting the loader's thread", error, "end other programs first"))?;
+            .map_err(|error| crate::exec::threads::refused("the loader's thread", &error))?;
         Ok(Self { batches: Some(batches), used, stop, thread: Some(thread), next, len, images })
     }
 

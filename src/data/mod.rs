@@ -45,6 +45,7 @@ pub use transform::Transform;
 pub use self::{
     check::{Report, SplitReport},
     dataset::{Dataset, Dropped, Sample, Split},
+    decode::{MAX_PIXELS, limit_pixels},
     loader::{Batch, Loader, LoaderOptions, Targets},
     pool::Pool,
     prepared::{PER_SHARD, Prepared, prepare_affectnet},

@@ -5,10 +5,12 @@ mod choice;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod memory;
 pub mod open;
 mod profile;
 #[cfg(any(feature = "cpu", feature = "gpu"))]
 mod programs;
+pub mod threads;
 
 pub use choice::{DeviceChoice, Precision};
 pub use profile::{Clock, OpCost, Profile};

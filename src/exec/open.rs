@@ -20,21 +20,14 @@ impl Opened {
         let info = self.executor.device();
         if info.detail.is_empty() { info.name.clone() } else { format!("{} ({})", info.name, info.detail) }
     }
-
-    /// Says on stderr what runs, why, and what it is not trusted with.
-    pub fn announce(&self) {
-        eprintln!("device: {}, because {}", self.name(), self.reason);
-        for note in &self.executor.device().notes {
-            eprintln!("device: {note}");
-        }
-    }
 }
 
-/// Opens a device; `threads` limits the processor's threads.
+/// Opens a device; `threads` limits the processor's threads, 0 are all.
 ///
 /// # Errors
-/// [`Error::Device`] where there is none that fits.
+/// [`Error::Device`] where there is none that fits, [`Error::Usage`] for more threads than [`super::threads::count`] allows.
 pub fn open(choice: &DeviceChoice, precision: Precision, threads: Option<usize>) -> Result<Opened> {
+    super::threads::count(threads)?;
     let (use_gpu, reason) = match choice {
         DeviceChoice::Auto => auto(),
         DeviceChoice::Cpu => (false, "asked for with --device cpu".to_owned()),

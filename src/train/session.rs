@@ -293,7 +293,10 @@ impl<'e> Session<'e> {
         Ok(Error::NotFinite {
             what: format!("the loss at or shortly before step {step}"),
             at: at.unwrap_or_else(|| "no op of the last batch, so in a batch before it".into()),
-            hint: "lower the learning rate, or go on from the last checkpoint with `--resume`".into(),
+            hint:
+                "start a new run with a lower learning rate, with `--init` from the last checkpoint if there is one; a \
+                   resumed run keeps its settings and would end here again"
+                    .into(),
         })
     }
 }

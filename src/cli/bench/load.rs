@@ -4,10 +4,13 @@ use serde_json::json;
 
 use super::Args;
 use crate::{
-    Error, Result,
-    cli::{Outcome, device},
+    Result,
+    cli::{
+        Outcome, device,
+        output::{note, say},
+    },
     data::Augment,
-    exec::{DeviceChoice, Precision},
+    exec::{DeviceChoice, Precision, threads},
     ops::augment::RECORD,
     train::{
         Settings,
@@ -21,18 +24,9 @@ use crate::{
 const SIZES: [usize; 2] = [64, 96];
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let usage = |problem: String| Error::Usage {
-        setting: "threads".into(),
-        expected: "at least 1 thread that can be started".into(),
-        found: problem,
-        hint: "leave it out to use every core".into(),
-    };
-    if args.threads == Some(0) {
-        return Err(usage("0".into()));
-    }
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let threads = threads::count(args.threads)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.map_err(|error| usage(error.to_string()))?;
+    pool.map_err(|error| threads::refused(&format!("{threads} threads"), &error))?;
     let dataset = args.data.load_splits(&["train"])?;
     let samples = &dataset.split("train")?.samples;
     // What `moue train` does where the user names no augmentation.
@@ -42,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         _ => {
             let opened = device::open(&args.device, Precision::F32, args.threads)?;
             let residency = Residency::choose(Resident::On, opened.executor.as_ref(), samples)?;
-            eprintln!("device: {}, because {}", opened.name(), opened.reason);
+            note!("device: {}, because {}", opened.name(), opened.reason);
             residency.pool.map(|pool| (opened, pool))
         }
     };
@@ -51,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         let spec = LoadSpec { batch: args.batch, size, augment, warmup: args.warmup, epochs: args.steps.max(1) };
         let report = load(samples, dataset.classes.len(), &spec)?;
         let what = format!("to {size} pixels, N={}, augmentation {augment}", args.batch);
-        println!("load {what}, {threads} threads: {}", times(&report));
+        say!("load {what}, {threads} threads: {}", times(&report));
         let mut case = json!({
             "size": size, "images_per_s": report.rate(), "images": report.images, "median_s": report.median(),
             "min_s": report.seconds[0], "max_s": report.seconds[report.seconds.len() - 1],
@@ -59,8 +53,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         });
         if let Some((opened, pool)) = &mut resident {
             let report = load_resident(opened.executor.as_mut(), samples, dataset.classes.len(), &spec, pool)?;
-            println!("records {what}, {threads} threads: {}", times(&report.records));
-            println!(
+            say!("records {what}, {threads} threads: {}", times(&report.records));
+            say!(
                 "augment {what}, {}: {}; {} bytes an image instead of {}",
                 opened.name(),
                 times(&report.kernel),

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{Outcome, device};
+use super::{
+    Outcome, device,
+    output::{results, say},
+};
 use crate::{
     Result,
     checkpoint::write_atomic,
@@ -114,7 +117,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     };
     network.validate()?;
     let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    opened.announce();
+    device::announce(&opened);
     let train = args.mode == Mode::Train;
     let mode = if train { "train" } else { "infer" };
     let profile = (args.profile || args.trace.is_some()) && args.steps > 0;
@@ -139,7 +142,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     if let Some(median) = report.median() {
         let [min, max] = [report.seconds[0], report.seconds[report.seconds.len() - 1]];
         let images_per_s = args.batch as f64 / median;
-        println!(
+        say!(
             "{what}: {images_per_s:.2} images/s, median {median:.4} s (min {min:.4}, max {max:.4}), {} commands, {} MiB",
             report.stats.dispatches,
             report.stats.bytes >> 20,
@@ -158,14 +161,14 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
     let (profile, roofline) = (report.profile.as_ref(), args.roofline.as_ref());
     if profile.is_some() || roofline.is_some() {
-        print!("{}", tables::text(&report.costs, profile, roofline, args.batch));
+        results(format_args!("{}", tables::text(&report.costs, profile, roofline, args.batch)));
         json["dispatches_by_op"] = report.stats.dispatches_by_op.iter().cloned().collect();
         json["profile"] = tables::json(&report.costs, profile, roofline, args.batch);
     }
     if let (Some(path), Some(profile)) = (&args.trace, profile) {
         let trace = trace(profile, &opened.name(), &what);
         write_atomic(path, "writing the trace", |file| writeln!(file, "{trace}"))?;
-        println!("{}: open it in Perfetto or chrome://tracing", path.display());
+        say!("{}: open it in Perfetto or chrome://tracing", path.display());
     }
     Ok(Outcome::passed(json))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Scalar, kernel::Span};
-use crate::{Error, Result, ops::shape_error};
+use crate::{Error, Result, exec::memory::asking, ops::shape_error};
 
 /// All buffers of an executor.
 pub struct Memory<T> {
@@ -67,11 +67,11 @@ impl<T: Scalar> Memory<T> {
 /// Grows a buffer.
 pub(super) fn grow<T: Scalar>(data: &mut Vec<T>, what: &str, len: usize, value: T) -> Result<()> {
     let more = len.saturating_sub(data.len());
-    data.try_reserve_exact(more).map_err(|_| Error::Memory {
+    asking(|| data.try_reserve_exact(more)).map_err(|_| Error::Memory {
         device: "cpu".to_owned(),
         what: what.to_owned(),
         needed: (len as u64).saturating_mul(size_of::<T>() as u64),
-        limit: isize::MAX as u64,
+        limit: u64::MAX,
         hint: "use a smaller batch or network".to_owned(),
     })?;
     data.resize(data.len() + more, value);

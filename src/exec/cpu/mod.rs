@@ -77,10 +77,10 @@ pub struct CpuExecutor<T: Scalar> {
 }
 
 impl<T: Scalar> CpuExecutor<T> {
-    /// An executor with a pool of its own, by default with one thread a core.
+    /// An executor with a pool of its own, by default, and for 0, with one thread a core.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] for 0 threads, [`crate::Error::Device`] where the threads cannot be started.
+    /// [`crate::Error::Usage`] for more threads than [`crate::exec::threads::count`] allows, [`crate::Error::Device`] where the threads cannot be started.
     pub fn new(threads: Option<usize>) -> Result<Self> {
         let pool = Pool::new(threads, T::FLUSH)?;
         let detail = match pool.threads() {

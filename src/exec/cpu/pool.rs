@@ -1,6 +1,6 @@
 //! The threads that ops run on: a pool of the executor's own or, where there are no threads, the caller's.
 
-use crate::{Error, Result};
+use crate::{Result, exec::threads};
 
 /// Runs work on threads of its own.
 #[cfg(not(target_family = "wasm"))]
@@ -10,20 +10,15 @@ pub(super) struct Pool(rayon::ThreadPool);
 impl Pool {
     /// By default one thread a core; `flush` turns denormal numbers into 0 on them.
     pub(super) fn new(threads: Option<usize>, flush: bool) -> Result<Self> {
-        let threads = checked(threads)?;
-        let threads = threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+        let count = threads::count(threads)?;
         let start = move |_| {
             if flush {
                 super::denormals::flush_on_this_thread();
             }
         };
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(start);
-        let pool = builder.thread_name(|i| format!("moue-cpu-{i}")).build().map_err(|error| Error::Device {
-            device: "cpu".to_owned(),
-            problem: format!("{threads} threads could not be started: {error}"),
-            hint: "ask for fewer threads".to_owned(),
-        })?;
-        Ok(Self(pool))
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(count).start_handler(start);
+        let pool = builder.thread_name(|i| format!("moue-cpu-{i}")).build();
+        Ok(Self(pool.map_err(|error| threads::refused(&format!("{count} threads"), &error))?))
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -43,7 +38,7 @@ pub(super) struct Pool;
 impl Pool {
     /// However many threads are asked for there is one; it keeps denormal numbers, for WebAssembly knows no other way.
     pub(super) fn new(threads: Option<usize>, _flush: bool) -> Result<Self> {
-        checked(threads).map(|_| Self)
+        threads::count(threads).map(|_| Self)
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -53,16 +48,4 @@ impl Pool {
     pub(super) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         work()
     }
-}
-
-fn checked(threads: Option<usize>) -> Result<Option<usize>> {
-    if threads == Some(0) {
-        return Err(Error::Usage {
-            setting: "threads".to_owned(),
-            expected: "at least 1".to_owned(),
-            found: "0".to_owned(),
-            hint: "leave it out to use every core".to_owned(),
-        });
-    }
-    Ok(threads)
 }
