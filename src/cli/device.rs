@@ -4,6 +4,36 @@ use super::output::note;
 #[cfg(feature = "gpu")]
 use super::tile_store::{FileStore, TileSearch};
 pub use crate::exec::open::{Opened, auto, open};
+use crate::{
+    Result,
+    exec::{DeviceChoice, Precision},
+};
+
+/// The flags that say what a command computes on.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeviceArgs {
+    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
+    #[arg(id = "device", long = "device", default_value = "auto")]
+    pub(super) choice: DeviceChoice,
+    /// What the device computes in.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(super) precision: Precision,
+    /// Threads of the processor; all by default.
+    #[arg(long)]
+    pub(super) threads: Option<usize>,
+}
+
+impl DeviceArgs {
+    /// Opens the device, and says so.
+    ///
+    /// # Errors
+    /// See [`open`].
+    pub(super) fn open(&self) -> Result<Opened> {
+        let opened = open(&self.choice, self.precision, self.threads)?;
+        announce(&opened);
+        Ok(opened)
+    }
+}
 
 /// Says on stderr what runs, why, and what it is not trusted with.
 pub(super) fn announce(opened: &Opened) {

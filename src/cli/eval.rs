@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{
-    Outcome, device,
+    Outcome,
+    device::DeviceArgs,
     output::{note, say},
 };
 use crate::{
     Error, Result,
     checkpoint::{Model, file_hash, load_model},
     data::{Dataset, Spec, Transform},
-    exec::{DeviceChoice, Precision},
     models::Decision,
     predict::transform_of,
     train::{
@@ -44,15 +44,8 @@ pub(super) struct Args {
     /// Images of a batch.
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// What the device computes in.
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Precision,
-    /// Threads of the processor; all by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// How the images of a model become its inputs.
@@ -86,8 +79,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let data = args.data.load_splits(&[&args.split])?;
     check_classes(&model, &data)?;
     let samples = &data.split(&args.split)?.samples;
-    let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    device::announce(&opened);
+    let mut opened = args.device.open()?;
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
     let predictions = evaluate(samples, &network, &inputs, |images| {

@@ -8,12 +8,11 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, device, output::say};
+use super::{Outcome, device::DeviceArgs, output::say};
 use crate::{
     Error, Result,
     checkpoint::{load_model, write_atomic},
     data::Image,
-    exec::{DeviceChoice, Precision},
     explain::{Branch, Explanation, Format, figure, is_own_svg, range},
     predict::{KINDS, Predictor, SpatialMap},
 };
@@ -32,15 +31,8 @@ pub(super) struct Args {
     /// The class whose Grad-CAM is shown; by default the one that each branch votes for.
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// What the device computes in.
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Precision,
-    /// Threads of the processor; all by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
@@ -51,8 +43,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let network = model.network()?;
     let class = args.class.as_deref().map(|name| class_of(name, classes)).transpose()?;
     let image = Image::open(&args.image)?;
-    let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    device::announce(&opened);
+    let mut opened = args.device.open()?;
     let mut predictor = Predictor::new(&model.meta)?.explaining();
     let answer = predictor.predict(opened.executor.as_mut(), &model.tensors, &image, network.heads(), true);
     let prediction = &pollster::block_on(answer)?;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{
-    Outcome, device,
+    Outcome,
+    device::DeviceArgs,
     output::{Results, say},
 };
 use crate::{
     Result,
     checkpoint::load_model,
     data::Image,
-    exec::{DeviceChoice, Precision},
     models::NetworkSpec,
     predict::{Decided, decide, transform_of},
     train::session::Evaluator,
@@ -30,15 +30,8 @@ pub(super) struct Args {
     /// A table instead of text: image, prediction, then the ensemble's and each branch's probabilities.
     #[arg(long)]
     csv: bool,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// What the device computes in.
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Precision,
-    /// Threads of the processor; all by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
@@ -47,8 +40,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let network = model.network()?;
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
     let transform = transform_of(&model.meta);
-    let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    device::announce(&opened);
+    let mut opened = args.device.open()?;
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * transform.size * transform.size];
     let mut predictions = Vec::new();

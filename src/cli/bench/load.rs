@@ -24,17 +24,17 @@ use crate::{
 const SIZES: [usize; 2] = [64, 96];
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    let threads = threads::count(args.threads)?;
+    let threads = threads::count(args.device.threads)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|error| threads::refused(&format!("{threads} threads"), &error))?;
     let dataset = args.data.load_splits(&["train"])?;
     let samples = &dataset.split("train")?.samples;
     // What `moue train` does where the user names no augmentation.
     let augment: Augment = Settings::default().augment.parse()?;
-    let mut resident = match args.device {
+    let mut resident = match args.device.choice {
         DeviceChoice::Auto if !device::auto().0 => None,
         _ => {
-            let opened = device::open(&args.device, Precision::F32, args.threads)?;
+            let opened = device::open(&args.device.choice, Precision::F32, args.device.threads)?;
             let residency = Residency::choose(Resident::On, opened.executor.as_ref(), samples)?;
             note!("device: {}, because {}", opened.name(), opened.reason);
             residency.pool.map(|pool| (opened, pool))

@@ -9,20 +9,24 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{
-    Outcome, device,
+    Outcome,
+    device::DeviceArgs,
     output::{results, say},
 };
 use crate::{
     Result,
     checkpoint::write_atomic,
     data::Spec,
-    exec::{DeviceChoice, Precision},
     models::{EsrSpec, ManetSpec, NetworkSpec},
     train::bench::{BenchSpec, Roofline, bench, peak_rss_bytes, trace},
 };
 
 /// Arguments of `moue bench`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("device", |device| {
+    let also = "the loader is also timed on it where one is named or is a real GPU";
+    device.help(format!("auto, cpu, gpu, gpu:NUMBER or gpu:NAME; {also}"))
+}))]
 pub(super) struct Args {
     /// The network.
     #[arg(long, value_enum, default_value = "esr")]
@@ -48,15 +52,8 @@ pub(super) struct Args {
     /// γ of the diversity.
     #[arg(long, default_value_t = 10.0)]
     gamma: f64,
-    /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME; the loader is also timed on it where one is named or is a real GPU.
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// What the device computes in.
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Precision,
-    /// Threads of the processor; all by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Runs (the loader: epochs) before the clock starts; at least 2 when training.
     #[arg(long, default_value_t = 3)]
     warmup: usize,
@@ -116,8 +113,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         }),
     };
     network.validate()?;
-    let mut opened = device::open(&args.device, args.precision, args.threads)?;
-    device::announce(&opened);
+    let mut opened = args.device.open()?;
     let train = args.mode == Mode::Train;
     let mode = if train { "train" } else { "infer" };
     let profile = (args.profile || args.trace.is_some()) && args.steps > 0;
