@@ -3,6 +3,10 @@
 
 #[path = "data/affectnet.rs"]
 mod affectnet;
+#[path = "data/fer2013.rs"]
+mod fer2013;
+#[path = "data/folders.rs"]
+mod folders;
 #[path = "data/rafdb.rs"]
 mod rafdb;
 
@@ -124,10 +128,10 @@ fn ferplus_is_the_same_in_its_three_layouts() {
     }
     write(&kaggle.path().join("fer2013.csv"), &faces);
     write(&kaggle.path().join("fer2013new.csv"), &labels);
-    let hashes = [&plain, &apart, &kaggle].map(|dir| load("ferplus", dir.path()).expect("a data set").hash);
+    let hashes = [&plain, &apart, &kaggle].map(|dir| load("ferplus", dir.path()).expect("a data set").hashes);
     assert_eq!(hashes[0], hashes[1]);
     assert_eq!(hashes[0], hashes[2]);
-    assert_eq!(hashes[0].len(), 64);
+    assert_eq!(hashes[0]["train"].len(), 64);
 
     write(&kaggle.path().join("fer2013.csv"), &faces.replacen(" 4", " 400", 1));
     assert_fails(load("ferplus", kaggle.path()), &["fer2013.csv", "2304 grey values", "line 2"]);
@@ -151,7 +155,7 @@ fn only_the_named_splits_are_opened() {
 }
 
 #[test]
-fn a_truncated_png_is_dropped_with_its_reason_unless_there_are_many() {
+fn unreadable_images_are_dropped_with_their_reasons_unless_they_are_more_than_10_and_1_percent() {
     let dir = folder();
     ferplus(dir.path(), dir.path(), 220);
     let train = dir.path().join("FER2013Train");
@@ -168,8 +172,13 @@ fn a_truncated_png_is_dropped_with_its_reason_unless_there_are_many() {
     let broken: Vec<_> = split.dropped.iter().filter(|drop| drop.unreadable).map(|drop| drop.id.as_str()).collect();
     assert_eq!(broken, ["train/fer0000003.png", "train/fer0000004.png"]);
     assert!(data.check().to_string().contains("train/fer0000003.png dropped, unreadable"), "{}", data.check());
-    cut(5);
-    assert_fails(load("ferplus", dir.path()), &["at most 1 %", "3 unreadable", "train/fer0000003.png"]);
+    // Ten of 200 are far more than 1 %.
+    (5..13).filter(|index| index % 11 != 10).for_each(cut);
+    cut(14);
+    let split = load("ferplus", dir.path()).expect("a data set").splits.remove("train").expect("train");
+    assert_eq!((split.samples.len(), split.dropped.iter().filter(|drop| drop.unreadable).count()), (190, 10));
+    cut(15);
+    assert_fails(load("ferplus", dir.path()), &["at most 10 or 1 %", "11 unreadable", "train/fer0000003.png"]);
 }
 
 #[test]
@@ -190,7 +199,7 @@ fn a_csv_with_wrong_columns_names_its_line() {
 fn missing_and_empty_folders_are_named() {
     let dir = folder();
     let missing = dir.path().join("nowhere");
-    for kind in ["ferplus", "rafdb", "rafdb-original", "affectnet", "folder"] {
+    for kind in ["ferplus", "fer2013", "rafdb", "rafdb-original", "affectnet", "folder"] {
         assert_fails(load(kind, &missing), &["nowhere"]);
         assert_fails(load(kind, dir.path()), &[&dir.path().display().to_string(), "empty folder"]);
     }
@@ -313,22 +322,35 @@ fn a_labels_csv_is_read_and_must_stay_inside_its_folder() {
 }
 
 #[test]
-fn the_hash_sees_labels_and_pixels_but_not_the_split() {
+fn the_hash_of_a_split_sees_its_labels_and_pixels_and_what_is_moved_into_it_but_not_the_order_of_its_rows() {
     let dir = folder();
-    for index in 0..10 {
-        png(&dir.path().join(format!("yes/{index}.png")), 8, index);
-        png(&dir.path().join(format!("no/{index}.png")), 8, 100 + index);
+    let mut rows = Vec::new();
+    for index in 0..20 {
+        let split = if index < 16 { "train" } else { "valid" };
+        png(&dir.path().join(format!("{index}.png")), 8, 10 * index);
+        rows.push(format!("{index}.png,{},{split}\n", ["yes", "no"][usize::from(index) % 2]));
     }
-    let mut data = load("folder", dir.path()).expect("a data set");
-    let before = data.hash.clone();
-    data.split_validation(0.2, 1).expect("a validation split");
-    let mut splits = data.splits.clone();
-    assert_eq!(Dataset::new("folder", data.classes.clone(), splits.clone()).expect("a data set").hash, before);
-    let first = &mut splits.get_mut("train").expect("train").samples[0];
-    first.label = 1 - first.label;
-    assert_ne!(Dataset::new("folder", data.classes, splits).expect("a data set").hash, before);
-    png(&dir.path().join("yes/0.png"), 8, 77);
-    assert_ne!(load("folder", dir.path()).expect("a data set").hash, before);
+    let csv = dir.path().join("labels.csv");
+    let hashes = |rows: &[String]| {
+        write(&csv, &format!("path,label,split\n{}", rows.concat()));
+        load("folder", dir.path()).expect("a data set").hashes
+    };
+    let before = hashes(&rows);
+    assert_eq!(before.keys().collect::<Vec<_>>(), ["train", "valid"]);
+    let mut turned = rows.clone();
+    turned.reverse();
+    assert_eq!(hashes(&turned), before);
+    let mut moved = rows.clone();
+    moved[3] = moved[3].replace("train", "valid");
+    moved[17] = moved[17].replace("valid", "train");
+    assert!(hashes(&moved).iter().all(|(split, hash)| before[split] != *hash));
+    let mut other = rows.clone();
+    other[18] = other[18].replace("yes", "no");
+    let hashed = hashes(&other);
+    assert_eq!((hashed["train"] == before["train"], hashed["valid"] == before["valid"]), (true, false));
+    png(&dir.path().join("0.png"), 8, 77);
+    let hashed = hashes(&rows);
+    assert_eq!((hashed["train"] == before["train"], hashed["valid"] == before["valid"]), (false, true));
 }
 
 #[test]
@@ -363,7 +385,12 @@ fn split_validation_takes_its_part_of_every_class_and_only_once() {
 
 #[test]
 fn a_spec_is_its_own_text() {
-    for text in ["ferplus:some/where", "folder:C:/faces", "synthetic:seed=7,train=80,valid=16,test=8,size=48"] {
+    for text in [
+        "ferplus:some/where",
+        "fer2013:some/where",
+        "folder:C:/faces",
+        "synthetic:seed=7,train=80,valid=16,test=8,size=48",
+    ] {
         assert_eq!(text.parse::<Spec>().expect("a spec").to_string(), text);
     }
     let default = "synthetic".parse::<Spec>().expect("a spec").to_string();

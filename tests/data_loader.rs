@@ -15,7 +15,7 @@ fn samples(count: usize) -> Vec<Sample> {
         let mut rng = Rng::named("pixels", &[index as u64]);
         let pixels = (0..20 * 16 * 3).map(|_| rng.below(256) as u8).collect();
         let image = Arc::new(Image { width: 20, height: 16, channels: 3, pixels });
-        Sample { id: index.to_string(), image, label: index % 3, votes: None }
+        Sample::new(index.to_string(), image, index % 3)
     };
     (0..count).map(sample).collect()
 }
@@ -24,7 +24,7 @@ fn samples(count: usize) -> Vec<Sample> {
 fn flat(count: usize) -> Vec<Sample> {
     let sample = |index: usize| {
         let image = Arc::new(Image { width: 8, height: 8, channels: 1, pixels: vec![index as u8; 64] });
-        Sample { id: index.to_string(), image, label: index % 3, votes: None }
+        Sample::new(index.to_string(), image, index % 3)
     };
     (0..count).map(sample).collect()
 }
@@ -217,7 +217,7 @@ fn dropping_the_loader_ends_its_thread_at_once() {
     // A large source takes long to average over blocks: a batch of these is seconds of work.
     let side = 2000;
     let image = Arc::new(Image { width: side, height: side, channels: 3, pixels: vec![7; side * side * 3] });
-    let sample = |index: usize| Sample { id: index.to_string(), image: Arc::clone(&image), label: 0, votes: None };
+    let sample = |index: usize| Sample::new(index.to_string(), Arc::clone(&image), 0);
     let many: Vec<Sample> = (0..4000).map(sample).collect();
     let start = Instant::now();
     let mut loader = Loader::new(&many, 3, LoaderOptions { batch: 2, ..options() }).expect("a loader");

@@ -14,10 +14,10 @@ fn the_number_of_threads_does_not_matter_but_the_seed_does() {
     let text = "synthetic:train=64,valid=16,test=16,size=32";
     let hash = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| load(text)).hash
+        pool.install(|| load(text)).hashes
     };
     assert_eq!(hash(1), hash(5));
-    assert_ne!(hash(1), load("synthetic:seed=2,train=64,valid=16,test=16,size=32").hash);
+    assert_ne!(hash(1), load("synthetic:seed=2,train=64,valid=16,test=16,size=32").hashes);
 }
 
 #[test]

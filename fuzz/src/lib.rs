@@ -52,10 +52,11 @@ pub fn labels(data: &[u8]) {
     thread_local! {
         static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder for the labels");
     }
-    const FILES: [(&str, &[&str]); 5] = [
+    const FILES: [(&str, &[&str]); 6] = [
         ("folder", &["labels.csv"]),
         ("folder", &["classes.txt", "labels.csv"]),
         ("ferplus", &["FER2013Train/label.csv", "FER2013Valid/label.csv", "FER2013Test/label.csv"]),
+        ("fer2013", &["fer2013.csv"]),
         ("rafdb", &["EmoLabel/list_patition_label.txt"]),
         ("affectnet", &["training.csv", "validation.csv"]),
     ];

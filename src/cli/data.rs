@@ -8,15 +8,15 @@ use super::{
 };
 use crate::{
     Error, Result,
-    data::{PER_SHARD, Spec, prepare_affectnet},
+    data::{Dataset, PER_SHARD, Spec, prepare_affectnet},
 };
 
 /// Commands of `moue data`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Counts the images of each split and class, and lists every dropped file with its reason.
+    /// Counts the images of each split and class, and lists every dropped file with its reason and what is not used.
     Check {
-        /// ferplus:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic.
+        /// ferplus:DIR, fer2013:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic.
         spec: Spec,
     },
     /// Cuts out AffectNet's faces, resizes them and packs them into files that are read in minutes; an interrupted
@@ -64,11 +64,17 @@ pub(super) fn run(command: &Command, json: bool) -> Result<Outcome> {
     }
 }
 
+/// Says on stderr what a training or a result should know of the data.
+pub(super) fn say_notes(data: &Dataset) {
+    data.notes().iter().for_each(|note| note!("data: {note}"));
+}
+
 fn check(spec: &Spec, json: bool) -> Result<Outcome> {
     let report = spec.load()?.check();
     if !json {
         results(format_args!("{report}"));
     }
-    let splits = serde_json::to_value(&report.splits).expect("invariant: a report is plain data");
-    Ok(Outcome { json: splits, passed: report.is_as_expected() })
+    let mut json = serde_json::to_value(&report.splits).expect("invariant: a report is plain data");
+    json["unused"] = serde_json::to_value(&report.unused).expect("invariant: a report is plain data");
+    Ok(Outcome { json, passed: report.is_as_expected() })
 }

@@ -10,9 +10,9 @@ use super::{
     output::{note, say},
 };
 use crate::{
-    Error, Result,
+    Result,
     checkpoint::{Model, file_hash, load_model},
-    data::{Dataset, Spec, Transform},
+    data::{ClassMap, Sample, Spec, Transform},
     models::Decision,
     predict::transform_of,
     train::{
@@ -29,12 +29,16 @@ pub(super) struct Args {
     /// A model file.
     #[arg(long)]
     model: PathBuf,
-    /// ferplus:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
+    /// ferplus:DIR, fer2013:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
     #[arg(long)]
     data: Spec,
     /// The split: train, valid or test.
     #[arg(long, default_value = "test")]
     split: String,
+    /// FROM=TO,…: images of the data's class FROM count as the model's class TO, `FROM=` leaves them out; names of one
+    /// expression, such as happy and happiness, find each other without it.
+    #[arg(long, value_name = "FROM=TO,…")]
+    class_map: Option<ClassMap>,
     /// The accuracy of every early exit too: of the first branch, the first two, and so on.
     #[arg(long = "early-exits", alias = "exits")]
     exits: bool,
@@ -54,18 +58,6 @@ pub(super) fn inputs(model: &Model, batch: usize) -> Inputs {
     Inputs { batch, size, normalise, order }
 }
 
-fn check_classes(model: &Model, data: &Dataset) -> Result<()> {
-    if model.meta.classes == data.classes {
-        return Ok(());
-    }
-    Err(Error::Data {
-        what: format!("the classes of {}", data.source),
-        expected: format!("the model's, {}", model.meta.classes.join(", ")),
-        found: data.classes.join(", "),
-        hint: "use data with the model's classes in the model's order".into(),
-    })
-}
-
 /// Each row of pixels from right to left.
 fn mirrored(images: &[f32], size: usize) -> Vec<f32> {
     images.chunks(size).flat_map(|row| row.iter().rev().copied()).collect()
@@ -77,20 +69,31 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     note!("model: {}, sha256 {hash}", args.model.display());
     let network = model.network()?;
     let data = args.data.load_splits(&[&args.split])?;
-    check_classes(&model, &data)?;
-    let samples = &data.split(&args.split)?.samples;
+    super::data::say_notes(&data);
+    let mapping =
+        args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, &model.meta.classes)?;
+    mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
+    let mapped = mapping.apply(&data.split(&args.split)?.samples);
     let mut opened = args.device.open()?;
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
     let inputs = inputs(&model, args.batch);
-    let predictions = evaluate(samples, &network, &inputs, |images| {
+    let mut answer = |images: &[f32]| {
         let mut answers = evaluator.answer(images)?;
         if args.mirror {
             let mirrored = evaluator.answer(&mirrored(images, inputs.size))?;
             answers.logits.iter_mut().zip(mirrored.logits).for_each(|(logit, other)| *logit = (*logit + other) / 2.0);
         }
         Ok(answers)
-    })?;
-    let evaluation = Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &data.classes)?;
+    };
+    let mut predictions = evaluate(&mapped.known, &network, &inputs, &mut answer)?;
+    if !mapped.unknown.is_empty() {
+        // The network has no logit for these labels: it is asked about the images under another, which it is then rid of.
+        let images: Vec<_> = mapped.unknown.iter().map(|sample| Sample { label: 0, ..sample.clone() }).collect();
+        let others = evaluate(&images, &network, &inputs, &mut answer)?;
+        predictions.labels.extend(mapped.unknown.iter().map(|sample| sample.label));
+        predictions.probabilities.extend(others.probabilities);
+    }
+    let evaluation = Evaluation::from_predictions(&predictions.labels, &predictions.answers(), &mapping.classes())?;
     let mean_accuracy = match predictions.decision {
         Decision::Vote => predictions.accuracy(&predictions.mean(predictions.branches)),
         Decision::Last => evaluation.accuracy,
@@ -127,6 +130,6 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "accuracy": evaluation.accuracy, "balanced_accuracy": evaluation.balanced_accuracy,
         "per_class": evaluation.per_class, "confusion": evaluation.confusion, "images": evaluation.images,
         "mean_accuracy": mean_accuracy, "branch_accuracy": branches, "loss": predictions.loss, "split": args.split, "mirror": args.mirror,
-        "exits": exits, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash, "device": opened.name(),
+        "exits": exits, "classes": mapping.report(), "left_out": mapped.left_out, "calibration_error": calibration_error, "model_sha256": hash, "data_sha256": data.hash(), "device": opened.name(),
     })))
 }

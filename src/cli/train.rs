@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             let file = args.config.as_deref().map(Given::load).transpose()?.unwrap_or_default();
             let settings = Settings::resolve(&file, &args.settings)?;
             // What is wrong with the data or the device is said before there is a folder.
-            let (set, device) = (TrainingSet::load(&settings)?, settings.open_device()?);
+            let (set, device) = (load(&settings)?, settings.open_device()?);
             let run = Run::start(&settings, set, device)?;
             return finish(train_to_the_end(run)?);
         }
@@ -52,8 +52,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 /// # Errors
 /// Whatever ends the training; [`crate::Error::Interrupted`] with a checkpoint saved.
 pub(super) fn train_at(place: Place) -> Result<Trained> {
-    let (set, device) = (TrainingSet::load(place.settings())?, place.settings().open_device()?);
+    let (set, device) = (load(place.settings())?, place.settings().open_device()?);
     train_to_the_end(Run::at(place, set, device)?)
+}
+
+/// Loads the data, and says what the training should know of them.
+fn load(settings: &Settings) -> Result<TrainingSet> {
+    let set = TrainingSet::load(settings)?;
+    super::data::say_notes(set.data());
+    Ok(set)
 }
 
 fn train_to_the_end(run: Run) -> Result<Trained> {

@@ -4,24 +4,34 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use super::spec::SPLITS;
-use super::{Dataset, Dropped, Image, Sample, Spec, affectnet, ferplus, rafdb};
+use super::{Dataset, Dropped, Image, Sample, Spec, Unused, affectnet, by_class, fer2013, ferplus, rafdb};
 
 /// How many images a data set has, of which classes, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Report {
     /// The data set's [`Spec`] as text.
     pub source: String,
-    /// [`Dataset::hash`].
-    pub hash: String,
     /// The classes' names.
     pub classes: Vec<String>,
     /// One report per split.
     pub splits: BTreeMap<String, SplitReport>,
+    /// Files and folders that are not used.
+    pub unused: Vec<Unused>,
+    /// [`Dataset::imbalance`].
+    pub imbalance: Option<String>,
 }
+
+/// Entries of a list that are written out; `--json` has all.
+const LISTED: usize = 20;
+
+/// A class that has this many times fewer images than another is hardly learnt.
+const IMBALANCE: usize = 20;
 
 /// How many images a split has.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct SplitReport {
+    /// Its hash in [`Dataset::hashes`]; run.json names those of the splits that a run used.
+    pub hash: Option<String>,
     /// Images that are used.
     pub usable: usize,
     /// Images that should be, where the data set is known.
@@ -39,14 +49,14 @@ pub struct SplitReport {
 }
 
 impl Report {
-    /// True if every split has as many images as it should and no file was unreadable.
+    /// True if every split has as many images as it should, no file was unreadable and no image lies unused.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.splits.values().all(|split| {
             split.expected.is_none_or(|expected| expected == split.usable)
                 && split.expected_per_class.as_ref().is_none_or(|expected| *expected == split.per_class)
                 && !split.dropped.iter().any(|drop| drop.unreadable)
-        })
+        }) && self.unused.iter().all(|unused| unused.images == 0)
     }
 }
 
@@ -66,10 +76,12 @@ impl Dataset {
             let conflict =
                 expected_per_class.as_ref().and_then(|expected| conflict(&self.classes, &per_class, expected));
             let report = SplitReport {
+                hash: self.hashes.get(name).cloned(),
                 usable: split.samples.len(),
                 expected: match &spec {
                     Some(Spec::FerPlus(_)) => ferplus::expected(name),
-                    Some(Spec::AffectNet(_)) => affectnet::expected(name),
+                    Some(Spec::AffectNet(_)) => affectnet::expected(name, split.samples.len()),
+                    Some(Spec::Fer2013(_)) => fer2013::expected(name, self.splits.contains_key("valid")),
                     Some(Spec::Synthetic(spec)) => spec.count(name),
                     _ => expected_per_class.as_ref().map(|counts| counts.iter().sum()),
                 },
@@ -87,10 +99,49 @@ impl Dataset {
         });
         Report {
             source: self.source.clone(),
-            hash: self.hash.clone(),
             classes: self.classes.clone(),
             splits: splits.collect(),
+            unused: self.unused.clone(),
+            imbalance: self.imbalance(),
         }
+    }
+
+    /// What a training should know of the data, a sentence each: images that could not be read, files and folders that
+    /// are not used (the first few of each), and classes with too few images.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        const LISTED: usize = 10;
+        let mut notes = Vec::new();
+        let broken = self.splits.values().flat_map(|split| &split.dropped).filter(|drop| drop.unreadable);
+        let broken: Vec<_> = broken.map(|drop| format!("{} is left out, {}", drop.id, drop.reason)).collect();
+        let unused: Vec<_> = self.unused.iter().filter(|unused| unused.images > 0).map(Unused::to_string).collect();
+        for list in [broken, unused] {
+            notes.extend(list.iter().take(LISTED).cloned());
+            if list.len() > LISTED {
+                notes.push(format!("… and {} more; `moue data check` names them", list.len() - LISTED));
+            }
+        }
+        notes.extend(self.imbalance());
+        notes
+    }
+
+    /// A warning where the train split has 20 times fewer images of a class than of another, with what helps.
+    #[must_use]
+    pub fn imbalance(&self) -> Option<String> {
+        let samples = &self.splits.get("train")?.samples;
+        let counts: Vec<usize> = by_class(samples, self.classes.len()).iter().map(Vec::len).collect();
+        let most = (0..counts.len()).max_by_key(|&class| counts[class])?;
+        let few: Vec<_> = (0..counts.len()).filter(|&class| counts[class] * IMBALANCE <= counts[most]).collect();
+        let least = few.iter().map(|&class| counts[class]).min()?;
+        let named = few.iter().map(|&class| format!("{} of `{}`", counts[class], self.classes[class]));
+        Some(format!(
+            "the train split has only {} beside {} of `{}`: a network may never answer with so rare a class; \
+             `--limit-per-class {}` trains on fewer of the others, and the balanced accuracy says how it does",
+            named.collect::<Vec<_>>().join(", "),
+            counts[most],
+            self.classes[most],
+            (10 * least).clamp(1, counts[most])
+        ))
     }
 }
 
@@ -161,6 +212,15 @@ impl fmt::Display for Report {
                 writeln!(f, "{name}: {count} dropped, {reason}")?;
             }
         }
-        write!(f, "sha256 {}", self.hash)
+        self.unused.iter().take(LISTED).try_for_each(|unused| writeln!(f, "{unused}"))?;
+        if let Some(more) = self.unused.get(LISTED..).filter(|more| !more.is_empty()) {
+            let images: usize = more.iter().map(|unused| unused.images).sum();
+            writeln!(f, "… and {} more files and folders with {images} images; --json names all", more.len())?;
+        }
+        if let Some(imbalance) = &self.imbalance {
+            writeln!(f, "warning: {imbalance}")?;
+        }
+        let hashes = splits.iter().filter_map(|(name, split)| Some((name, split.hash.as_ref()?)));
+        hashes.map(|(name, hash)| writeln!(f, "sha256 of {name}: {hash}")).collect()
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::Image;
+use super::{Image, Unused};
 use crate::{Error, Result, rng::Rng};
 
 /// One labelled image.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Sample {
     /// Unique in the data set: the path below its folder, or `train/00012` for rendered faces.
     pub id: String,
@@ -20,6 +21,11 @@ pub struct Sample {
     pub label: usize,
     /// The annotators' distribution over the classes, summing to 1, where the data has one.
     pub votes: Option<Vec<f32>>,
+    /// How pleasant the expression is, −1 to 1, where the data say so (AffectNet); nothing is trained on it, and
+    /// hashes leave it out.
+    pub valence: Option<f32>,
+    /// How excited the expression is, −1 to 1, where the data say so; as `valence`.
+    pub arousal: Option<f32>,
 }
 
 /// An image that was listed but is not used.
@@ -34,6 +40,8 @@ pub struct Dropped {
 }
 
 /// One split of a data set.
+///
+/// What is read from files and what is drawn is in the order of the ids ([`Dataset::new`]).
 #[derive(Debug, Clone, Default)]
 pub struct Split {
     /// The usable images, in a fixed order.
@@ -51,25 +59,46 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// `train`, `valid` and `test`, as far as they exist and were asked for.
     pub splits: BTreeMap<String, Split>,
-    /// SHA-256, in hex, over the samples in the order of their ids; which split holds a sample does not matter.
-    pub hash: String,
+    /// SHA-256, in hex, of each split as it was loaded, over its samples in their order. A validation split that is
+    /// drawn later ([`Dataset::split_validation`]) has none: it follows from the train split, fraction and seed.
+    pub hashes: BTreeMap<String, String>,
+    /// Files and folders beside the data set's that are not used.
+    pub unused: Vec<Unused>,
+}
+
+/// What a loader finds.
+pub(super) struct Loaded {
+    pub(super) classes: Vec<String>,
+    pub(super) splits: BTreeMap<String, Split>,
+    pub(super) unused: Vec<Unused>,
 }
 
 impl Dataset {
-    /// Puts a data set together and hashes it.
+    /// Puts a data set together: sorts the samples of each split by their ids, so that neither a training nor a hash
+    /// depends on the order in which files or tables list them, and hashes each split.
     ///
-    /// The hash is SHA-256 over the SHA-256 digests of the samples sorted by id, each over the id, the label,
-    /// the image's width, height, channels and bytes, and the votes.
+    /// A hash is SHA-256 over the SHA-256 digests of the samples, each over the id, the label, the image's width,
+    /// height, channels and bytes, and the votes.
     ///
     /// # Errors
     /// [`Error::Data`] for a label outside `classes`, votes of another length, or an image whose bytes do not
     /// fit its size.
-    pub fn new(source: impl Into<String>, classes: Vec<String>, splits: BTreeMap<String, Split>) -> Result<Self> {
+    pub fn new(source: impl Into<String>, classes: Vec<String>, mut splits: BTreeMap<String, Split>) -> Result<Self> {
         for sample in splits.values().flat_map(|split| &split.samples) {
             sample.check(classes.len())?;
         }
-        let hash = hash(&splits);
-        Ok(Self { source: source.into(), classes, splits, hash })
+        for split in splits.values_mut() {
+            split.samples.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        let hashes = splits.iter().map(|(name, split)| (name.clone(), hash(&split.samples))).collect();
+        Ok(Self { source: source.into(), classes, splits, hashes, unused: Vec::new() })
+    }
+
+    /// The hashes of the splits as one text, `train:1f0c… valid:77ab…`: what run.json and model files keep. Two
+    /// loads of the same splits agree in it if and only if each split has the same images with the same labels.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        self.hashes.iter().map(|(split, hash)| format!("{split}:{hash}")).collect::<Vec<_>>().join(" ")
     }
 
     /// The split of that name.
@@ -137,6 +166,12 @@ impl Dataset {
 }
 
 impl Sample {
+    /// An image with its label, without votes.
+    #[must_use]
+    pub fn new(id: impl Into<String>, image: Arc<Image>, label: usize) -> Self {
+        Self { id: id.into(), image, label, votes: None, valence: None, arousal: None }
+    }
+
     /// Does the sample fit `classes` classes, and its image itself?
     pub(crate) fn check(&self, classes: usize) -> Result<()> {
         let wrong = |expected: String, found: String| Error::Data {
@@ -166,9 +201,7 @@ pub(crate) fn by_class(samples: &[Sample], classes: usize) -> Vec<Vec<usize>> {
     members
 }
 
-fn hash(splits: &BTreeMap<String, Split>) -> String {
-    let mut samples: Vec<&Sample> = splits.values().flat_map(|split| &split.samples).collect();
-    samples.sort_by(|a, b| a.id.cmp(&b.id));
+fn hash(samples: &[Sample]) -> String {
     let digests: Vec<_> = samples
         .par_iter()
         .map(|sample| {

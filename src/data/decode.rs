@@ -144,18 +144,45 @@ pub(super) struct Pending {
     pub(super) votes: Option<Vec<f32>>,
     /// What of the picture is used; none: all of it.
     pub(super) face: Option<Face>,
+    /// As [`Sample::valence`].
+    pub(super) valence: Option<f32>,
+    /// As [`Sample::arousal`].
+    pub(super) arousal: Option<f32>,
+}
+
+impl Pending {
+    /// A whole picture with a label and nothing else.
+    pub(super) fn new(id: String, path: PathBuf, label: usize) -> Self {
+        Self { id, path, label, votes: None, face: None, valence: None, arousal: None }
+    }
+}
+
+/// Are so many of the images unreadable that something is wrong with the copy, not with a file? That is more than 1 %
+/// and more than 10, or all.
+pub(super) fn too_many(unreadable: usize, total: usize) -> bool {
+    unreadable > 0 && (unreadable == total || (unreadable > 10 && unreadable * 100 > total))
+}
+
+/// The error where there are [`too_many`], with the first of them.
+pub(super) fn broken(what: String, unreadable: usize, total: usize, first: &str, reason: &str) -> Error {
+    Error::Data {
+        what,
+        expected: format!("at most 10 or 1 % of its {total} images to be unreadable"),
+        found: format!("{unreadable} unreadable, the first {first} ({reason})"),
+        hint: "unpack or download the data again".into(),
+    }
 }
 
 /// Reads the files on all cores, in order; a file that cannot be read is dropped with its reason.
 ///
 /// # Errors
-/// [`Error::Data`] if more than 1 % cannot be read: then something is wrong with the copy, not with a file.
+/// [`Error::Data`] where [`too_many`] cannot be read.
 pub(super) fn read_all(what: &str, pending: Vec<Pending>) -> Result<(Vec<Sample>, Vec<Dropped>)> {
     let total = pending.len();
     let read: Vec<_> = pending
         .into_par_iter()
-        .map(|Pending { id, path, label, votes, face }| match decode(&path, face) {
-            Ok(image) => Ok(Sample { id, image: Arc::new(image), label, votes }),
+        .map(|Pending { id, path, label, votes, face, valence, arousal }| match decode(&path, face) {
+            Ok(image) => Ok(Sample { id, image: Arc::new(image), label, votes, valence, arousal }),
             Err(reason) => Err(Dropped { id, reason: format!("unreadable: {reason}"), unreadable: true }),
         })
         .collect();
@@ -168,12 +195,9 @@ pub(super) fn read_all(what: &str, pending: Vec<Pending>) -> Result<(Vec<Sample>
         }
     }
     match dropped.first() {
-        Some(first) if dropped.len() * 100 > total => Err(Error::Data {
-            what: what.into(),
-            expected: format!("at most 1 % of its {total} images to be unreadable"),
-            found: format!("{} unreadable, the first {} ({})", dropped.len(), first.id, first.reason),
-            hint: "unpack or download the data again".into(),
-        }),
+        Some(first) if too_many(dropped.len(), total) => {
+            Err(broken(what.into(), dropped.len(), total, &first.id, &first.reason))
+        }
         _ => Ok((samples, dropped)),
     }
 }

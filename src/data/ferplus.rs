@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::decode::{Pending, read_all};
 use super::files::{contents, rows};
-use super::{Dropped, EXPRESSIONS, Image, Sample, Split};
+use super::unused::Known;
+use super::{Dropped, EXPRESSIONS, Image, Sample, Split, dataset::Loaded};
 use crate::{Error, Result};
 
 /// Name in moue, folder of the canonical layout, `Usage` in the Kaggle files, images after the majority rule.
@@ -35,16 +36,35 @@ pub(super) fn expected(split: &str) -> Option<usize> {
 }
 
 /// Loads the named splits; the classes are [`EXPRESSIONS`].
-pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<String, Split>)> {
+pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
     let layout = Layout::of(dir)?;
     let kaggle = match &layout {
         Layout::Kaggle { pixels, votes } => Some(kaggle(pixels, votes, names)?),
         Layout::Folders { .. } => None,
     };
-    let mut splits = BTreeMap::new();
+    let (mut splits, mut known) = (BTreeMap::new(), Known::default());
+    match &layout {
+        // The parts that were not asked for are known as a whole.
+        Layout::Folders { images, labels } => {
+            for part in PARTS.iter().filter(|part| !names.contains(&part.0)) {
+                known.add_path(dir, &images.join(part.1));
+                known.add_path(dir, &labels.join(part.1));
+            }
+        }
+        Layout::Kaggle { pixels, votes } => [pixels, votes].into_iter().for_each(|path| known.add_path(dir, path)),
+    }
     for (name, part, usage, _) in PARTS.into_iter().filter(|part| names.contains(&part.0)) {
         let split = match (&layout, &kaggle) {
-            (Layout::Folders { images, labels }, _) => folders(name, &images.join(part), &labels.join(part))?,
+            (Layout::Folders { images, labels }, _) => {
+                let (images, labels) = (images.join(part), labels.join(part));
+                let split = folders(name, &images, &labels)?;
+                known.add_path(dir, &labels.join("label.csv"));
+                let listed = split.samples.iter().map(|sample| &sample.id);
+                for id in listed.chain(split.dropped.iter().map(|drop| &drop.id)) {
+                    known.add_path(dir, &images.join(id.strip_prefix(&format!("{name}/")).unwrap_or(id)));
+                }
+                split
+            }
             (Layout::Kaggle { votes, .. }, Some(splits)) => splits.get(name).cloned().ok_or_else(|| Error::File {
                 path: votes.clone(),
                 expected: format!("rows whose Usage is {usage}"),
@@ -63,7 +83,7 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<
         }
         splits.insert(name.to_string(), split);
     }
-    Ok((EXPRESSIONS.map(String::from).to_vec(), splits))
+    Ok(Loaded { classes: EXPRESSIONS.map(String::from).to_vec(), splits, unused: known.unused(dir)? })
 }
 
 /// Where the parts are.
@@ -116,7 +136,7 @@ fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
         let id = format!("{name}/{file}");
         match majority(&counts(&path, line, &record, 2)?) {
             Ok((label, votes)) => {
-                pending.push(Pending { id, path: images.join(file), label, votes: Some(votes), face: None })
+                pending.push(Pending { votes: Some(votes), ..Pending::new(id, images.join(file), label) })
             }
             Err(reason) => dropped.push(Dropped { id, reason, unreadable: false }),
         }
@@ -166,7 +186,7 @@ fn kaggle(pixels: &Path, votes: &Path, names: &[&str]) -> Result<BTreeMap<String
         match majority(&counts(votes, line, &record, 2)?) {
             Ok((label, votes)) => {
                 let image = Arc::new(face_of(pixels, face_line, face.get(1).unwrap_or_default())?);
-                split.samples.push(Sample { id, image, label, votes: Some(votes) });
+                split.samples.push(Sample { votes: Some(votes), ..Sample::new(id, image, label) });
             }
             Err(reason) => split.dropped.push(Dropped { id, reason, unreadable: false }),
         }
@@ -183,7 +203,7 @@ fn kaggle(pixels: &Path, votes: &Path, names: &[&str]) -> Result<BTreeMap<String
 }
 
 /// 48 · 48 grey values separated by blanks.
-fn face_of(path: &Path, line: u64, text: &str) -> Result<Image> {
+pub(super) fn face_of(path: &Path, line: u64, text: &str) -> Result<Image> {
     let values: Vec<&str> = text.split_ascii_whitespace().collect();
     let pixels: Vec<u8> = values.iter().map_while(|value| value.parse().ok()).collect();
     if pixels.len() != 48 * 48 || values.len() != 48 * 48 {

@@ -1,7 +1,11 @@
 //! Looking into folders and tables of a data set, and saying what was found there.
 
-use std::path::{Component, Path};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
+use super::spec::SPLITS;
 use crate::{Error, Result};
 
 /// The formats that can be read, by their endings.
@@ -50,6 +54,70 @@ pub(super) fn names_in(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<S
     }
     names.sort();
     Ok(names)
+}
+
+/// The split that a folder's or a table's name stands for; capitals do not matter.
+pub(super) fn split_of(name: &str) -> Option<&'static str> {
+    let name = match name.to_lowercase().as_str() {
+        "train" | "training" => "train",
+        "valid" | "val" | "validation" => "valid",
+        "test" | "testing" => "test",
+        _ => return None,
+    };
+    SPLITS.into_iter().find(|split| *split == name)
+}
+
+/// The folders of the splits in a folder.
+///
+/// # Errors
+/// [`Error::File`] where two folders stand for one split, such as `val` and `valid`.
+pub(super) fn split_folders(dir: &Path) -> Result<BTreeMap<&'static str, String>> {
+    let mut splits = BTreeMap::new();
+    for folder in folders_in(dir)? {
+        let Some(split) = split_of(&folder) else { continue };
+        if let Some(other) = splits.insert(split, folder.clone()) {
+            return Err(Error::File {
+                path: dir.into(),
+                expected: format!("one folder for the {split} split"),
+                found: format!("`{other}` and `{folder}`"),
+                hint: "move one of them elsewhere, or their images into one folder".into(),
+            });
+        }
+    }
+    Ok(splits)
+}
+
+/// Text with each accent composed with its letter (NFC): two spellings of one name look alike and should be one name.
+pub(super) fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
+/// The text of a file without the byte-order mark that some editors put before it.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// A table's path with `/` between its parts and without `.` and `..`.
+pub(super) fn plain(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Where a file that a table names as `path`, a [`plain`] one, is: tables and disks may spell accents differently.
+pub(super) fn spelled(dir: &Path, path: &str) -> PathBuf {
+    let as_written = dir.join(path);
+    if path.is_ascii() || as_written.exists() {
+        return as_written;
+    }
+    let spellings = [composed(path), path.nfd().collect()];
+    spellings.into_iter().map(|path| dir.join(path)).find(|path| path.exists()).unwrap_or(as_written)
 }
 
 /// A line's number and its columns.

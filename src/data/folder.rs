@@ -1,16 +1,20 @@
 //! Images of one's own: one folder per class, or a `labels.csv`.
 //!
-//! `DIR/<class>/…` is all train; `DIR/train/<class>/…`, `DIR/valid/…` (or `val`) and `DIR/test/…` are splits.
-//! `DIR/labels.csv` has the header `path,label[,split]`, its paths are relative to DIR. The classes' order is
-//! `classes.txt`'s (one name per line), else [`EXPRESSIONS`]' if all names are expressions, else alphabetical.
+//! `DIR/<class>/…` is all train; `DIR/train/<class>/…` (or `training`), `DIR/valid/…` (`val`, `validation`) and
+//! `DIR/test/…` (`testing`) are splits. `DIR/labels.csv` has the header `path,label[,split]`, its paths are relative to
+//! DIR. The classes' order is `classes.txt`'s (one name per line), else [`EXPRESSIONS`]' if all names are expressions,
+//! else alphabetical.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::decode::{Pending, read_all};
-use super::files::{ENDINGS, contents, csv_error, folders_in, is_image, leaves, names_in};
-use super::spec::SPLITS;
-use super::{Dropped, EXPRESSIONS, Split};
+use super::files::{
+    ENDINGS, composed, contents, csv_error, folders_in, is_image, leaves, names_in, plain, spelled, split_folders,
+    split_of, without_mark,
+};
+use super::unused::Known;
+use super::{Dropped, EXPRESSIONS, Split, Unused, dataset::Loaded};
 use crate::{Error, Result};
 
 /// An image as listed, its class still a name.
@@ -26,19 +30,23 @@ struct Listing {
     /// Every class that any split names, whether it was asked for or not: labels must not depend on that.
     classes: BTreeSet<String>,
     splits: BTreeMap<String, (Vec<Listed>, Vec<Dropped>)>,
+    /// What is read or named, of all splits.
+    known: Known,
 }
 
 /// Loads those of the named splits that the folder has.
-pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<String, Split>)> {
+pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
     let csv = dir.join("labels.csv");
-    let listing = if csv.is_file() { listed(dir, &csv, names)? } else { walk(dir, names)? };
+    let mut listing = if csv.is_file() { listed(dir, &csv, names)? } else { walk(dir, names)? };
+    listing.known.add("classes.txt");
     let classes = classes(dir, &listing)?;
+    let unused = listing.known.unused(dir)?;
     let mut splits = BTreeMap::new();
     for (name, (images, mut dropped)) in listing.splits {
         let mut pending = Vec::with_capacity(images.len());
         for Listed { id, path, class } in images {
             let label = classes.iter().position(|name| *name == class).expect("invariant: `classes` has every class");
-            pending.push(Pending { id, path, label, votes: None, face: None });
+            pending.push(Pending::new(id, path, label));
         }
         let what = format!("the {name} split in {}", dir.display());
         let (samples, unreadable) = read_all(&what, pending)?;
@@ -48,7 +56,7 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<
             return Err(Error::Data {
                 what,
                 expected: format!("images of each class ({})", classes.join(", ")),
-                found: format!("none of `{}`", classes[class]),
+                found: format!("none of `{}`{}", classes[class], aside(&unused)),
                 hint: "add images of that class or take it off the list".into(),
             });
         }
@@ -58,35 +66,39 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<(Vec<String>, BTreeMap<
         return Err(Error::File {
             path: dir.into(),
             expected: format!("images ({}) for {}", ENDINGS.join(", "), names.join(", ")),
-            found: contents(dir),
+            found: format!("{}{}", contents(dir), aside(&unused)),
             hint: "put one subfolder per class there, or a labels.csv with the header path,label,split".into(),
         });
     }
-    Ok((classes, splits))
+    Ok(Loaded { classes, splits, unused })
 }
 
-/// The split that a folder's or a csv's name stands for.
-fn split_of(name: &str) -> Option<&'static str> {
-    let name = if name == "val" { "valid" } else { name };
-    SPLITS.into_iter().find(|split| *split == name)
+/// What an error about missing images adds where images lie in a place that is not read.
+fn aside(unused: &[Unused]) -> String {
+    let first = unused.iter().find(|unused| unused.images > 0);
+    first.map_or(String::new(), |unused| format!("; {} images in {} are not used", unused.images, unused.path))
 }
 
 /// One folder per class, below the splits' folders if there are any.
 fn walk(dir: &Path, names: &[&str]) -> Result<Listing> {
-    let folders = folders_in(dir)?;
-    let mut parts: Vec<(&str, String)> =
-        folders.iter().filter_map(|folder| Some((split_of(folder)?, folder.clone()))).collect();
+    let mut parts = split_folders(dir)?;
     if parts.is_empty() {
-        parts.push(("train", String::new()));
+        parts.insert("train", String::new());
     }
     let mut listing = Listing::default();
     for (split, part) in parts {
-        for class in folders_in(&dir.join(&part))? {
+        if !names.contains(&split) {
+            listing.known.add(&part);
+        }
+        for name in folders_in(&dir.join(&part))? {
+            let class = composed(&name);
             if names.contains(&split) {
                 let (images, dropped) = listing.splits.entry(split.into()).or_default();
-                let folder = if part.is_empty() { class.clone() } else { format!("{part}/{class}") };
+                let folder = if part.is_empty() { name } else { format!("{part}/{name}") };
+                listing.known.open(&folder);
                 for file in names_in(&dir.join(&folder), |path| path.is_file())? {
                     let id = format!("{folder}/{file}");
+                    listing.known.add(&id);
                     if is_image(&file) {
                         images.push(Listed { path: dir.join(&id), id, class: class.clone() });
                     } else {
@@ -119,14 +131,15 @@ fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
     };
     let split_at = column("split");
     let (mut listing, mut seen) = (Listing::default(), HashSet::new());
+    listing.known.add("labels.csv");
     for record in reader.records() {
         let record = record.map_err(|error| csv_error(csv, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let (path, class) = (&record[path_at], &record[label_at]);
+        let (path, class) = (&record[path_at], composed(&record[label_at]));
         if path.is_empty() || class.is_empty() {
             return Err(wrong("a path and a label", format!("an empty one on line {line}"), "complete the line"));
         }
-        if leaves(Path::new(path)) {
+        if leaves(Path::new(&path.replace('\\', "/"))) {
             let found = format!("`{path}` on line {line}");
             let hint = "move the image into the folder and write its path relative to it";
             return Err(wrong("paths that stay inside the folder", found, hint));
@@ -137,14 +150,16 @@ fn listed(dir: &Path, csv: &Path, names: &[&str]) -> Result<Listing> {
             return Err(wrong("train, valid or test as the split", found, "correct the line"));
         };
         // Ids are unique; an image listed twice could stand on both sides of a split.
-        if !seen.insert(path.to_string()) {
+        let id = plain(path);
+        if !seen.insert(id.clone()) {
             let found = format!("`{path}` a second time on line {line}");
             return Err(wrong("each image once", found, "keep one of the lines"));
         }
-        listing.classes.insert(class.into());
+        listing.classes.insert(class.clone());
+        let path = spelled(dir, &id);
+        listing.known.add_path(dir, &path);
         if names.contains(&split) {
-            let images = &mut listing.splits.entry(split.into()).or_default().0;
-            images.push(Listed { id: path.replace('\\', "/"), path: dir.join(path), class: class.into() });
+            listing.splits.entry(split.into()).or_default().0.push(Listed { id, path, class });
         }
     }
     Ok(listing)
@@ -156,7 +171,8 @@ fn classes(dir: &Path, listing: &Listing) -> Result<Vec<String>> {
     let classes: Vec<String> = if path.is_file() {
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Error::io(&path, "reading the class list", error, "write one class name per line"))?;
-        let classes: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+        let lines = without_mark(&text).lines().map(str::trim).filter(|line| !line.is_empty());
+        let classes: Vec<_> = lines.map(composed).collect();
         let twice = classes.iter().enumerate().find(|(at, class)| classes[..*at].contains(class));
         let missing = listing.classes.iter().find(|class| !classes.contains(class));
         let found = match (twice, missing) {

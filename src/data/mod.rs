@@ -14,9 +14,13 @@ mod affectnet;
 #[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
+mod class_map;
+#[cfg(feature = "cli")]
 mod dataset;
 #[cfg(feature = "cli")]
 mod decode;
+#[cfg(feature = "cli")]
+mod fer2013;
 #[cfg(feature = "cli")]
 mod ferplus;
 #[cfg(feature = "cli")]
@@ -25,6 +29,8 @@ mod files;
 mod folder;
 #[cfg(feature = "cli")]
 mod loader;
+#[cfg(feature = "cli")]
+mod npy;
 #[cfg(feature = "cli")]
 mod pool;
 #[cfg(feature = "cli")]
@@ -35,6 +41,8 @@ mod rafdb;
 mod spec;
 #[cfg(feature = "cli")]
 pub mod synthetic;
+#[cfg(feature = "cli")]
+mod unused;
 
 pub use crate::checkpoint::{ColourOrder, Normalisation};
 pub use augment::Augment;
@@ -43,15 +51,18 @@ pub use transform::Transform;
 
 #[cfg(feature = "cli")]
 pub use self::{
+    affectnet::prepare_affectnet,
     check::{Report, SplitReport},
+    class_map::{ClassMap, Mapped, Mapping, MappingReport, expression},
     dataset::{Dataset, Dropped, Sample, Split},
     decode::{MAX_PIXELS, limit_pixels},
     loader::{Batch, Loader, LoaderOptions, Targets},
     pool::Pool,
-    prepared::{PER_SHARD, Prepared, prepare_affectnet},
+    prepared::{PER_SHARD, Prepared},
     rafdb::Faces,
     spec::Spec,
     synthetic::SyntheticSpec,
+    unused::Unused,
 };
 #[cfg(feature = "cli")]
 pub(crate) use dataset::by_class;

@@ -133,7 +133,7 @@ mod tests {
         let sample = |(i, &(width, channels)): (usize, &(usize, usize))| {
             let pixels = (0..width * 2 * channels).map(|byte| (byte + i) as u8).collect();
             let image = Arc::new(Image { width, height: 2, channels, pixels });
-            Sample { id: i.to_string(), image, label: 0, votes: None }
+            Sample::new(i.to_string(), image, 0)
         };
         sides.iter().enumerate().map(sample).collect()
     }

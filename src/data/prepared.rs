@@ -1,8 +1,9 @@
 //! Faces cut out and resized once, so that a large data set is read in minutes instead of hours.
 //!
 //! A split is a row of files `<split>-00000.safetensors`, each with `images`, bytes `[N, size, size, 3]` (red, green,
-//! blue), `labels`, bytes `[N]`, and `ids`, the images' names in UTF-8, one a line; the metadata's `shard` says which
-//! part of which split it is.
+//! blue), `labels`, bytes `[N]`, and `ids`, the images' names in UTF-8, one a line; where the data have them also
+//! `valence` and `arousal`, f32 `[N]`, NaN where an image has none. The metadata's `shard` says which part of which split
+//! it is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::decode::{Pending, picture};
+use super::decode::{Pending, broken, picture, too_many};
 use super::files::names_in;
-use super::{Dropped, Image, Sample, Split, affectnet};
+use super::{Dropped, Image, Sample, Split};
 use crate::{Error, Result, checkpoint::write_atomic};
 
 /// Which part of which split a file holds.
@@ -61,15 +62,9 @@ pub(super) fn is_prepared(dir: &Path) -> bool {
     ["train", "test"].iter().any(|split| shard_path(dir, split, 0).is_file())
 }
 
-/// Cuts out AffectNet's faces, resizes them to `size`×`size` pixels (triangle filter) and writes them to `out` in
-/// files of `per_shard` images. Files of an earlier call with the same settings are kept, so that an interrupted
-/// call goes on where it stopped. `progress` hears of each finished file: its path, and whether it was there.
-///
-/// # Errors
-/// As [`Spec::load`](super::Spec::load) for what is read; [`Error::Data`] where more than 1 % of a file's images
-/// cannot be read; [`Error::Io`] where `out` cannot be written; [`Error::Usage`] for a size or number out of range.
-pub fn prepare_affectnet(
-    dir: &Path,
+/// Writes images as [`prepare_affectnet`](super::prepare_affectnet) says; `listings` has each split's.
+pub(super) fn prepare(
+    listings: &[(&str, Vec<Pending>)],
     out: &Path,
     size: usize,
     per_shard: usize,
@@ -88,24 +83,15 @@ pub fn prepare_affectnet(
     };
     range("size", size, 16, 512)?;
     range("per-shard", per_shard, 1, 1 << 20)?;
-    if is_prepared(dir) {
-        return Err(Error::File {
-            path: dir.into(),
-            expected: "AffectNet as it was downloaded".into(),
-            found: "prepared shards".into(),
-            hint: "it is ready to be used: name it as affectnet:DIR".into(),
-        });
-    }
-    let listings = affectnet::list(dir, &["train", "test"])?;
     std::fs::create_dir_all(out)
         .map_err(|error| Error::io(out, "making the folder", error, "name a folder that may be written"))?;
     let mut done = Prepared::default();
-    for (split, listing) in listings {
-        let count = listing.pending.len().div_ceil(per_shard);
-        for (number, pending) in listing.pending.chunks(per_shard).enumerate() {
+    for (split, images) in listings {
+        let count = images.len().div_ceil(per_shard);
+        for (number, pending) in images.chunks(per_shard).enumerate() {
             let path = shard_path(out, split, number);
-            let listed = listing.pending.len();
-            let mut shard = Shard { split: split.into(), size, number, count, listed, unreadable: vec![] };
+            let listed = images.len();
+            let mut shard = Shard { split: (*split).into(), size, number, count, listed, unreadable: vec![] };
             let there = path.is_file().then(|| read(&path)).transpose()?;
             let (shard, images, kept) = match there {
                 Some((old, samples)) if (Shard { unreadable: vec![], ..old.clone() }) == shard => {
@@ -155,32 +141,38 @@ fn write(path: &Path, shard: &mut Shard, pending: &[Pending]) -> Result<usize> {
         })
         .collect();
     let (mut images, mut labels, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (face, Pending { id, label, .. }) in faces.into_iter().zip(pending) {
+    let (mut valence, mut arousal) = (Vec::new(), Vec::new());
+    for (face, image) in faces.into_iter().zip(pending) {
+        let Pending { id, label, .. } = image;
         match face {
             Ok(pixels) => {
                 images.extend(pixels);
                 labels.push(*label as u8);
                 ids.push(id.as_str());
+                valence.extend(image.valence.unwrap_or(f32::NAN).to_le_bytes());
+                arousal.extend(image.arousal.unwrap_or(f32::NAN).to_le_bytes());
             }
             Err(reason) => shard.unreadable.push((id.clone(), format!("unreadable: {reason}"))),
         }
     }
-    if let Some((id, reason)) = shard.unreadable.first().filter(|_| shard.unreadable.len() * 100 > pending.len()) {
-        return Err(Error::Data {
-            what: format!("the {} split of AffectNet", shard.split),
-            expected: format!("at most 1 % of {} images to be unreadable", pending.len()),
-            found: format!("{} unreadable, the first {id} ({reason})", shard.unreadable.len()),
-            hint: "unpack or download the data again".into(),
-        });
+    let unreadable = shard.unreadable.len();
+    if let Some((id, reason)) = shard.unreadable.first().filter(|_| too_many(unreadable, pending.len())) {
+        let what = format!("a part of {} of the {} split", pending.len(), shard.split);
+        return Err(broken(what, unreadable, pending.len(), id, reason));
     }
     let (count, ids) = (labels.len(), ids.join("\n"));
-    let view =
-        |shape: Vec<usize>, bytes| TensorView::new(Dtype::U8, shape, bytes).expect("invariant: shape and bytes agree");
-    let tensors = [
-        ("ids", view(vec![ids.len()], ids.as_bytes())),
-        ("images", view(vec![count, shard.size, shard.size, 3], &images)),
-        ("labels", view(vec![count], &labels)),
+    let view = |dtype, shape: Vec<usize>, bytes| {
+        TensorView::new(dtype, shape, bytes).expect("invariant: shape and bytes agree")
+    };
+    let mut tensors = vec![
+        ("ids", view(Dtype::U8, vec![ids.len()], ids.as_bytes())),
+        ("images", view(Dtype::U8, vec![count, shard.size, shard.size, 3], &images)),
+        ("labels", view(Dtype::U8, vec![count], &labels)),
     ];
+    if pending.iter().any(|image| image.valence.or(image.arousal).is_some()) {
+        tensors.push(("arousal", view(Dtype::F32, vec![count], &arousal)));
+        tensors.push(("valence", view(Dtype::F32, vec![count], &valence)));
+    }
     let metadata = serde_json::to_string(shard).expect("invariant: a shard is plain data");
     let bytes = safetensors::serialize(tensors, Some(HashMap::from([("shard".to_string(), metadata)])))
         .map_err(|error| Error::io(path, "packing the images", std::io::Error::other(error), "report this"))?;
@@ -222,13 +214,21 @@ fn read(path: &Path) -> Result<(Shard, Vec<Sample>)> {
         let found = format!("images {:?}, {} names", images.shape(), ids.len());
         return Err(wrong(&format!("images [{count}, {size}, {size}, 3] and as many names"), found));
     }
-    let samples =
-        ids.into_iter().zip(labels.data()).zip(images.data().chunks(size * size * 3)).map(|((id, label), pixels)| {
-            let image = Arc::new(Image { width: size, height: size, channels: 3, pixels: pixels.to_vec() });
-            Sample { id: id.into(), image, label: usize::from(*label), votes: None }
-        });
-    let samples = samples.collect();
-    Ok((shard, samples))
+    let numbers = |name: &str| match tensors.tensor(name) {
+        Ok(tensor) if tensor.dtype() == Dtype::F32 && tensor.shape() == [count] => {
+            let numbers = tensor.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            Ok(numbers.map(|number| number.is_finite().then_some(number)).collect())
+        }
+        Ok(tensor) => Err(wrong(&format!("f32 [{count}] in `{name}`"), format!("{:?}", tensor.shape()))),
+        Err(_) => Ok(vec![None; count]),
+    };
+    let (valence, arousal) = (numbers("valence")?, numbers("arousal")?);
+    let faces = ids.into_iter().zip(labels.data()).zip(images.data().chunks(size * size * 3));
+    let samples = faces.zip(valence.into_iter().zip(arousal)).map(|(((id, label), pixels), (valence, arousal))| {
+        let image = Arc::new(Image { width: size, height: size, channels: 3, pixels: pixels.to_vec() });
+        Sample { valence, arousal, ..Sample::new(id, image, usize::from(*label)) }
+    });
+    Ok((shard, samples.collect()))
 }
 
 /// Loads those of the named splits that are there, whole.

@@ -2,16 +2,18 @@
 //!
 //! Li, Deng, Du, "Reliable crowdsourcing and deep locality-preserving learning for expression recognition in the
 //! wild" (2017). As distributed, `EmoLabel/list_patition_label.txt` has a line for each image, `train_00001.jpg 5`,
-//! with labels from 1 to 7, and the images stand in `Image/aligned` and `Image/original`. Copies with a folder for
-//! each class, `train/0…6` and `test/0…6`, have the classes in another order; some copies number the folders 1 to 7,
-//! in the order of the list.
+//! with labels from 1 to 7, and the images stand in `Image/aligned` and `Image/original`. Some lists have a third column:
+//! the split, or a second label (lists with made-up label noise keep the true one there), which is not read. Copies with
+//! a folder for each class, `train/0…6` beside `test/0…6` or `valid/0…6`, have the classes in another order; some copies
+//! number the folders 1 to 7, in the order of the list.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::decode::{Pending, read_all};
-use super::files::{contents, folders_in, is_image, names_in};
-use super::{Dropped, EXPRESSIONS, Split};
+use super::files::{contents, folders_in, is_image, names_in, split_folders, split_of, without_mark};
+use super::unused::Known;
+use super::{Dropped, EXPRESSIONS, Split, dataset::Loaded};
 use crate::{Error, Result};
 
 /// RAF-DB has no contempt.
@@ -42,12 +44,23 @@ pub(super) fn expected(split: &str) -> Option<Vec<usize>> {
     COUNTS.iter().find(|(name, _)| *name == split).map(|(_, counts)| counts.to_vec())
 }
 
-/// Loads those of the named splits that RAF-DB has (train, test); the classes are the first seven [`EXPRESSIONS`].
-pub(super) fn load(dir: &Path, faces: Faces, names: &[&str]) -> Result<(Vec<String>, BTreeMap<String, Split>)> {
+/// Loads those of the named splits that RAF-DB has (train and test, in copies also valid); the classes are the first
+/// seven [`EXPRESSIONS`].
+pub(super) fn load(dir: &Path, faces: Faces, names: &[&str]) -> Result<Loaded> {
+    let mut known = Known::default();
     let listings = match Layout::of(dir)? {
-        Layout::List(root) => list(&root, faces)?,
-        Layout::Folders(root) => folders(&root, faces)?,
+        Layout::List(root) => {
+            known.add_path(dir, &list_of(&root));
+            // The other picture of each face is the other data set's.
+            let other = if faces == Faces::Aligned { Faces::Original } else { Faces::Aligned };
+            known.add_path(dir, &folder_of(&root, other));
+            list(&root, faces)?
+        }
+        Layout::Folders(root, splits) => folders(dir, &root, &splits, faces, &mut known)?,
     };
+    for (pending, _) in listings.values() {
+        pending.iter().for_each(|image| known.add_path(dir, &image.path));
+    }
     let mut splits = BTreeMap::new();
     for (name, (pending, mut dropped)) in listings {
         if !names.contains(&name) {
@@ -57,7 +70,8 @@ pub(super) fn load(dir: &Path, faces: Faces, names: &[&str]) -> Result<(Vec<Stri
         dropped.extend(unreadable);
         splits.insert(name.to_string(), Split { samples, dropped });
     }
-    Ok((EXPRESSIONS[..CLASSES].iter().map(|&name| name.into()).collect(), splits))
+    let classes = EXPRESSIONS[..CLASSES].iter().map(|&name| name.into()).collect();
+    Ok(Loaded { classes, splits, unused: known.unused(dir)? })
 }
 
 /// What each split lists.
@@ -67,8 +81,13 @@ type Listings = BTreeMap<&'static str, (Vec<Pending>, Vec<Dropped>)>;
 enum Layout {
     /// In `EmoLabel/list_patition_label.txt` below this folder.
     List(PathBuf),
-    /// In the names of the folders below `train` and `test` of this folder.
-    Folders(PathBuf),
+    /// In the names of the folders below those of the splits, which are in this folder.
+    Folders(PathBuf, BTreeMap<&'static str, String>),
+}
+
+/// The folder of the pictures of one kind.
+fn folder_of(root: &Path, faces: Faces) -> PathBuf {
+    root.join("Image").join(if faces == Faces::Aligned { "aligned" } else { "original" })
 }
 
 fn list_of(root: &Path) -> PathBuf {
@@ -79,20 +98,27 @@ impl Layout {
     fn of(dir: &Path) -> Result<Self> {
         let roots = [dir.to_path_buf(), dir.join("basic"), dir.join("DATASET")];
         let listed = roots.iter().find(|root| list_of(root).is_file());
-        let sorted = roots.iter().find(|root| root.join("train").is_dir() && root.join("test").is_dir());
+        let mut sorted = None;
+        for root in roots.iter().filter(|root| root.is_dir()) {
+            let splits = split_folders(root)?;
+            if splits.len() > 1 && splits.contains_key("train") {
+                sorted = Some((root, splits));
+                break;
+            }
+        }
         let wrong = |expected: &str, found: String, hint: &str| {
             Err(Error::File { path: dir.into(), expected: expected.into(), found, hint: hint.into() })
         };
         match (listed, sorted) {
             (Some(root), None) => Ok(Self::List(root.clone())),
-            (None, Some(root)) => Ok(Self::Folders(root.clone())),
-            (Some(listed), Some(sorted)) => wrong(
+            (None, Some((root, splits))) => Ok(Self::Folders(root.clone(), splits)),
+            (Some(listed), Some((sorted, splits))) => wrong(
                 "one layout of RAF-DB",
-                format!("{} beside the folders {}/train", list_of(listed).display(), sorted.display()),
+                format!("{} beside the folders {}", list_of(listed).display(), sorted.join(&splits["train"]).display()),
                 "the two number the classes in different orders; move one of them elsewhere",
             ),
             (None, None) => wrong(
-                "EmoLabel/list_patition_label.txt beside Image, or train/0…6 beside test/0…6",
+                "EmoLabel/list_patition_label.txt beside Image, or train/0…6 beside test/0…6 or valid/0…6",
                 contents(dir),
                 "name the folder that RAF-DB was unpacked to",
             ),
@@ -107,7 +133,7 @@ fn list(root: &Path, faces: Faces) -> Result<Listings> {
         .map_err(|error| Error::io(&path, "reading the labels", error, "unpack EmoLabel again"))?;
     let images = images_of(root, faces)?;
     let (mut listings, mut seen) = (Listings::new(), HashSet::new());
-    for (line, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+    for (line, text) in without_mark(&text).lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
         let wrong = |expected: &str, hint: &str| Error::File {
             path: path.clone(),
             expected: expected.into(),
@@ -115,10 +141,18 @@ fn list(root: &Path, faces: Faces) -> Result<Listings> {
             hint: hint.into(),
         };
         let mut columns = text.split_ascii_whitespace();
-        let (Some(file), Some(label), None) = (columns.next(), columns.next(), columns.next()) else {
+        let (Some(file), Some(label), third, None) = (columns.next(), columns.next(), columns.next(), columns.next())
+        else {
             return Err(wrong("a file name and a label, such as `train_00001.jpg 5`", "restore the list"));
         };
         let split = ["train", "test"].into_iter().find(|split| file.starts_with(&format!("{split}_")));
+        let split = match third.map(|third| (split_of(third), third.parse::<u32>())) {
+            None | Some((None, Ok(_))) => split,
+            Some((Some(named), _)) => split.and(Some(named)),
+            Some((None, Err(_))) => {
+                return Err(wrong("train, valid, test or a number as the third column", "restore the list"));
+            }
+        };
         let (Some(split), Some(stem)) = (split, file.strip_suffix(".jpg").filter(|stem| !stem.contains(['/', '\\'])))
         else {
             return Err(wrong("a file train_NNNNN.jpg or test_NNNNN.jpg", "restore the list"));
@@ -139,16 +173,14 @@ fn list(root: &Path, faces: Faces) -> Result<Listings> {
             Faces::Original => file.to_string(),
         };
         let id = format!("{split}/{file}");
-        let pending = Pending { id, path: images.join(image), label, votes: None, face: None };
-        listings.entry(split).or_default().0.push(pending);
+        listings.entry(split).or_default().0.push(Pending::new(id, images.join(image), label));
     }
     Ok(listings)
 }
 
 /// The folder of the wanted pictures.
 fn images_of(root: &Path, faces: Faces) -> Result<PathBuf> {
-    let folder = |faces| root.join("Image").join(if faces == Faces::Aligned { "aligned" } else { "original" });
-    let images = folder(faces);
+    let images = folder_of(root, faces);
     if images.is_dir() {
         return Ok(images);
     }
@@ -156,11 +188,11 @@ fn images_of(root: &Path, faces: Faces) -> Result<PathBuf> {
         Faces::Aligned => (Faces::Original, "rafdb-original:DIR"),
         Faces::Original => (Faces::Aligned, "rafdb:DIR"),
     };
-    let there = folder(other).is_dir();
+    let there = folder_of(root, other).is_dir();
     Err(Error::File {
         path: images,
         expected: format!("the {} faces", if faces == Faces::Aligned { "aligned" } else { "original" }),
-        found: if there { format!("only {}", folder(other).display()) } else { "no such folder".into() },
+        found: if there { format!("only {}", folder_of(root, other).display()) } else { "no such folder".into() },
         hint: if there {
             format!("unpack them there, or take the others with {spec}")
         } else {
@@ -170,10 +202,16 @@ fn images_of(root: &Path, faces: Faces) -> Result<PathBuf> {
 }
 
 /// The layout with a folder for each class.
-fn folders(root: &Path, faces: Faces) -> Result<Listings> {
+fn folders(
+    top: &Path,
+    root: &Path,
+    splits: &BTreeMap<&'static str, String>,
+    faces: Faces,
+    known: &mut Known,
+) -> Result<Listings> {
     let mut listings = Listings::new();
-    for split in ["train", "test"] {
-        let dir = root.join(split);
+    for (&split, part) in splits {
+        let dir = root.join(part);
         let names = folders_in(&dir)?;
         let (first, order) = order(&dir, &names)?;
         let (pending, dropped) = listings.entry(split).or_default();
@@ -182,6 +220,7 @@ fn folders(root: &Path, faces: Faces) -> Result<Listings> {
             for file in names_in(&dir.join(&folder), |path| path.is_file())? {
                 let id = format!("{split}/{folder}/{file}");
                 if !is_image(&file) {
+                    known.add_path(top, &dir.join(&folder).join(&file));
                     dropped.push(Dropped { id, reason: "not an image".into(), unreadable: false });
                     continue;
                 }
@@ -194,7 +233,7 @@ fn folders(root: &Path, faces: Faces) -> Result<Listings> {
                     });
                 }
                 let path = dir.join(&folder).join(file);
-                pending.push(Pending { id, path, label: order[number - first], votes: None, face: None });
+                pending.push(Pending::new(id, path, order[number - first]));
             }
         }
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Dataset, Faces, SyntheticSpec, affectnet, ferplus, folder, rafdb, synthetic};
+use super::dataset::Loaded;
+use super::{Dataset, Faces, SyntheticSpec, affectnet, fer2013, ferplus, folder, rafdb, synthetic};
 use crate::{Error, Result};
 
 /// The splits a data set may have, in the order in which they are reported.
@@ -16,6 +17,8 @@ pub(super) const SPLITS: [&str; 3] = ["train", "valid", "test"];
 pub enum Spec {
     /// `ferplus:DIR`, FER+ in any of its three layouts.
     FerPlus(PathBuf),
+    /// `fer2013:DIR`, FER2013 as its table or as folders.
+    Fer2013(PathBuf),
     /// `rafdb:DIR`, RAF-DB's aligned faces, or `rafdb-original:DIR`, its photographs, in either layout.
     RafDb(PathBuf, Faces),
     /// `affectnet:DIR`, AffectNet in any of its layouts, or prepared by `moue data prepare`.
@@ -50,14 +53,15 @@ impl Spec {
                 hint: "name one of the three".into(),
             });
         }
-        let (classes, splits) = match self {
+        let Loaded { classes, splits, unused } = match self {
             Self::FerPlus(dir) => ferplus::load(dir, names)?,
+            Self::Fer2013(dir) => fer2013::load(dir, names)?,
             Self::RafDb(dir, faces) => rafdb::load(dir, *faces, names)?,
             Self::AffectNet(dir) => affectnet::load(dir, names)?,
             Self::Folder(dir) => folder::load(dir, names)?,
             Self::Synthetic(spec) => synthetic::load(spec, names)?,
         };
-        Dataset::new(self.to_string(), classes, splits)
+        Ok(Dataset { unused, ..Dataset::new(self.to_string(), classes, splits)? })
     }
 }
 
@@ -68,20 +72,23 @@ impl FromStr for Spec {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match (kind, rest) {
             ("synthetic", rest) => Ok(Self::Synthetic(rest.parse()?)),
-            ("ferplus" | "rafdb" | "rafdb-original" | "affectnet" | "folder", "") => Err(Error::Usage {
+            ("ferplus" | "fer2013" | "rafdb" | "rafdb-original" | "affectnet" | "folder", "") => Err(Error::Usage {
                 setting: "the data set".into(),
                 expected: format!("{kind}:DIR"),
                 found: format!("`{text}`"),
                 hint: "name the folder after the colon".into(),
             }),
             ("ferplus", dir) => Ok(Self::FerPlus(dir.into())),
+            ("fer2013", dir) => Ok(Self::Fer2013(dir.into())),
             ("rafdb", dir) => Ok(Self::RafDb(dir.into(), Faces::Aligned)),
             ("rafdb-original", dir) => Ok(Self::RafDb(dir.into(), Faces::Original)),
             ("affectnet", dir) => Ok(Self::AffectNet(dir.into())),
             ("folder", dir) => Ok(Self::Folder(dir.into())),
             _ => Err(Error::Usage {
                 setting: "the data set".into(),
-                expected: "ferplus:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic".into(),
+                expected:
+                    "ferplus:DIR, fer2013:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic"
+                        .into(),
                 found: format!("`{text}`"),
                 hint: if Path::new(text).is_dir() {
                     format!("write `folder:{text}` for a folder with one subfolder per class")
@@ -97,6 +104,7 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FerPlus(dir) => write!(f, "ferplus:{}", dir.display()),
+            Self::Fer2013(dir) => write!(f, "fer2013:{}", dir.display()),
             Self::RafDb(dir, Faces::Aligned) => write!(f, "rafdb:{}", dir.display()),
             Self::RafDb(dir, Faces::Original) => write!(f, "rafdb-original:{}", dir.display()),
             Self::AffectNet(dir) => write!(f, "affectnet:{}", dir.display()),

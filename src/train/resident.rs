@@ -99,7 +99,7 @@ mod tests {
     /// 96 elements each.
     fn samples(count: usize) -> Vec<Sample> {
         let image = Arc::new(Image { width: 48, height: 2, channels: 3, pixels: vec![7; 288] });
-        (0..count).map(|i| Sample { id: i.to_string(), image: Arc::clone(&image), label: 0, votes: None }).collect()
+        (0..count).map(|i| Sample::new(i.to_string(), Arc::clone(&image), 0)).collect()
     }
 
     #[test]

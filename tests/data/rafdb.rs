@@ -139,3 +139,46 @@ fn counts_that_belong_to_another_order_are_explained() {
     assert!(!conflict.contains("`fear`") && !report.is_as_expected());
     assert!(report.to_string().contains("the labels are in another order"), "{report}");
 }
+
+#[test]
+fn rafdb_is_read_with_a_validation_folder_beside_or_instead_of_the_test_folder() {
+    let dir = folder();
+    sorted(dir.path(), 1);
+    fs::rename(dir.path().join("test"), dir.path().join("valid")).expect("the folder moves");
+    let data = load("rafdb", dir.path()).expect("a data set");
+    assert_eq!(data.splits.keys().collect::<Vec<_>>(), ["train", "valid"]);
+    let found = data.splits["valid"].samples.iter().map(|sample| data.classes[sample.label].as_str());
+    assert_eq!(found.collect::<Vec<_>>(), LIST);
+    sorted(dir.path(), 1);
+    let data = load("rafdb", dir.path()).expect("a data set");
+    assert_eq!(data.splits.keys().collect::<Vec<_>>(), ["test", "train", "valid"]);
+    fs::create_dir_all(dir.path().join("val")).expect("a folder");
+    assert_fails(load("rafdb", dir.path()), &["one folder for the valid split", "`val` and `valid`"]);
+}
+
+#[test]
+fn a_third_column_of_rafdbs_list_is_the_split_or_a_second_label() {
+    let dir = folder();
+    let list = distributed(dir.path());
+    let path = dir.path().join("EmoLabel/list_patition_label.txt");
+    let before = load("rafdb", dir.path()).expect("a data set").hashes;
+    let with = |third: fn(usize) -> &'static str| {
+        let rows = list.lines().enumerate().map(|(row, line)| format!("{line} {}\n", third(row)));
+        write(&path, &format!("\u{feff}{}", rows.collect::<String>()));
+        load("rafdb", dir.path())
+    };
+    assert_eq!(with(|_| "3").expect("a data set").hashes, before);
+    let data = with(|row| {
+        if row < 7 {
+            "train"
+        } else if row < 14 {
+            "val"
+        } else {
+            "test"
+        }
+    })
+    .expect("a data set");
+    assert_eq!(data.splits.values().map(|split| split.samples.len()).collect::<Vec<_>>(), [7, 7, 7]);
+    assert!(data.splits.contains_key("valid"));
+    assert_fails(with(|_| "sometimes"), &["list_patition_label.txt", "third column", "on line 1"]);
+}

@@ -130,7 +130,7 @@ mod loaded {
             let (width, height, channels) = (29 + 11 * (i % 4), 67 - 7 * (i % 5), [1, 3][i % 2]);
             let pixels = (0..width * height * channels).map(|_| rng.below(256) as u8).collect();
             let image = Arc::new(Image { width, height, channels, pixels });
-            Sample { id: i.to_string(), image, label: i % 3, votes: None }
+            Sample::new(i.to_string(), image, i % 3)
         };
         (0..13).map(sample).collect()
     }

@@ -29,7 +29,7 @@ use self::pen::Pen;
 use self::scene::Scene;
 use super::options::settings;
 use super::spec::SPLITS;
-use super::{EXPRESSIONS, Image, Sample, Split};
+use super::{EXPRESSIONS, Image, Sample, Split, dataset::Loaded};
 use crate::{Error, Result, rng::Rng};
 
 /// How many faces to render, and from which seed.
@@ -129,7 +129,7 @@ pub fn render(seed: u64, identity: u64, expression: usize, take: u64, size: usiz
 }
 
 /// Renders the named splits on all cores; the classes are [`EXPRESSIONS`].
-pub(super) fn load(spec: &SyntheticSpec, names: &[&str]) -> Result<(Vec<String>, BTreeMap<String, Split>)> {
+pub(super) fn load(spec: &SyntheticSpec, names: &[&str]) -> Result<Loaded> {
     let mut splits = BTreeMap::new();
     for (part, name) in SPLITS.into_iter().enumerate().filter(|(_, name)| names.contains(name)) {
         let count = spec.count(name).unwrap_or(0);
@@ -143,7 +143,7 @@ pub(super) fn load(spec: &SyntheticSpec, names: &[&str]) -> Result<(Vec<String>,
                 let label = index % EXPRESSIONS.len();
                 let identity = ((part as u64) << 32) | (index / EXPRESSIONS.len()) as u64;
                 let image = Arc::new(render(spec.seed, identity, label, label as u64, spec.size)?);
-                Ok(Sample { id: format!("{name}/{index:06}"), image, label, votes: None })
+                Ok(Sample::new(format!("{name}/{index:06}"), image, label))
             })
             .collect();
         splits.insert(name.to_string(), Split { samples: samples?, dropped: Vec::new() });
@@ -156,5 +156,5 @@ pub(super) fn load(spec: &SyntheticSpec, names: &[&str]) -> Result<(Vec<String>,
             hint: "leave the counts out for the default".into(),
         });
     }
-    Ok((EXPRESSIONS.map(String::from).to_vec(), splits))
+    Ok(Loaded { classes: EXPRESSIONS.map(String::from).to_vec(), splits, unused: Vec::new() })
 }

@@ -196,7 +196,7 @@ impl Run {
             device: device.name(),
             adapter: json!({"kind": device.executor.device().kind, "reason": device.reason}),
             images: residency.reason.clone(),
-            data: TrainingData { source: settings.data_name().to_owned(), hash: set.data.hash.clone(), counts },
+            data: TrainingData { source: settings.data_name().to_owned(), hash: set.data.hash(), counts },
             classes: classes.clone(),
             parameters: parameters(&fresh(&network, 0)?),
             command: std::env::args().collect(),
