@@ -9,7 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moue::checkpoint::load_model;
+use moue::{
+    Error,
+    checkpoint::load_model,
+    train::{
+        Settings,
+        run::{Run, TrainingSet},
+        trainer::Observer,
+    },
+};
 use serde_json::Value;
 
 const SMALL: &str = "--data synthetic:train=48,valid=16,test=24,size=54 --image-size 54 --width 0.0625 --batch-size 16 \
@@ -212,4 +220,51 @@ fn an_ablation_trains_the_cells_that_it_is_told_to() {
     let wrong = moue(folder.path(), "ablate", &format!("{settings} --cells 5"));
     assert_eq!(wrong.status.code(), Some(2));
     assert!(stderr(&wrong).contains("numbers from 1 to 4"), "{}", stderr(&wrong));
+}
+
+/// Stops when it is asked for the time after so many looks: before a step or a batch of validation images.
+struct Patience(usize);
+
+impl Observer for Patience {
+    fn stops(&mut self) -> bool {
+        let stops = self.0 == 0;
+        self.0 = self.0.saturating_sub(1);
+        stops
+    }
+}
+
+#[test]
+fn a_library_user_starts_stops_and_resumes_a_run_also_in_its_last_evaluation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings {
+        data: "synthetic:train=48,valid=16,test=16,size=54".into(),
+        image_size: 54,
+        width: 0.0625,
+        branches: 2,
+        batch_size: 16,
+        epochs: 2,
+        device: "cpu".parse().expect("a device"),
+        checkpoint_every: 9,
+        out: folder.path().into(),
+        ..Settings::default()
+    };
+    let start = || {
+        let set = TrainingSet::load(&settings).expect("drawn faces");
+        Run::start(&settings, set, settings.open_device().expect("the processor")).expect("a run")
+    };
+    let whole = start().train(&mut Patience(usize::MAX)).expect("trained").summary;
+    // Two epochs of three steps and a batch of validation images, and the evaluation of the best model.
+    for looks in [0, 5, 7, 8] {
+        let run = start();
+        let path = run.folder().to_owned();
+        let stopped = run.train(&mut Patience(looks)).expect_err("stopped");
+        assert!(matches!(&stopped, Error::Interrupted { checkpoint } if checkpoint.is_file()), "{looks}: {stopped}");
+        assert_eq!(json(&path.join("run.json"))["status"], "interrupted");
+        let ended = Run::resume(&path).expect("resumed").train(&mut Patience(usize::MAX)).expect("trained").summary;
+        assert_eq!(
+            (ended.model_hash, ended.evaluation),
+            (whole.model_hash.clone(), whole.evaluation.clone()),
+            "{looks}"
+        );
+    }
 }

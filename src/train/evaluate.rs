@@ -176,6 +176,26 @@ pub fn evaluate(
     Ok(predictions)
 }
 
+/// The same, unless `stops` says so before a batch: then none.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_unless(
+    mut stops: impl FnMut() -> bool,
+    samples: &[Sample],
+    network: &NetworkSpec,
+    inputs: &Inputs,
+    mut answer: impl FnMut(&[f32]) -> Result<Answers>,
+) -> Result<Option<Predictions>> {
+    let mut stopped = false;
+    let predictions = evaluate(samples, network, inputs, |images| {
+        stopped = stops();
+        // Ends the pass; nobody sees this error.
+        if stopped { Err(crate::Error::Interrupted { checkpoint: Default::default() }) } else { answer(images) }
+    });
+    if stopped { Ok(None) } else { predictions.map(Some) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evaluate::{Inputs, Predictions, evaluate},
+    evaluate::{Inputs, Predictions, evaluate_unless},
     schedule::{Stage, lr_factor, stages},
     session::{Session, SessionSpec, StepReport, TermReport, auto_gammas},
     settings::{Settings, words::Gamma},
 };
 use crate::{
-    Error, Result,
+    Result,
     data::{Batch, Loader, LoaderOptions, Pool, Sample, Transform},
     exec::{Executor, Stats},
     graph::Graph,
@@ -149,6 +149,8 @@ pub struct Snapshot<'a> {
     pub tensors: &'a Tensors,
     /// All momenta; only for [`Save::Last`].
     pub momenta: Option<&'a Tensors>,
+    /// Whether training ends or stops here.
+    pub ends: bool,
 }
 
 /// Takes what training sees: a run folder, a progress bar, a test. What it does not care for it leaves out.
@@ -217,7 +219,7 @@ pub enum Ended {
 /// Trains to the end, or until the observer stops it.
 ///
 /// # Errors
-/// [`Error::NotFinite`] where the loss stops being finite, [`Error::Device`], [`Error::Memory`], [`Error::Data`], and what
+/// [`crate::Error::NotFinite`] where the loss stops being finite, [`crate::Error::Device`], [`crate::Error::Memory`], [`crate::Error::Data`], and what
 /// the observer returns.
 pub fn train(
     executor: &mut dyn Executor,
@@ -278,7 +280,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
     fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
         while self.state.epoch < self.stage.epochs && !self.ended_early() {
             if self.epoch(more_stages, observer)? == Flow::Stop {
-                self.save(Save::Last, observer)?;
+                self.save(Save::Last, true, observer)?;
                 return Ok(Flow::Stop);
             }
         }
@@ -379,12 +381,13 @@ impl<'e, 'j> StageRun<'e, 'j> {
             images,
         })?;
         if best {
-            self.save(Save::Best, observer)?;
+            self.save(Save::Best, false, observer)?;
         }
         if improved && more_stages {
-            self.save(Save::StageBest, observer)?;
+            self.save(Save::StageBest, false, observer)?;
         }
-        self.save(Save::Last, observer)?;
+        let ends = !more_stages && (self.state.epoch == self.stage.epochs || self.ended_early());
+        self.save(Save::Last, ends, observer)?;
         Ok(Flow::GoOn)
     }
 
@@ -393,23 +396,21 @@ impl<'e, 'j> StageRun<'e, 'j> {
         let network = self.session.spec().network.clone();
         let Transform { size, normalise, order } = self.job.settings.transform();
         let inputs = Inputs { batch: self.job.settings.batch_size, size, normalise, order };
-        let mut stopped = false;
-        let predictions = evaluate(self.job.validation, &network, &inputs, |images| {
-            stopped = observer.stops();
-            if stopped {
-                // Ends the pass; it is no one's error.
-                return Err(Error::Interrupted { checkpoint: Default::default() });
-            }
-            self.session.answer(images)
-        });
-        if stopped { Ok(None) } else { predictions.map(Some) }
+        evaluate_unless(
+            || observer.stops(),
+            self.job.validation,
+            &network,
+            &inputs,
+            |images| self.session.answer(images),
+        )
     }
 
-    fn save(&mut self, what: Save, observer: &mut dyn Observer) -> Result<()> {
+    fn save(&mut self, what: Save, ends: bool, observer: &mut dyn Observer) -> Result<()> {
         let tensors = self.session.tensors()?;
         let momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
         let network = self.session.spec().network.clone();
-        let snapshot = Snapshot { state: &self.state, network: &network, tensors: &tensors, momenta: momenta.as_ref() };
+        let momenta = momenta.as_ref();
+        let snapshot = Snapshot { state: &self.state, network: &network, tensors: &tensors, momenta, ends };
         observer.save(what, &snapshot)?;
         if what == Save::StageBest {
             self.best = Some(tensors);

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{
-    evaluate::{Inputs, evaluate},
+    evaluate::{Inputs, evaluate_unless},
     metrics::{Evaluation, Summary},
     resident::Residency,
     session::Evaluator,
@@ -302,7 +302,10 @@ impl Run {
         let Transform { size, normalise, order } = settings.transform();
         let inputs = Inputs { batch: settings.batch_size, size, normalise, order };
         let mut evaluator = Evaluator::new(device.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
-        let predictions = evaluate(validation, &network, &inputs, |images| evaluator.answer(images))?;
+        let answer = |images: &[f32]| evaluator.answer(images);
+        let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
+            return Ok(None);
+        };
         let (best_val_accuracy, best_epoch) = training.best.unwrap_or((0.0, 0));
         let summary = Summary {
             best_val_accuracy,

@@ -26,7 +26,6 @@ pub(super) struct Recorder<'a> {
     /// What checkpoints keep beside the training's own state, which is here as it was at the last checkpoint.
     state: State,
     gammas: Vec<f64>,
-    stopped: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -37,7 +36,7 @@ impl<'a> Recorder<'a> {
         begin: &'a RunStart,
         state: State,
     ) -> Self {
-        Self { folder, observer, settings, begin, state, gammas: Vec::new(), stopped: false }
+        Self { folder, observer, settings, begin, state, gammas: Vec::new() }
     }
 
     fn meta(&self, network: &NetworkSpec) -> ModelMeta {
@@ -136,7 +135,7 @@ impl Observer for Recorder<'_> {
             Save::StageBest => self.folder.save_stage_best(snapshot.state.stage, &meta, snapshot.tensors),
             Save::Last => {
                 let due = snapshot.state.epochs_done.is_multiple_of(self.settings.checkpoint_every);
-                if !due && !self.stopped {
+                if !due && !snapshot.ends {
                     return Ok(());
                 }
                 let momenta = snapshot.momenta.expect("invariant: the newest state has momenta");
@@ -147,8 +146,7 @@ impl Observer for Recorder<'_> {
     }
 
     fn stops(&mut self) -> bool {
-        self.stopped |= self.observer.stops();
-        self.stopped
+        self.observer.stops()
     }
 }
 
