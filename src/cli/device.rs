@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct DeviceArgs {
     /// auto, cpu, gpu, gpu:NUMBER or gpu:NAME.
-    #[arg(id = "device", long = "device", default_value = "auto")]
+    #[arg(id = "device", long = "device", value_name = "DEVICE", default_value = "auto")]
     pub(super) choice: DeviceChoice,
     /// What the device computes in.
     #[arg(long, value_enum, default_value = "f32")]
