@@ -10,7 +10,7 @@ use std::{
 
 use moue::{
     checkpoint::{ModelMeta, save_model},
-    data::EXPRESSIONS,
+    data::{EXPRESSIONS, Image},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
     models::{EsrSpec, Features, ManetSpec, NetworkSpec},
@@ -19,7 +19,7 @@ use moue::{
         variables::{self, Tensors},
     },
     ops::Emit,
-    predict::evidence,
+    predict::{Predictor, evidence},
     rng::Rng,
     train::trainer::fresh,
 };
@@ -142,6 +142,43 @@ fn the_evidence_is_grad_cam_by_the_graphs_own_gradient_and_sums_to_the_logit() {
 
 fn bias(tensors: &Tensors, features: &Features, head: usize, class: usize) -> f64 {
     f64::from(tensors[&format!("{}.bias", features.classifier.replace('*', &head.to_string()))].1[class])
+}
+
+/// Before, a predictor kept the weights and the program of its first call, whatever it was given later, and answered by
+/// another predictor's network where both used one executor.
+#[test]
+fn a_predictor_answers_by_the_weights_and_the_executor_that_it_is_given_or_refuses() {
+    let spec = esr(2, false);
+    let classes = (0..spec.classes()).map(|k| format!("class {k}")).collect();
+    let meta = ModelMeta::new(spec.architecture(), classes, spec.size());
+    let (first, second) = (tensors(&spec), fresh(&spec, 11).expect("a network"));
+    let image = Image { width: 1, height: 1, channels: 3, pixels: vec![200, 100, 50] };
+    let executor = || CpuExecutor::<f32>::new(Some(1)).expect("a thread");
+    let (mut one, mut other) = (executor(), executor());
+    let mut predictor = Predictor::new(&meta).expect("a predictor");
+    let answer = |predictor: &mut Predictor, executor: &mut CpuExecutor<f32>| {
+        pollster::block_on(predictor.predict(executor, &image, false)).map(|prediction| prediction.probabilities)
+    };
+    let refused = |answer: moue::Result<Vec<f32>>| {
+        let error = answer.expect_err("nothing is loaded there");
+        assert!(error.exit_code() == 2 && error.to_string().contains("Predictor::load"), "{error}");
+    };
+    refused(answer(&mut predictor, &mut one));
+    predictor.load(&mut one, &first, 2).expect("a network");
+    let by_first = answer(&mut predictor, &mut one).expect("an answer");
+    predictor.load(&mut one, &second, 2).expect("a network");
+    let by_second = answer(&mut predictor, &mut one).expect("an answer");
+    assert_ne!(by_first, by_second);
+    // Another executor has no such network.
+    refused(answer(&mut predictor, &mut other));
+    // The second predictor's network takes the first's place.
+    let mut rival = Predictor::new(&meta).expect("a predictor");
+    rival.load(&mut one, &first, 2).expect("a network");
+    assert_eq!(answer(&mut rival, &mut one).expect("an answer"), by_first);
+    refused(answer(&mut predictor, &mut one));
+    predictor.load(&mut other, &second, 2).expect("a network");
+    assert_eq!(answer(&mut predictor, &mut other).expect("an answer"), by_second);
+    assert_eq!(answer(&mut rival, &mut one).expect("an answer"), by_first);
 }
 
 /// A folder with a face and a model of each network.

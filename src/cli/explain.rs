@@ -45,8 +45,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let image = Image::open(&args.image)?;
     let mut opened = args.device.open()?;
     let mut predictor = Predictor::new(&model.meta)?.explaining();
-    let answer = predictor.predict(opened.executor.as_mut(), &model.tensors, &image, network.heads(), true);
-    let prediction = &pollster::block_on(answer)?;
+    predictor.load(opened.executor.as_mut(), &model.tensors, network.heads())?;
+    let prediction = &pollster::block_on(predictor.predict(opened.executor.as_mut(), &image, true))?;
     let name = &args.image.file_name().unwrap_or(args.image.as_os_str()).to_string_lossy();
     let explanation = Explanation { name, image: &image, classes, network: &network, prediction, class };
     let picture = explanation.scene()?.bytes(format);

@@ -92,7 +92,7 @@ pub struct Kinship {
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Times {
-    /// From pixels to the network's input; preparing the network where its branches changed.
+    /// From pixels to the network's input.
     pub prepare: f64,
     /// Running the network; on a GPU, handing it over.
     pub run: f64,
@@ -100,7 +100,8 @@ pub struct Times {
     pub read: f64,
 }
 
-/// A network for one image at a time, of as many of a model's branches as are asked for.
+/// A network for one image at a time, of as many of a model's branches as are asked for: [`Predictor::load`] puts it on a
+/// device with its weights, [`Predictor::predict`] asks it there.
 #[derive(Debug)]
 pub struct Predictor {
     spec: NetworkSpec,
@@ -108,12 +109,12 @@ pub struct Predictor {
     gammas: [f64; 2],
     input: Vec<f32>,
     explains: bool,
-    compiled: Option<Compiled>,
+    loaded: Option<Loaded>,
 }
 
-/// The network of the first branches, on the device.
-#[derive(Debug, Clone)]
-struct Compiled {
+/// The network of the first branches, on a device.
+#[derive(Debug)]
+struct Loaded {
     branches: usize,
     program: Program,
     image: TensorId,
@@ -143,13 +144,13 @@ impl Predictor {
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };
         let input = vec![0.0; 3 * size * size];
-        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, explains: false, compiled: None })
+        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, explains: false, loaded: None })
     }
 
     /// The same, with the branches' evidence in every answer.
     #[must_use]
     pub fn explaining(self) -> Self {
-        Self { explains: true, compiled: None, ..self }
+        Self { explains: true, loaded: None, ..self }
     }
 
     /// The whole network.
@@ -158,27 +159,31 @@ impl Predictor {
         &self.spec
     }
 
-    /// The answer of the first `branches` branches, with the variables from `weights`. The attention maps are left out
+    /// How many branches are loaded; none before the first load and after one that failed.
+    #[must_use]
+    pub fn branches(&self) -> Option<usize> {
+        self.loaded.as_ref().map(|loaded| loaded.branches)
+    }
+
+    /// The answer of the branches that were loaded, with the weights that were loaded. The attention maps are left out
     /// unless asked for.
     ///
     /// # Errors
-    /// [`Error::Data`] for an image whose bytes do not fit its size or weights that are missing, [`Error::Usage`] for
-    /// a number of branches that the model does not have, [`Error::Memory`], [`Error::Device`] or
-    /// [`Error::DeviceLost`] where the device does not carry it.
-    pub async fn predict(
-        &mut self,
-        executor: &mut dyn Executor,
-        weights: &dyn variables::Source,
-        image: &Image,
-        branches: usize,
-        attention: bool,
-    ) -> Result<Prediction> {
+    /// [`Error::Usage`] where nothing is loaded on this executor, or it was cleared since, as by another predictor's
+    /// load; [`Error::Data`] for an image whose bytes do not fit its size; [`Error::Device`] or [`Error::DeviceLost`]
+    /// where the device fails.
+    pub async fn predict(&mut self, executor: &mut dyn Executor, image: &Image, attention: bool) -> Result<Prediction> {
         let begin = Instant::now();
-        self.transform.evaluate(image, &mut self.input)?;
-        let compiled = match &self.compiled {
-            Some(compiled) if compiled.branches == branches => compiled.clone(),
-            _ => self.compile(executor, weights, branches)?,
+        let Some(compiled) = self.loaded.as_ref().filter(|loaded| executor.has(loaded.program)) else {
+            let found = if self.loaded.is_some() { "one of another executor, or cleared since" } else { "none" };
+            return Err(Error::Usage {
+                setting: "predictor".into(),
+                expected: "a network that was loaded on this executor".into(),
+                found: found.into(),
+                hint: "call Predictor::load with the executor and the weights first".into(),
+            });
         };
+        self.transform.evaluate(image, &mut self.input)?;
         let prepared = begin.elapsed();
         executor.write(compiled.program, compiled.image, &self.input)?;
         executor.run(compiled.program)?;
@@ -240,13 +245,20 @@ impl Predictor {
         }
     }
 
-    /// Puts the network of the first branches on the device, in place of any other.
-    fn compile(
+    /// Puts the network of the first `branches` branches on a device, with the variables from `weights`, in place of all
+    /// that is there.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for weights that are missing or have another shape, [`Error::Usage`] for a number of branches that
+    /// the model does not have, [`Error::Memory`], [`Error::Device`] or [`Error::DeviceLost`] where the device does not
+    /// carry it.
+    pub fn load(
         &mut self,
         executor: &mut dyn Executor,
         weights: &dyn variables::Source,
         branches: usize,
-    ) -> Result<Compiled> {
+    ) -> Result<()> {
+        self.loaded = None;
         let heads = self.spec.heads();
         let spec = self.spec.with_branches(branches.clamp(1, heads));
         if spec.heads() != branches {
@@ -261,7 +273,6 @@ impl Predictor {
                 hint: "ask for as many as the model has".into(),
             });
         }
-        self.compiled = None;
         executor.clear();
         let mut graph = Graph::new();
         let image = graph.input("images", [1, 3, spec.size(), spec.size()]);
@@ -297,9 +308,8 @@ impl Predictor {
                 executor.write(program, term.gamma, &[gamma as f32])?;
             }
         }
-        let compiled = Compiled { branches, program, image, logits: network.logits, seen, terms };
-        self.compiled = Some(compiled.clone());
-        Ok(compiled)
+        self.loaded = Some(Loaded { branches, program, image, logits: network.logits, seen, terms });
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine of a web page: a device, a model that may still be arriving, a face detector.
 
 use serde_json::{Value, json};
+use web_time::Instant;
 
 use super::{Detector, Face, Fault};
 use crate::{
@@ -115,7 +116,14 @@ impl Engine {
         let (Some(predictor), 1..) = (&mut self.predictor, there) else { return Err(no_model()) };
         let all = branches == 0 || predictor.spec().decision() == Decision::Last;
         let branches = if all { there } else { branches.min(there) };
-        Ok(predictor.predict(self.executor.as_mut(), &self.stream, &image, branches, attention).await?)
+        let begin = Instant::now();
+        if predictor.branches() != Some(branches) {
+            predictor.load(self.executor.as_mut(), &self.stream, branches)?;
+        }
+        let loaded = begin.elapsed();
+        let mut prediction = predictor.predict(self.executor.as_mut(), &image, attention).await?;
+        prediction.times.prepare += loaded.as_secs_f64() * 1e3;
+        Ok(prediction)
     }
 
     /// Takes the face detector's model.
