@@ -120,6 +120,12 @@ fn settle(channel: u32, average: f32, squares: f32, elements: f32, writes: bool)
     return reciprocal;
 }
 
+// The larger, or NaN where one is: max() may give the number. By its bits, since comparisons may be compiled as if there
+// were no NaN.
+fn larger(a: f32, b: f32) -> f32 {
+    return select(a, b, b > a || (bitcast<u32>(b) & 0x7fffffffu) > 0x7f800000u);
+}
+
 // An item of y; `base` is where the plane of x starts.
 fn output(base: u32, item: u32, average: f32, scale: f32, shift: f32) -> f32 {
     if !POOL {
@@ -129,9 +135,9 @@ fn output(base: u32, item: u32, average: f32, scale: f32, shift: f32) -> f32 {
     let at = base + 2u * (row * params.width + item - row * params.across);
     let below = at + params.width;
     let window = vec4<f32>(element(at), element(at + 1u), element(below), element(below + 1u)) - average;
-    let top = max(activated(window.x, scale, shift), activated(window.y, scale, shift));
-    let bottom = max(activated(window.z, scale, shift), activated(window.w, scale, shift));
-    return max(top, bottom);
+    let top = larger(activated(window.x, scale, shift), activated(window.y, scale, shift));
+    let bottom = larger(activated(window.z, scale, shift), activated(window.w, scale, shift));
+    return larger(top, bottom);
 }
 
 // Four items of a plane that is whole vectors; `at` is the first in x.

@@ -1,6 +1,7 @@
 // The diversity objective of a similarity matrix and its gradient matrix.
 // A workgroup eliminates one minor with partial pivoting, so that the matrix may be singular, an invocation a row; one
-// more workgroup eliminates the whole matrix.
+// more workgroup eliminates the whole matrix. A number of s that is not finite becomes every result of an elimination,
+// which could lose it behind a pivot of 0.
 // s [learners, learners]; d [1], c [learners, learners].
 struct Params { learners: u32, objective: u32, eps: f32 }
 
@@ -55,6 +56,20 @@ fn determinant_without(row: u32, column: u32, lane: u32) -> f32 {
     return product;
 }
 
+// The last number of s that is not finite, and whether there is one. By its bits: comparisons may be compiled as if there
+// were no NaN, and max and log may lose it.
+struct Flaw { there: bool, value: f32 }
+
+fn flaw_of(count: u32) -> Flaw {
+    var flaw = Flaw(false, 0.0);
+    for (var i = 0u; i < count; i += 1u) {
+        if (bitcast<u32>(s[i]) & 0x7f800000u) == 0x7f800000u {
+            flaw = Flaw(true, s[i]);
+        }
+    }
+    return flaw;
+}
+
 @compute @workgroup_size(16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let size = params.learners;
@@ -77,10 +92,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         return;
     }
+    let flaw = flaw_of(count);
     if group.x == count {
         let determinant = determinant_without(size, size, lane);
         if lane == 0u {
-            d[0] = select(determinant, log(max(determinant, params.eps)), params.objective == LOG_DET);
+            // Not max(): that may hide NaN, as of infinite products.
+            let kept = select(determinant, params.eps, determinant < params.eps);
+            let value = select(determinant, log(kept), params.objective == LOG_DET);
+            d[0] = select(value, flaw.value, flaw.there);
         }
         return;
     }
@@ -91,6 +110,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         cofactor = select(0.0, cofactor / determinant, determinant > params.eps);
     }
     if lane == 0u {
-        c[group.x] = cofactor;
+        c[group.x] = select(cofactor, flaw.value, flaw.there);
     }
 }

@@ -14,5 +14,7 @@ fn combined(group: u32, splits: u32, count: f32, lane: u32) -> vec2<f32> {
     }
     sums = sum_pairs(lane, 256u, sums);
     let offset = sums.x / count;
-    return vec2<f32>(near + offset, max(sums.y - sums.x * offset, 0.0));
+    let squares = sums.y - sums.x * offset;
+    // Not max(squares, 0): that may hide NaN.
+    return vec2<f32>(near + offset, select(squares, 0.0, squares < 0.0));
 }

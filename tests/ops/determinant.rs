@@ -1,9 +1,13 @@
 //! Determinants, their logarithms, sums, and gradients.
 
-use moue::ops::{Determinant, Objective, Similarity};
+use moue::{
+    exec::Executor,
+    graph::Graph,
+    ops::{Determinant, Objective, Op, Similarity},
+};
 
 use crate::support::{
-    case::Cases,
+    case::{Cases, text},
     data::Array,
     reference::{determinant, reference},
 };
@@ -28,7 +32,42 @@ fn every_objective(cases: &mut Cases, claim: &str, s: &Array) {
     }
 }
 
+/// A matrix with one entry that is not finite, of which a column of zeros would make the determinant 0: the objective and
+/// its gradient are not finite either, on the device and in the reference.
+fn flaw_is_seen(executor: &mut dyn Executor, objective: Objective, size: usize, flaw: f32) -> Result<(), String> {
+    let op = Determinant { objective };
+    for place in 0..size * size {
+        let mut s = similar("flaw", size, 1.0);
+        (0..size).for_each(|row| s.data[row * size] = 0.0);
+        s.data[place] = f64::from(flaw);
+        let mut graph = Graph::new();
+        let input = graph.input("s", [size, size]);
+        let outputs = graph.push(Op::from(op), &[input], &[]).map_err(text)?;
+        outputs.iter().for_each(|&id| graph.output(id));
+        executor.clear();
+        let program = executor.compile(&graph).map_err(text)?;
+        executor.write(program, input, &s.to_f32()).map_err(text)?;
+        executor.run(program).map_err(text)?;
+        for (id, expected) in outputs.iter().zip(reference(&op.into(), &[s.clone()], &mut [])) {
+            let found = executor.read(program, *id).map_err(text)?;
+            let hidden = found.iter().any(|value| value.is_finite());
+            if hidden || expected.data.iter().any(|value| value.is_finite()) {
+                return Err(format!("{flaw} at {place}: {found:?}, by the reference {:?}", expected.data));
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn cases(cases: &mut Cases) {
+    for size in [1, 2, 5] {
+        for (what, flaw) in [("nan", f32::NAN), ("infinity", f32::INFINITY)] {
+            for (name, objective) in [("det", Objective::Det), ("logdet", Objective::LogDet { eps: 1e-6 })] {
+                let claim = format!("{name}_of_{size}_learners_does_not_hide_{what}");
+                cases.add(&claim, move |executor, _| flaw_is_seen(executor, objective, size, flaw));
+            }
+        }
+    }
     for learners in [1, 2, 3, 4, 9, 15, 16] {
         let claim = format!("of_{learners}_learners");
         every_objective(cases, &claim, &similar(&claim, learners, 1.0));

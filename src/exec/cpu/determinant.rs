@@ -55,7 +55,14 @@ impl<T: Scalar> Kernel<T> for Forward {
         for (to, from) in s.iter_mut().zip(io.input(0).chunks_exact(size)) {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = from.wide());
         }
+        let flaw = s.iter().flatten().copied().find(|entry| !entry.is_finite());
         let ([value, gradient], _) = io.write();
+        // A pivot of 0 would end the elimination before it is seen.
+        if let Some(flaw) = flaw.filter(|_| !matches!(self.objective, Objective::Sum)) {
+            value[0] = T::of(flaw);
+            gradient.fill(T::of(flaw));
+            return;
+        }
         let entries = gradient.iter_mut().enumerate().map(|(i, gradient)| (i / size, i % size, gradient));
         let cofactor = |row: usize, column: usize| {
             let sign = if (row + column).is_multiple_of(2) { 1.0 } else { -1.0 };

@@ -92,7 +92,9 @@ fn moments<T: Scalar>(z: &[T]) -> [f64; 2] {
     let mean = sum(z) / z.len() as f64;
     let centre = T::of(mean);
     let squares = sum_with(z, z, |z, _| (z - centre) * (z - centre));
-    [mean, (squares - z.len() as f64 * (mean - centre.wide()).powi(2)).max(0.0)]
+    let squares = squares - z.len() as f64 * (mean - centre.wide()).powi(2);
+    // Not max(): a NaN must stay one.
+    [mean, if squares < 0.0 { 0.0 } else { squares }]
 }
 
 impl<T: Scalar> Kernel<T> for Forward {

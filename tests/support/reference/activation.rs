@@ -7,7 +7,9 @@ use super::super::data::Array;
 /// The function of one number.
 pub(crate) fn apply(function: Function, x: f64) -> f64 {
     match function {
-        Function::Relu => x.max(0.0),
+        // Not `f64::max`, which takes the number where x is NaN.
+        Function::Relu if x < 0.0 => 0.0,
+        Function::Relu => x,
         Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn forward(op: &ChannelAttention, inputs: &[Array]) -> Vec<Array> {
                 for c in 0..channels_each {
                     sum += w1.data[m * channels_each + c] * p.data[(d * images + n) * channels + first + c];
                 }
-                hidden.data[(d * images + n) * units + m] = sum.max(0.0);
+                hidden.data[(d * images + n) * units + m] = apply_function(Function::Relu, sum);
             }
         }
     }

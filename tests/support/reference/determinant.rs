@@ -83,6 +83,11 @@ pub(super) fn forward(op: &Determinant, inputs: &[Array]) -> Vec<Array> {
         }
     }
     let det = determinant(size, &s.data);
+    // Elimination ends at a pivot of 0, and `f64::max` takes the number.
+    let flaw = s.data.iter().copied().find(|entry| !entry.is_finite());
+    if let (Some(flaw), Objective::Det | Objective::LogDet { .. }) = (flaw, op.objective) {
+        return vec![Array::filled(&[1], flaw), Array::filled(&[size, size], flaw)];
+    }
     let value = match op.objective {
         Objective::Det => det,
         Objective::LogDet { eps } => {
@@ -90,7 +95,7 @@ pub(super) fn forward(op: &Determinant, inputs: &[Array]) -> Vec<Array> {
             for entry in &mut gradient.data {
                 *entry *= scale;
             }
-            det.max(eps).ln()
+            if det < eps { eps.ln() } else { det.ln() }
         }
         Objective::Sum => {
             let mut sum = 0.0;

@@ -122,7 +122,9 @@ impl<'a, T: Scalar> Channel<'a, T> {
             }
         }
         let [total, squares] = sums.finish().map(|sum| sum / self.count());
-        (pivot.wide() + total, (squares - total * total).max(0.0))
+        let variance = squares - total * total;
+        // Not max(): a NaN must stay one.
+        (pivot.wide() + total, if variance < 0.0 { 0.0 } else { variance })
     }
 }
 
