@@ -263,7 +263,7 @@ fn an_imported_manet_keeps_its_files_local_weight_or_takes_the_one_that_is_given
         ("foreign.safetensors", Some("0"), 0.0),
     ] {
         let given = given.map_or_else(Vec::new, |given| vec!["--local-weight", given]);
-        let args = [&["import", file, "--size", "16", "--out", "m"], &given[..]].concat();
+        let args = [&["import", file, "--image-size", "16", "--out", "m"], &given[..]].concat();
         let output = moue(folder, &args);
         assert!(output.status.success(), "{}", stderr(&output));
         let said = stderr(&output).contains("taken off: `_orig_mod.module.` in front of all names");

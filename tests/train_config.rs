@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{Args, FromArgMatches};
 use moue::exec::DeviceChoice;
 use moue::train::schedule::LrSchedule;
-use moue::train::settings::words::{BranchSchedule, Gamma};
+use moue::train::settings::words::{BranchSchedule, Gamma, ModelKind};
 use moue::train::{Given, Settings};
 use moue::{Error, Result};
 
@@ -116,6 +116,21 @@ fn a_wrong_value_is_named_with_its_line() {
 }
 
 #[test]
+fn the_local_weight_is_a_setting_of_a_manet_and_the_papers_in_files_that_lack_it() {
+    let of = |file: Given, more: &[&str]| Settings::resolve(&file, &flags(more).unwrap()).unwrap();
+    let manet = |local_weight| Settings { local_weight, model: ModelKind::Manet, ..Settings::default() };
+    assert_eq!(of(Given::default(), &["--model", "manet", "--local-weight", "0.3"]).local_weight, 0.3);
+    let saved = manet(0.3).to_toml().unwrap();
+    assert_eq!(of(file(&saved).unwrap(), &[]).network(8).head_weights(), [0.3, 0.7, 0.0]);
+    let old: String =
+        saved.lines().filter(|line| !line.starts_with("local-weight")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(of(file(&old).unwrap(), &[]), manet(0.6));
+    assert!(
+        manet(0.6).difference(&manet(0.3)).is_some_and(|words| words.contains("`local-weight` 0.6 instead of 0.3"))
+    );
+}
+
+#[test]
 fn a_value_out_of_range_is_refused_by_name() {
     let cases = [
         ("branches", "17", "1 to 16"),
@@ -140,6 +155,9 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("warmup-fraction", "1", "below 1"),
         ("val-fraction", "0", "above 0 and below 1"),
         ("val-fraction", "1", "above 0 and below 1"),
+        ("local-weight", "-0.1", "from 0 to 1"),
+        ("local-weight", "1.1", "from 0 to 1"),
+        ("local-weight", "NaN", "from 0 to 1"),
         ("gamma", "0", "above 0, or `auto`"),
         ("name", "../x", "letters, digits"),
         ("name", ".x", "letters, digits"),

@@ -1,7 +1,7 @@
 //! Which network some tensors belong to, by their names and shapes.
 
 use super::names::StateDict;
-use crate::models::{EsrSpec, ManetSpec, NetworkSpec};
+use crate::models::{Architecture, EsrSpec, ManetSpec, NetworkSpec};
 use crate::{Error, Result};
 
 /// The classes of MS-Celeb-1M, on which MA-Net's published weights were trained: people, not expressions.
@@ -105,6 +105,22 @@ impl Family {
                 NetworkSpec::Manet(ManetSpec { width, size, classes, local_weight })
             }
         }
+    }
+}
+
+impl StateDict {
+    /// The architecture that moue's own file says, else the one that names and shapes show, for images of the published
+    /// size; an ESR of no branches for a base alone.
+    ///
+    /// # Errors
+    /// As [`Family::of`].
+    pub fn architecture(&self) -> Result<Architecture> {
+        if let Some(meta) = &self.meta {
+            return Ok(meta.architecture.clone());
+        }
+        let family = Family::of(self)?;
+        let network = family.network(family.size(), 0);
+        Ok(if family.is_base() { network.with_branches(0) } else { network }.architecture())
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) fn load(config: &Settings, classes: &[String]) -> Result<Option<Init>
     }
     let same_classes = network.meta.as_ref().is_none_or(|meta| meta.classes == classes);
     let (tensors, fit) = fit(&network, fresh, Want::Start, same_classes)?;
-    let mut notes: Vec<String> = network.unwrapped().chain(fit.lines()).collect();
+    let the_network = format!("the network is {}", config.architecture());
+    let mut notes: Vec<String> = std::iter::once(the_network).chain(network.unwrapped()).chain(fit.lines()).collect();
     let colour = match (config.colour, &network.meta) {
         (Colour::Auto, Some(meta)) if meta.colour == ColourOrder::Rgb => Colour::Rgb,
         // Only the authors' weights do not say it, and they expect this.

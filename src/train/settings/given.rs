@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{
     Settings,
-    words::{Gamma, ModelKind},
+    of_weights::{NETWORK, of_weights},
+    words::{Gamma, InitPart, ModelKind},
 };
 use crate::{Error, Result};
 
@@ -166,13 +167,24 @@ impl Settings {
         command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
     }
 
-    /// The settings of a training: a flag wins over the file's key, the key over the default of the model and data.
+    /// The settings of a training: a flag wins over the file's key, the key over the network of the weights to start from,
+    /// and that over the default of the model and data.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a value out of range.
+    /// [`Error::Usage`] for a value out of range; [`Error::Io`] and [`Error::File`] for weights to start from that cannot
+    /// be read.
     pub fn resolve(file: &Given, flags: &Given) -> Result<Self> {
-        let text = |key| flags.text(key).or(file.text(key)).unwrap_or_default();
-        let mut table = recipe(text("model"), text("data").split(':').next().unwrap_or_default());
+        let text = |key| flags.text(key).or(file.text(key));
+        let network = match text("init") {
+            // A run's own file says it all, and the weights may be gone when the run goes on.
+            Some(path) if !NETWORK.iter().all(|key| file.has(key)) => {
+                of_weights(Path::new(path), text("init-part") == Some(&InitPart::Base.to_string()))?
+            }
+            _ => toml::Table::new(),
+        };
+        let model = text("model").or(network.get("model").and_then(toml::Value::as_str)).unwrap_or_default();
+        let mut table = recipe(model, text("data").unwrap_or_default().split(':').next().unwrap_or_default());
+        table.extend(network);
         table.extend(file.0.clone());
         table.extend(flags.0.clone());
         let settings = complete(table).map_err(|found| Error::Usage {

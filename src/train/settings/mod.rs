@@ -6,6 +6,7 @@
 
 mod given;
 mod meaning;
+mod of_weights;
 pub mod words;
 
 use std::path::PathBuf;
@@ -75,7 +76,8 @@ pub struct Settings {
     /// λ of Eq. 5, 0 to 1: the weight of the local branch in the loss and in the answer (manet)
     #[arg(long, value_name = "λ", help_heading = "Network")]
     pub local_weight: f64,
-    /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors
+    /// Starts from these weights: a moue model, PyTorch's zip or legacy format, or safetensors; the network is theirs where
+    /// no other setting says otherwise
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
