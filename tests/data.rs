@@ -3,10 +3,14 @@
 
 #[path = "data/affectnet.rs"]
 mod affectnet;
+#[path = "data/copies.rs"]
+mod copies;
 #[path = "data/fer2013.rs"]
 mod fer2013;
 #[path = "data/folders.rs"]
 mod folders;
+#[path = "data/groups.rs"]
+mod groups;
 #[path = "data/rafdb.rs"]
 mod rafdb;
 

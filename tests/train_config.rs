@@ -33,7 +33,8 @@ fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
 #[test]
 fn flags_and_keys_have_the_same_names() {
     // Every setting given, as a file with every key.
-    let complete = Settings { name: Some("n".into()), init: Some("i".into()), ..Settings::default() };
+    let complete =
+        Settings { name: Some("n".into()), init: Some("i".into()), group_by: Some("g".into()), ..Settings::default() };
     let keys: BTreeSet<String> = complete.to_toml().unwrap().parse::<toml::Table>().unwrap().keys().cloned().collect();
     assert_eq!(keys, Settings::keys().into_iter().collect());
     // And it can be read back.
@@ -158,6 +159,9 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("local-weight", "-0.1", "from 0 to 1"),
         ("local-weight", "1.1", "from 0 to 1"),
         ("local-weight", "NaN", "from 0 to 1"),
+        ("folds", "1", "0 for none, or at least 2"),
+        ("fold", "2", "1, since there are no folds"),
+        ("fold", "0", "no folds"),
         ("gamma", "0", "above 0, or `auto`"),
         ("name", "../x", "letters, digits"),
         ("name", ".x", "letters, digits"),

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::load_model,
-    data::{Dataset, Spec},
     exec::Precision,
     train::{
         Evaluation, Given, Settings,
@@ -150,8 +149,7 @@ fn train_cell(args: &Args, cell: &Cell, claim: Claim) -> Result<()> {
 fn evaluate_cell(args: &Args, cell: &Cell, trained: &Trained) -> Result<CellResult> {
     let Trained { folder, summary, .. } = trained;
     let settings = &cell.settings;
-    let spec: Spec = settings.data.parse()?;
-    let data: Dataset = spec.load_splits(&[&args.split])?;
+    let data = settings.load_splits(&[&args.split])?;
     let path = folder.join("checkpoints/best.safetensors");
     let model = load_model(&path)?;
     let network = model.network()?;

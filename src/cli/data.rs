@@ -8,16 +8,20 @@ use super::{
 };
 use crate::{
     Error, Result,
-    data::{Dataset, PER_SHARD, Spec, prepare_affectnet},
+    data::{Dataset, PER_SHARD, SPLITS, Spec, prepare_affectnet},
 };
 
 /// Commands of `moue data`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Counts the images of each split and class, and lists every dropped file with its reason and what is not used.
+    /// Counts the images of each split and class, lists every dropped file with its reason and what is not used, and
+    /// names pictures that stand under two labels or, if only nearly the same, in two splits.
     Check {
         /// ferplus:DIR, fer2013:DIR, rafdb:DIR, rafdb-original:DIR, affectnet:DIR, folder:DIR or synthetic.
         spec: Spec,
+        /// Counts groups too, by a column of the folder's labels.csv, and checks that no two splits share one
+        #[arg(long, value_name = "COLUMN")]
+        group_by: Option<String>,
     },
     /// Cuts out AffectNet's faces, resizes them and packs them into files that are read in minutes; an interrupted
     /// call goes on where it stopped.
@@ -38,7 +42,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, json: bool) -> Result<Outcome> {
     match command {
-        Command::Check { spec } => check(spec, json),
+        Command::Check { spec, group_by } => check(spec, group_by.as_deref(), json),
         Command::Prepare { spec, out, size, per_shard } => {
             let Spec::AffectNet(dir) = spec else {
                 return Err(Error::Usage {
@@ -69,8 +73,8 @@ pub(super) fn say_notes(data: &Dataset) {
     data.notes().iter().for_each(|note| note!("data: {note}"));
 }
 
-fn check(spec: &Spec, json: bool) -> Result<Outcome> {
-    let report = spec.load()?.check();
+fn check(spec: &Spec, group_by: Option<&str>, json: bool) -> Result<Outcome> {
+    let report = spec.load_divided(&SPLITS, group_by, 0, 0)?.check();
     if !json {
         results(format_args!("{report}"));
     }

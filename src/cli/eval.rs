@@ -39,6 +39,15 @@ pub(super) struct Args {
     /// expression, such as happy and happiness, find each other without it.
     #[arg(long, value_name = "FROM=TO,…")]
     class_map: Option<ClassMap>,
+    /// The column of the data folder's labels.csv that names groups, as for `moue train`
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
+    /// The number of folds, as for `moue train`: the split test is then the fold that it held out
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    folds: usize,
+    /// The fold, from 1
+    #[arg(long, value_name = "I", default_value_t = 1)]
+    fold: usize,
     /// The accuracy of every early exit too: of the first branch, the first two, and so on.
     #[arg(long = "early-exits", alias = "exits")]
     exits: bool,
@@ -68,7 +77,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let hash = file_hash(&args.model)?;
     note!("model: {}, sha256 {hash}", args.model.display());
     let network = model.network()?;
-    let data = args.data.load_splits(&[&args.split])?;
+    let data = args.data.load_divided(&[&args.split], args.group_by.as_deref(), args.folds, args.fold)?;
     super::data::say_notes(&data);
     let mapping =
         args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, &model.meta.classes)?;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use super::copies::{Contradiction, CopyIndex, LEAST_CORRELATION, NearCopy, near_copies, repeats, without_colour};
 use super::spec::SPLITS;
-use super::{Dataset, Dropped, Image, Sample, Spec, Unused, affectnet, by_class, fer2013, ferplus, rafdb};
+use super::{Dataset, Dropped, Image, Sample, Spec, Split, Unused, affectnet, by_class, fer2013, ferplus, rafdb};
 
 /// How many images a data set has, of which classes, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -40,10 +41,19 @@ pub struct SplitReport {
     pub expected_per_class: Option<Vec<usize>>,
     /// What is wrong with the order of the labels, where the classes' counts tell.
     pub conflict: Option<String>,
+    /// In how many groups the used images are, if they were grouped ([`Dataset::group_by`]).
+    pub groups: Option<usize>,
     /// Used images of each class, in the order of [`Report::classes`].
     pub per_class: Vec<usize>,
     /// Images that the train split has pixel for pixel too (always 0 for train itself): they make a test easier.
     pub also_in_train: usize,
+    /// Images that the split has pixel for pixel once more, whatever their labels; each group counts all but one.
+    pub repeated: usize,
+    /// Those among them whose labels differ.
+    pub contradictions: Vec<Contradiction>,
+    /// Images that are near copies of one in an earlier split, by that split's name; copies pixel for pixel among
+    /// them. `train` comes before `valid`, and `valid` before `test`.
+    pub near_copies: BTreeMap<String, Vec<NearCopy>>,
     /// Images that are not used, and why.
     pub dropped: Vec<Dropped>,
 }
@@ -65,8 +75,23 @@ impl Dataset {
     #[must_use]
     pub fn check(&self) -> Report {
         let spec = self.source.parse::<Spec>().ok();
-        let train: HashSet<&Image> = images(self.splits.get("train").map_or(&[], |split| &split.samples)).collect();
-        let splits = self.splits.iter().map(|(name, split)| {
+        let train = images(self.splits.get("train").map_or(&[], |split| &split.samples));
+        let train: HashSet<_> = train.map(without_colour).collect();
+        let mut earlier: Vec<(&str, &[Sample], CopyIndex)> = Vec::new();
+        let mut splits: Vec<(&String, &Split)> = self.splits.iter().collect();
+        splits.sort_by_key(|(name, _)| SPLITS.iter().position(|split| split == name).unwrap_or(SPLITS.len()));
+        let last = splits.len().saturating_sub(1);
+        let splits = splits.into_iter().enumerate().map(|(at, (name, split))| {
+            let samples = &split.samples;
+            let repeats = repeats(samples);
+            let near_copies = earlier.iter().filter_map(|(name, others, index)| {
+                let copies = near_copies(samples, index, others);
+                (!copies.is_empty()).then(|| ((*name).to_owned(), copies))
+            });
+            let near_copies = near_copies.collect();
+            if at < last {
+                earlier.push((name, samples, CopyIndex::new(images(samples))));
+            }
             let mut per_class = vec![0; self.classes.len()];
             split.samples.iter().for_each(|sample| per_class[sample.label] += 1);
             let expected_per_class = match &spec {
@@ -78,6 +103,7 @@ impl Dataset {
             let report = SplitReport {
                 hash: self.hashes.get(name).cloned(),
                 usable: split.samples.len(),
+                groups: self.groups_in(split),
                 expected: match &spec {
                     Some(Spec::FerPlus(_)) => ferplus::expected(name),
                     Some(Spec::AffectNet(_)) => affectnet::expected(name, split.samples.len()),
@@ -91,8 +117,11 @@ impl Dataset {
                 also_in_train: if name == "train" {
                     0
                 } else {
-                    images(&split.samples).filter(|image| train.contains(image)).count()
+                    images(&split.samples).filter(|image| train.contains(&without_colour(image))).count()
                 },
+                repeated: repeats.iter().map(|same| same.len() - 1).sum(),
+                contradictions: repeats.iter().filter_map(|same| Contradiction::of(same, &self.classes)).collect(),
+                near_copies,
                 dropped: split.dropped.clone(),
             };
             (name.clone(), report)
@@ -107,7 +136,7 @@ impl Dataset {
     }
 
     /// What a training should know of the data, a sentence each: images that could not be read, files and folders that
-    /// are not used (the first few of each), and classes with too few images.
+    /// are not used, pictures under two labels of a split (the first few of each), and classes with too few images.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         const LISTED: usize = 10;
@@ -115,7 +144,11 @@ impl Dataset {
         let broken = self.splits.values().flat_map(|split| &split.dropped).filter(|drop| drop.unreadable);
         let broken: Vec<_> = broken.map(|drop| format!("{} is left out, {}", drop.id, drop.reason)).collect();
         let unused: Vec<_> = self.unused.iter().filter(|unused| unused.images > 0).map(Unused::to_string).collect();
-        for list in [broken, unused] {
+        let repeats = self.splits.values().flat_map(|split| repeats(&split.samples));
+        let contradictions = repeats.filter_map(|same| Contradiction::of(&same, &self.classes));
+        let contradictions: Vec<_> =
+            contradictions.map(|same| format!("one picture under more than one label: {same}")).collect();
+        for list in [broken, unused, contradictions] {
             notes.extend(list.iter().take(LISTED).cloned());
             if list.len() > LISTED {
                 notes.push(format!("… and {} more; `moue data check` names them", list.len() - LISTED));
@@ -167,6 +200,15 @@ fn images(samples: &[Sample]) -> impl Iterator<Item = &Image> {
     samples.iter().map(|sample| &*sample.image)
 }
 
+/// How many images of one kind a text names.
+const NAMED: usize = 10;
+
+/// Writes the first few, a line each, and how many there are beside them.
+fn list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+    items.iter().take(NAMED).try_for_each(|item| writeln!(f, "  {item}"))?;
+    if items.len() > NAMED { writeln!(f, "  … and {} more, which --json lists", items.len() - NAMED) } else { Ok(()) }
+}
+
 impl fmt::Display for Report {
     /// A table of the classes, then what is missing, doubled or dropped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,6 +229,10 @@ impl fmt::Display for Report {
             let cell = |split: &SplitReport| split.expected.map_or("-".into(), |count| count.to_string());
             row(f, "expected", splits.iter().map(|(_, split)| cell(split)).collect())?;
         }
+        if splits.iter().any(|(_, split)| split.groups.is_some()) {
+            let cell = |split: &SplitReport| split.groups.map_or("-".into(), |count| count.to_string());
+            row(f, "groups", splits.iter().map(|(_, split)| cell(split)).collect())?;
+        }
         for (name, split) in &splits {
             if let Some(conflict) = &split.conflict {
                 writeln!(f, "{name}: {conflict}")?;
@@ -199,6 +245,18 @@ impl fmt::Display for Report {
             }
             if split.also_in_train > 0 {
                 writeln!(f, "{name}: {} images are in train too, pixel for pixel", split.also_in_train)?;
+            }
+            if split.repeated > 0 {
+                writeln!(f, "{name}: {} images are another one of {name}, pixel for pixel", split.repeated)?;
+            }
+            if !split.contradictions.is_empty() {
+                writeln!(f, "{name}: pictures under more than one label: {}", split.contradictions.len())?;
+                list(f, &split.contradictions)?;
+            }
+            for (other, copies) in &split.near_copies {
+                write!(f, "{name}: images that are in {other} too, or nearly so: {}", copies.len())?;
+                writeln!(f, " (their pixels correlate by at least {LEAST_CORRELATION})")?;
+                list(f, copies)?;
             }
             let mut reasons = BTreeMap::<&str, usize>::new();
             for drop in &split.dropped {

@@ -1,6 +1,6 @@
 //! Labelled images in splits, and their hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -64,6 +64,8 @@ pub struct Dataset {
     pub hashes: BTreeMap<String, String>,
     /// Files and folders beside the data set's that are not used.
     pub unused: Vec<Unused>,
+    /// The group of each image, by its id; empty where each image stands alone.
+    pub groups: BTreeMap<String, String>,
 }
 
 /// What a loader finds.
@@ -81,17 +83,29 @@ impl Dataset {
     /// height, channels and bytes, and the votes.
     ///
     /// # Errors
-    /// [`Error::Data`] for a label outside `classes`, votes of another length, or an image whose bytes do not
-    /// fit its size.
+    /// [`Error::Data`] for a label outside `classes`, votes of another length, an image whose bytes do not fit its
+    /// size, or two images of one id in a split: a picture listed twice would count twice.
     pub fn new(source: impl Into<String>, classes: Vec<String>, mut splits: BTreeMap<String, Split>) -> Result<Self> {
-        for sample in splits.values().flat_map(|split| &split.samples) {
-            sample.check(classes.len())?;
+        let source = source.into();
+        for (name, split) in &splits {
+            let mut seen = HashSet::new();
+            for sample in &split.samples {
+                sample.check(classes.len())?;
+                if !seen.insert(&sample.id) {
+                    return Err(Error::Data {
+                        what: format!("the {name} split of {source}"),
+                        expected: "each image once".into(),
+                        found: format!("{} twice", sample.id),
+                        hint: "take one of the two off the list of labels".into(),
+                    });
+                }
+            }
         }
         for split in splits.values_mut() {
             split.samples.sort_by(|a, b| a.id.cmp(&b.id));
         }
         let hashes = splits.iter().map(|(name, split)| (name.clone(), hash(&split.samples))).collect();
-        Ok(Self { source: source.into(), classes, splits, hashes, unused: Vec::new() })
+        Ok(Self { source, classes, splits, hashes, unused: Vec::new(), groups: BTreeMap::new() })
     }
 
     /// The hashes of the splits as one text, `train:1f0c… valid:77ab…`: what run.json and model files keep. Two
@@ -118,11 +132,13 @@ impl Dataset {
     /// never chooses a model; does nothing if there is a `valid` split already.
     ///
     /// Each class gives ⌊n·fraction + ½⌋ of its n images, at least 1 and at most n − 1, chosen by
-    /// `Rng::named("validation", [seed, class])`; a class of one image stays in train.
+    /// `Rng::named("validation", [seed, class])`; a class of one image stays in train. Where images are grouped
+    /// ([`Dataset::group_by`]), whole groups are drawn until each class gives about that fraction, and no class loses
+    /// all its images.
     ///
     /// # Errors
-    /// [`Error::Usage`] unless 0 < `fraction` < 1, [`Error::Data`] if there is no `train` split or no class
-    /// has two images.
+    /// [`Error::Usage`] unless 0 < `fraction` < 1, [`Error::Data`] if there is no `train` split, no class has two
+    /// images, or no group can be spared.
     pub fn split_validation(&mut self, fraction: f64, seed: u64) -> Result<()> {
         if self.splits.contains_key("valid") {
             return Ok(());
@@ -135,33 +151,36 @@ impl Dataset {
                 hint: "0.1 is common".into(),
             });
         }
+        let chosen = if self.groups.is_empty() {
+            self.part_of_each_class(fraction, seed)?
+        } else {
+            self.whole_groups(fraction, seed)?
+        };
+        self.move_out_of_train(chosen, "valid");
+        Ok(())
+    }
+
+    /// The samples of train that a validation split takes where each image stands alone.
+    fn part_of_each_class(&self, fraction: f64, seed: u64) -> Result<Vec<usize>> {
         let train = self.split("train")?;
-        let mut moves = vec![false; train.samples.len()];
+        let mut chosen = Vec::new();
         for (class, mut members) in by_class(&train.samples, self.classes.len()).into_iter().enumerate() {
             if members.len() < 2 {
                 continue;
             }
             let wanted = (members.len() as f64 * fraction + 0.5) as usize;
             Rng::named("validation", &[seed, class as u64]).shuffle(&mut members);
-            for &index in &members[..wanted.clamp(1, members.len() - 1)] {
-                moves[index] = true;
-            }
+            chosen.extend(&members[..wanted.clamp(1, members.len() - 1)]);
         }
-        if !moves.contains(&true) {
+        if chosen.is_empty() {
             return Err(Error::Data {
                 what: format!("the train split of {}", self.source),
                 expected: "a class with at least two images, to set some aside for validation".into(),
-                found: format!("{} images", moves.len()),
+                found: format!("{} images", train.samples.len()),
                 hint: "add images, or a `valid` split of your own".into(),
             });
         }
-        let train = self.splits.get_mut("train").expect("invariant: looked up above");
-        let mut moves = moves.into_iter();
-        let (samples, kept) =
-            std::mem::take(&mut train.samples).into_iter().partition(|_| moves.next().unwrap_or(false));
-        train.samples = kept;
-        self.splits.insert("valid".into(), Split { samples, dropped: Vec::new() });
-        Ok(())
+        Ok(chosen)
     }
 }
 

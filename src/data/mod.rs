@@ -16,6 +16,8 @@ mod check;
 #[cfg(feature = "cli")]
 mod class_map;
 #[cfg(feature = "cli")]
+mod copies;
+#[cfg(feature = "cli")]
 mod dataset;
 #[cfg(feature = "cli")]
 mod decode;
@@ -27,6 +29,8 @@ mod ferplus;
 mod files;
 #[cfg(feature = "cli")]
 mod folder;
+#[cfg(feature = "cli")]
+mod groups;
 #[cfg(feature = "cli")]
 mod loader;
 #[cfg(feature = "cli")]
@@ -54,13 +58,14 @@ pub use self::{
     affectnet::prepare_affectnet,
     check::{Report, SplitReport},
     class_map::{ClassMap, Mapped, Mapping, MappingReport, expression},
+    copies::{Contradiction, CopyIndex, LEAST_CORRELATION, Labelled, Match, NearCopy},
     dataset::{Dataset, Dropped, Sample, Split},
     decode::{MAX_PIXELS, limit_pixels},
     loader::{Batch, Loader, LoaderOptions, Targets},
     pool::Pool,
     prepared::{PER_SHARD, Prepared},
     rafdb::Faces,
-    spec::Spec,
+    spec::{SPLITS, Spec},
     synthetic::SyntheticSpec,
     unused::Unused,
 };

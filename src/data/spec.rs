@@ -9,7 +9,7 @@ use super::{Dataset, Faces, SyntheticSpec, affectnet, fer2013, ferplus, folder, 
 use crate::{Error, Result};
 
 /// The splits a data set may have, in the order in which they are reported.
-pub(super) const SPLITS: [&str; 3] = ["train", "valid", "test"];
+pub const SPLITS: [&str; 3] = ["train", "valid", "test"];
 
 /// Where the images come from; its text form is what the command line takes and what reports quote.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
-    data::{Dataset, Spec, Transform},
+    data::{Dataset, Transform},
     exec::open::{Opened, open},
     nn::variables::Tensors,
 };
@@ -81,19 +81,18 @@ pub struct Run {
 
 impl TrainingSet {
     /// Loads the data that the settings name. Without a validation split of their own one is held out, unless the test
-    /// split is to choose.
+    /// split is to choose; a fold that the settings name is the test split.
     ///
     /// # Errors
-    /// Those of [`Spec::load_splits`] and [`Dataset::split_validation`].
+    /// Those of [`Settings::load_splits`] and [`Dataset::split_validation`].
     pub fn load(settings: &Settings) -> Result<Self> {
-        let spec: Spec = settings.data.parse()?;
         match settings.select_on {
             SelectOn::Valid => {
-                let mut data = spec.load_splits(&["train", "valid"])?;
+                let mut data = settings.load_splits(&["train", "valid"])?;
                 data.split_validation(settings.val_fraction, settings.seed)?;
                 Ok(Self { data, validation: "valid" })
             }
-            SelectOn::Test => Ok(Self { data: spec.load_splits(&["train", "test"])?, validation: "test" }),
+            SelectOn::Test => Ok(Self { data: settings.load_splits(&["train", "test"])?, validation: "test" }),
         }
     }
 

@@ -5,8 +5,9 @@ use super::{
     words::{Colour, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
 };
 use crate::{
+    Result,
     checkpoint::DiversityMeta,
-    data::{ColourOrder, Normalisation, Transform},
+    data::{ColourOrder, Dataset, Normalisation, Spec, Transform},
     diversity::{Diversity, LOGDET_EPS},
     models::{Architecture, EsrSpec, ManetSpec, NetworkSpec},
     ops::Objective,
@@ -18,6 +19,15 @@ impl Settings {
     #[must_use]
     pub fn data_name(&self) -> &str {
         self.data.split(':').next().unwrap_or_default()
+    }
+
+    /// Loads splits of the data, divided by groups and folds as the settings say.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown data set, and those of [`Spec::load_divided`].
+    pub fn load_splits(&self, names: &[&str]) -> Result<Dataset> {
+        let spec: Spec = self.data.parse()?;
+        spec.load_divided(names, self.group_by.as_deref(), self.folds, self.fold)
     }
 
     /// The network.

@@ -54,6 +54,17 @@ pub struct Settings {
     /// The share of the training split held out for validation where the data have no such split
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub val_fraction: f64,
+    /// The column of the data folder's labels.csv that names groups, such as persons; no group is in two splits
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
+    /// Divides the training images into so many folds, none of which tears a group apart, and holds one out as the test
+    /// split; with as many folds as groups each is one group; 0: no folds
+    #[arg(long, value_name = "K", help_heading = "Data")]
+    pub folds: usize,
+    /// The fold that is held out, from 1
+    #[arg(long, value_name = "I", help_heading = "Data")]
+    pub fold: usize,
     /// The split that chooses the best epoch
     #[arg(long, help_heading = "Data")]
     pub select_on: SelectOn,
@@ -199,6 +210,9 @@ impl Default for Settings {
             label_smoothing: 0.0,
             limit_per_class: 0,
             val_fraction: 0.1,
+            group_by: None,
+            folds: 0,
+            fold: 1,
             select_on: SelectOn::Valid,
             model: ModelKind::Esr,
             branches: 4,
@@ -324,6 +338,16 @@ impl Settings {
         }
         if !(0.0..=1.0).contains(&self.local_weight) {
             return wrong("local-weight", "a share from 0 to 1", &self.local_weight);
+        }
+        if self.folds == 1 {
+            return wrong("folds", "0 for none, or at least 2", &self.folds);
+        }
+        if self.fold < 1 || self.fold > self.folds.max(1) {
+            let expected = match self.folds {
+                0 => "1, since there are no folds".into(),
+                folds => format!("1 to {folds}, the number of folds"),
+            };
+            return wrong("fold", &expected, &self.fold);
         }
         if self.nesterov && self.momentum == 0.0 {
             return wrong("nesterov", "a momentum above 0 for it", &"momentum 0");
