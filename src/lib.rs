@@ -26,6 +26,7 @@ pub mod train;
 pub mod verify;
 #[cfg(feature = "web")]
 pub mod web;
+#[cfg(feature = "cli")]
 mod words;
 
 pub use error::{Error, Result};

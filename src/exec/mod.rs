@@ -17,11 +17,7 @@ pub use profile::{Clock, OpCost, Profile};
 
 use std::{future::Future, pin::Pin};
 
-use crate::{
-    Result,
-    graph::Graph,
-    ops::{self, TensorId},
-};
+use crate::{Result, graph::Graph, ops::TensorId};
 
 /// Values on their way from a device: those of each tensor asked for.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>>>>>;
@@ -72,7 +68,7 @@ fn training<R>(stem: &'static str, prepare: impl FnOnce() -> Result<R>) -> Resul
         return prepare();
     }
     let expected = "a build with the feature `training`, which this op needs";
-    Err(ops::shape_error(stem, expected, "one without it", "turn the feature on, or evaluate the network"))
+    Err(crate::ops::shape_error(stem, expected, "one without it", "turn the feature on, or evaluate the network"))
 }
 
 /// A device, the variables it keeps, and the programs compiled for it.

@@ -52,6 +52,7 @@ impl<C> Programs<C> {
     }
 
     /// Forgets the last one.
+    #[cfg(feature = "gpu")]
     pub(crate) fn pop(&mut self) {
         self.entries.pop();
     }
@@ -73,6 +74,7 @@ impl<C> Programs<C> {
         Ok(&self.entries[self.index(program)?].compiled)
     }
 
+    #[cfg(feature = "cpu")]
     pub(crate) fn get_mut(&mut self, program: Program) -> Result<&mut C> {
         let index = self.index(program)?;
         Ok(&mut self.entries[index].compiled)
