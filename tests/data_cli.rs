@@ -167,3 +167,22 @@ fn a_training_says_what_of_its_data_is_not_used_and_which_class_is_rare() {
     let check = moue(folder.path(), &["data", "check", "folder:faces", "--json"]);
     assert_eq!((check.status.code(), &json(&check)["unused"][0]["path"]), (Some(1), &"d/".into()));
 }
+
+#[test]
+fn a_training_joins_and_leaves_out_classes_as_its_class_map_says_and_is_judged_under_them() {
+    let folder = folder();
+    faces(&folder.path().join("eight"), "train", &[&FER2013[..], &["contempt"]].concat(), 4);
+    let map = "contempt=,angry=anger,happy=happiness,sad=sadness";
+    let network = ["--size", "54", "--width", "0.0625", "--branches", "1", "--batch", "8", "--epochs", "1"];
+    let train = ["train", "--data", "folder:eight", "--class-map", map, "--device", "cpu", "--name", "a"];
+    let output = moue(folder.path(), &[&train[..], &network].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = fs::read_to_string(folder.path().join("runs/a/run.json")).expect("run.json");
+    let facts: Value = serde_json::from_str(&text).expect("JSON");
+    let seven = ["neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"];
+    assert_eq!((&facts["classes"], &facts["data"]["counts"]["train"]), (&serde_json::json!(seven), &21.into()));
+    let model = ["--model", "runs/a/checkpoints/best.safetensors", "--split", "train", "--json", "--device", "cpu"];
+    let eval =
+        moue(folder.path(), &[&["eval", "--data", "folder:eight", "--class-map", "contempt="], &model[..]].concat());
+    assert_eq!((&json(&eval)["images"], &json(&eval)["left_out"]), (&28.into(), &4.into()), "{}", stderr(&eval));
+}

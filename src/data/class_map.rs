@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::files::composed;
-use super::{EXPRESSIONS, Sample};
+use super::{Dataset, Dropped, EXPRESSIONS, Sample};
 use crate::{Error, Result};
 
 /// Other names of the [`EXPRESSIONS`], in their order.
@@ -30,7 +30,7 @@ pub fn expression(class: &str) -> Option<&'static str> {
     EXPRESSIONS.into_iter().zip(SYNONYMS).find(named).map(|(name, _)| name)
 }
 
-/// `FROM=TO,…`: images of the data's class FROM count as the model's class TO; `FROM=` leaves them out.
+/// `FROM=TO,…`: images of the data's class FROM count as the class TO; `FROM=` leaves them out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClassMap {
     pairs: Vec<(String, Option<String>)>,
@@ -139,6 +139,76 @@ impl ClassMap {
             });
         }
         Ok(Mapping { data: data.to_vec(), model: model.to_vec(), targets })
+    }
+}
+
+impl Dataset {
+    /// Gives classes other names, joins those that get one name, and leaves out the images of others. The order is that of
+    /// [`EXPRESSIONS`] where all names are expressions, else that of the data. Votes are added up and divided by their sum.
+    /// The hashes stay: they are of what was loaded.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the map names a class that the data lack, or leaves fewer than two.
+    pub fn map_classes(&mut self, map: &ClassMap) -> Result<()> {
+        let wrong = |expected: String, found: String| Error::Usage {
+            setting: "the class map".into(),
+            expected,
+            found,
+            hint: "write FROM=TO with FROM a class of the data; `FROM=` leaves its images out".into(),
+        };
+        if let Some((from, _)) = map.pairs.iter().find(|(from, _)| !self.classes.contains(from)) {
+            return Err(wrong(format!("one of the data's classes, {}", self.classes.join(", ")), format!("`{from}`")));
+        }
+        let renamed = |class: &String| match map.pairs.iter().find(|(from, _)| from == class) {
+            Some((_, to)) => to.clone(),
+            None => Some(class.clone()),
+        };
+        let names: Vec<Option<String>> = self.classes.iter().map(renamed).collect();
+        let mut classes: Vec<String> = Vec::new();
+        for name in names.iter().flatten() {
+            if !classes.contains(name) {
+                classes.push(name.clone());
+            }
+        }
+        let place = |class: &String| EXPRESSIONS.iter().position(|name| name == class);
+        if classes.iter().all(|class| place(class).is_some()) {
+            classes.sort_by_key(place);
+        }
+        if classes.len() < 2 {
+            return Err(wrong("at least two classes to be left".into(), format!("`{map}`")));
+        }
+        let labels: Vec<Option<usize>> = names
+            .iter()
+            .map(|name| name.as_ref().and_then(|name| classes.iter().position(|class| class == name)))
+            .collect();
+        for split in self.splits.values_mut() {
+            let (kept, out): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut split.samples).into_iter().partition(|sample| labels[sample.label].is_some());
+            let reason = "the class map leaves its class out";
+            split.dropped.extend(out.into_iter().map(|sample| Dropped {
+                id: sample.id,
+                reason: reason.into(),
+                unreadable: false,
+            }));
+            split.samples = kept;
+            for sample in &mut split.samples {
+                sample.label = labels[sample.label].expect("invariant: the others are dropped");
+                sample.votes = sample.votes.take().map(|votes| {
+                    let mut sums = vec![0.0; classes.len()];
+                    for (vote, label) in votes.iter().zip(&labels) {
+                        label.iter().for_each(|&label| sums[label] += vote);
+                    }
+                    let total: f32 = sums.iter().sum();
+                    // The label's own class is kept, so that it has votes; a whole sum stays as it is, to the bit.
+                    if (total - 1.0).abs() > 1e-6 && total > 0.0 {
+                        sums.iter_mut().for_each(|sum| *sum /= total);
+                    }
+                    sums
+                });
+            }
+        }
+        self.classes = classes;
+        Ok(())
     }
 }
 

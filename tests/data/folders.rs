@@ -178,3 +178,39 @@ fn a_class_with_far_fewer_images_is_warned_of_with_what_helps() {
     });
     assert_eq!(load("folder", dir.path()).expect("a data set").imbalance(), None);
 }
+
+#[test]
+fn a_class_map_renames_joins_and_leaves_out_classes_and_their_votes() {
+    let dir = folder();
+    super::ferplus(dir.path(), dir.path(), 12);
+    let data = load("ferplus", dir.path()).expect("a data set");
+    let mut mapped = data.clone();
+    mapped.map_classes(&"contempt=,disgust=anger".parse().expect("a map")).expect("six classes");
+    assert_eq!(mapped.classes, ["neutral", "happiness", "sadness", "surprise", "fear", "anger"]);
+    let (before, after) = (&data.splits["train"], &mapped.splits["train"]);
+    assert_eq!((before.samples.len(), after.samples.len()), (11, 10));
+    assert_eq!(after.dropped.last().expect("an image").reason, "the class map leaves its class out");
+    for sample in &after.samples {
+        let old = before.samples.iter().find(|old| old.id == sample.id).expect("the image");
+        let name = data.classes[old.label].replace("disgust", "anger");
+        assert_eq!(mapped.classes[sample.label], name, "{}", sample.id);
+        let votes = sample.votes.as_ref().expect("votes");
+        // Eight of ten votes, or all where the other two were for contempt or for disgust beside anger.
+        let expected = match data.classes[old.label].as_str() {
+            "anger" | "fear" => 1.0,
+            _ => 0.8,
+        };
+        assert_eq!((votes.len(), votes[sample.label]), (6, expected), "{name}");
+        assert!((votes.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+    assert_eq!(mapped.hashes, data.hashes);
+    for map in ["calm=neutral", "neutral=a,happiness=a,sadness=a,surprise=a,fear=a,disgust=a,anger=a,contempt=a"] {
+        assert_eq!(data.clone().map_classes(&map.parse().expect("a map")).expect_err(map).exit_code(), 2);
+    }
+    let mut same = data.clone();
+    same.map_classes(&"".parse().expect("no map")).expect("the same");
+    assert_eq!(
+        (same.classes, same.splits["test"].samples[3].votes.clone()),
+        (data.classes, data.splits["test"].samples[3].votes.clone())
+    );
+}

@@ -21,13 +21,16 @@ impl Settings {
         self.data.split(':').next().unwrap_or_default()
     }
 
-    /// Loads splits of the data, divided by groups and folds as the settings say.
+    /// Loads splits of the data, divided by groups and folds and with the classes that the settings say.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::Error::Usage) for an unknown data set, and those of [`Spec::load_divided`].
+    /// [`Error::Usage`](crate::Error::Usage) for an unknown data set, and those of [`Spec::load_divided`] and
+    /// [`Dataset::map_classes`].
     pub fn load_splits(&self, names: &[&str]) -> Result<Dataset> {
         let spec: Spec = self.data.parse()?;
-        spec.load_divided(names, self.group_by.as_deref(), self.folds, self.fold)
+        let mut data = spec.load_divided(names, self.group_by.as_deref(), self.folds, self.fold)?;
+        data.map_classes(&self.class_map.parse()?)?;
+        Ok(data)
     }
 
     /// The network.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::LrSchedule;
 use crate::{
     Error, Result,
-    data::Targets,
+    data::{ClassMap, Targets},
     exec::{DeviceChoice, Precision},
     models::ManetSpec,
 };
@@ -36,6 +36,9 @@ pub struct Settings {
     /// The data: `synthetic`, `ferplus:DIR`, `rafdb:DIR`, `affectnet:DIR`, `folder:DIR`, …
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     pub data: String,
+    /// Gives the data's classes other names, joins those of one name, and leaves some out (`contempt=`)
+    #[arg(long, value_name = "FROM=TO,…", help_heading = "Data")]
+    pub class_map: String,
     /// How training images are varied: none, light, affectnet, rafdb, settings (`flip=0.5,degrees=20`), or both
     #[arg(long, value_name = "PRESET,KEY=VALUE…", help_heading = "Data")]
     pub augment: String,
@@ -204,6 +207,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: "synthetic".into(),
+            class_map: String::new(),
             augment: "light".into(),
             mixup: 0.0,
             targets: Targets::Hard,
@@ -275,6 +279,7 @@ impl Settings {
         if self.data.trim().is_empty() {
             return wrong("data", "a data set such as `synthetic` or `ferplus:DIR`", &"nothing");
         }
+        self.class_map.parse::<ClassMap>()?;
         let counts = [
             ("image-size", self.image_size),
             ("epochs", self.epochs),
