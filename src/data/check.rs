@@ -278,7 +278,7 @@ impl fmt::Display for Report {
         if let Some(imbalance) = &self.imbalance {
             writeln!(f, "warning: {imbalance}")?;
         }
-        let hashes = splits.iter().filter_map(|(name, split)| Some((name, split.hash.as_ref()?)));
-        hashes.map(|(name, hash)| writeln!(f, "sha256 of {name}: {hash}")).collect()
+        let mut hashes = splits.iter().filter_map(|(name, split)| Some((name, split.hash.as_ref()?)));
+        hashes.try_for_each(|(name, hash)| writeln!(f, "sha256 of {name}: {hash}"))
     }
 }

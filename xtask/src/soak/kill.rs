@@ -205,7 +205,7 @@ fn is_saving(folder: &Path) -> bool {
 fn last_step(folder: &Path) -> Option<u64> {
     let text = fs::read_to_string(folder.join("metrics.jsonl")).ok()?;
     let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    records.filter(|record| record["kind"] == "step").filter_map(|record| record["step"].as_u64()).last()
+    records.filter(|record| record["kind"] == "step").filter_map(|record| record["step"].as_u64()).next_back()
 }
 
 #[cfg(test)]
