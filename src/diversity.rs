@@ -126,6 +126,31 @@ pub fn diversified_loss(
     Ok(Loss { total, cross_entropy, head_losses, hits, terms })
 }
 
+/// What the sums over steps of a loss hold, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LossSums {
+    /// The names of the states that hold them, each `[2, E]` as [`crate::ops::RunningSums`] has it.
+    pub states: Vec<String>,
+    /// The elements of each of those tensors: the loss, each head's cross-entropy, the hits of each head and of the
+    /// vote, then S and D of each term.
+    pub sizes: Vec<usize>,
+}
+
+/// Sums over the steps what a loss consists of, on the device. Adds the state `sums`, and `sums2` for three terms.
+///
+/// # Errors
+/// See [`Graph::running_sums`].
+pub fn loss_sums(graph: &mut Graph, loss: &Loss) -> Result<LossSums> {
+    graph.set_scope("loss");
+    let terms = loss.terms.iter().flat_map(|term| [term.similarity, term.value]);
+    let tensors: Vec<_> = [loss.total, loss.head_losses, loss.hits].into_iter().chain(terms).collect();
+    let states = graph.running_sums("sums", &tensors)?;
+    Ok(LossSums {
+        states: states.iter().map(|id| graph.tensor(*id).name.clone()).collect(),
+        sizes: tensors.iter().map(|id| graph.tensor(*id).shape.elements()).collect(),
+    })
+}
+
 /// The gradients that the diversity terms send into the maps, in the order of their ops; after
 /// [`Graph::gradients`]. For logging how strongly each term pulls.
 #[must_use]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial, run};
 use moue::{
     Error,
-    diversity::{Diversity, diversified_loss},
+    diversity::{Diversity, diversified_loss, loss_sums},
     exec::{
         Executor, Program,
         gpu::{AdapterReport, GpuExecutor, Options, Selector, adapters},
@@ -244,6 +244,7 @@ fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
         let esr = spec.build(&mut graph, images, Mode::Train)?;
         let loss = diversified_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
         graph.sgd(loss.total, 0.9, false)?;
+        loss_sums(&mut graph, &loss)?;
         graph.output(loss.total);
         let mut executor = open(adapter, None)?;
         let program = executor.compile(&graph)?;

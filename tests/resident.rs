@@ -19,15 +19,16 @@ use moue::{
 };
 
 use support::device::{Gpus, cpus, gpus};
-use support_train::{Memory, data, resumes_to_the_same_bits, settings, trained};
+use support_train::{Memory, data, epochs_are_of_all_steps, resumes_to_the_same_bits, settings, trained};
 
 type Claim = fn(&mut dyn Executor) -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 4] = [
+    let claims: [(&str, Claim); 5] = [
         ("its_loss_follows_label_smoothing", its_loss_follows_label_smoothing),
         ("its_losses_are_those_of_the_loaders_batches", its_losses_are_those_of_the_loaders_batches),
         ("a_resumed_run_equals_an_uninterrupted_one", a_resumed_run_equals_an_uninterrupted_one),
+        ("its_epochs_records_are_of_all_steps", its_epochs_records_are_of_all_steps),
         ("the_choice_follows_the_device_and_says_why", the_choice_follows_the_device_and_says_why),
     ];
     let Gpus { found, unusable, .. } = gpus();
@@ -97,6 +98,10 @@ fn its_loss_follows_label_smoothing(executor: &mut dyn Executor) -> Result<(), S
         return Err(format!("{none}, {half}, {most} for shares of 0, 0.4 and 0.8"));
     }
     Ok(())
+}
+
+fn its_epochs_records_are_of_all_steps(executor: &mut dyn Executor) -> Result<(), String> {
+    epochs_are_of_all_steps(executor, &short(BranchSchedule::Joint), Some(&pool()?))
 }
 
 fn the_choice_follows_the_device_and_says_why(executor: &mut dyn Executor) -> Result<(), String> {

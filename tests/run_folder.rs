@@ -11,7 +11,7 @@ use moue::checkpoint::{file_hash, load_model};
 use moue::predict::majority_vote;
 use moue::train::run::claim::Claim;
 use moue::train::run::{Place, RunFolder, State, Status};
-use moue::train::{Evaluation, Given, Settings, Summary, curves_svg, read_records, similarity_svg};
+use moue::train::{EpochRecord, Evaluation, Given, Settings, Summary, curves_svg, read_records, similarity_svg};
 use serde_json::{Map, Value, json};
 use support_run::events::{events_path, parse_events, values};
 use support_run::{classes, config_in, meta, record, start, tensors};
@@ -215,6 +215,51 @@ fn a_figure_that_is_not_finite_is_null_in_the_records_and_a_gap_in_the_curve() {
 }
 
 #[test]
+fn records_of_versions_that_counted_stages_from_0_and_had_a_validation_loss_are_read() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("metrics.jsonl");
+    let old = r#"{"kind":"stage","stage":0,"branches":2,"epochs":3}
+{"kind":"epoch","epoch":1,"stage":0,"step":3,"lr":0.02,"train_loss":4.1,"train_accuracy":0.125,"val_loss":4.2,"val_accuracy":0.25,"branch_accuracy":[0.25,0.125],"similarity_spatial":[[1.0,0.5],[0.5,1.0]],"diversity_spatial":0.75,"seconds":1.5,"images_per_s":32.0}
+"#;
+    fs::write(
+        &path,
+        format!("{old}{}\n", json!({ "kind": "epoch", "epoch": 2, "stage": 1, "train_cross_entropy": 0.5 })),
+    )
+    .unwrap();
+    let read = read_records(&path).unwrap();
+    assert_eq!((read[0].stage, read[1].stage), (1, 1));
+    assert_eq!((read[0].train_loss, read[0].train_accuracy, read[1].train_cross_entropy), (4.1, 0.125, 0.5));
+    assert!(read[0].train_cross_entropy.is_nan() && read[0].val_cross_entropy.is_nan());
+    assert!(read[0].training_seconds.is_nan() && read[0].val_branch_cross_entropy.is_empty());
+    well_formed(&curves_svg(&read));
+}
+
+#[test]
+fn cross_entropy_is_drawn_of_training_and_validation_alike_and_diversity_apart() {
+    // Two branches: the loss is 2·0.5 − 0.9, far from what validation can show.
+    let records: Vec<_> = (1..=2)
+        .map(|epoch| EpochRecord {
+            train_loss: 0.1,
+            train_cross_entropy: 0.5,
+            val_cross_entropy: 0.5,
+            diversity_spatial: Some(0.9),
+            ..record(epoch, 2)
+        })
+        .collect();
+    let svg = curves_svg(&records);
+    // What a pointer that rests on the last epoch's points reads, panel by panel.
+    let tips: Vec<_> = svg.split("<title>").filter(|text| text.contains(", epoch 2: ")).collect();
+    let tips: Vec<_> = tips.iter().map(|text| &text[..text.find('<').expect("an end")]).collect();
+    assert_eq!(tips[..2], ["training, epoch 2: 0.500", "validation, epoch 2: 0.500"]);
+    assert_eq!(tips[4], "spatial maps, epoch 2: 0.900");
+    assert_eq!(tips[6], "training, epoch 2: 0.100");
+    // Without diversity there is no such panel.
+    let plain = EpochRecord { diversity_spatial: None, diversity_channel: None, ..records[0].clone() };
+    let svg = curves_svg(&[plain]);
+    assert!(!svg.contains("Diversity") && svg.contains("Cross-entropy"), "{svg}");
+}
+
+#[test]
 fn charts_are_well_formed_for_no_epoch_one_and_many() {
     for epochs in [0, 1, 2, 300] {
         for branches in [1, 4, 16] {
@@ -269,6 +314,7 @@ fn summary() -> Summary {
         best_epoch: 3,
         epochs: 3,
         seconds: 83.0,
+        training_seconds: 80.0,
         images_per_s: 512.0,
         device: "CPU".into(),
         parameters: 123_456,

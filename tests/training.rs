@@ -50,6 +50,15 @@ fn a_resumed_run_equals_an_uninterrupted_one_at_every_step_and_validation_of_eve
 }
 
 #[test]
+fn an_epochs_record_is_of_all_steps_however_many_are_reported() {
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    let manet = Settings { model: ModelKind::Manet, image_size: 32, epochs: 1, ..settings(BranchSchedule::Joint) };
+    for settings in [settings(BranchSchedule::Joint), settings(BranchSchedule::FineTune), manet] {
+        support_train::epochs_are_of_all_steps(&mut executor, &settings, None).expect("means over all steps");
+    }
+}
+
+#[test]
 fn progressive_training_grows_the_network_a_branch_a_stage() {
     let mut memory = Memory::default();
     let state = run(&settings(BranchSchedule::Progressive), &mut memory).expect("training");

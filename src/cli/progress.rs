@@ -66,14 +66,13 @@ impl Observer for Progress {
         let images = record.state.images - self.images.unwrap_or(record.state.images);
         let images_per_s = images as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
         (self.clock, self.images) = (Instant::now(), Some(record.state.images));
-        let sums = &record.state.sums;
         self.bar.set_prefix(format!("epoch {}/{}", record.state.epoch + 1, self.epochs));
         self.bar.set_length((record.steps * self.epochs) as u64);
         self.bar.set_position((record.state.epoch * record.steps + record.state.step + 1) as u64);
         self.bar.set_message(format!(
             "loss {:.3}  accuracy {:.3}  {images_per_s:.0} images/s",
-            sums.loss / sums.steps.max(1) as f64,
-            sums.hits / sums.images.max(1) as f64,
+            record.means.total,
+            record.means.answer_accuracy(),
         ));
         Ok(())
     }
@@ -83,11 +82,11 @@ impl Observer for Progress {
             "epoch {:>3}/{}  loss {:.4}  train {:.4}  validation {:.4}  lr {:.2e}  {:.0} images/s",
             record.state.epoch,
             self.epochs,
-            record.train_loss,
-            record.train_accuracy,
+            record.means.total,
+            record.means.answer_accuracy(),
             record.accuracy,
             record.lr,
-            record.images as f64 / record.seconds.max(1e-9),
+            record.images as f64 / record.training_seconds.max(1e-9),
         ));
         (self.clock, self.images) = (Instant::now(), Some(record.state.images));
         Ok(())

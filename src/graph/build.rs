@@ -6,7 +6,8 @@ use crate::{
     ops::{
         Activation, Augment, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat,
         Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, Multiply, Objective, Op, Patches, Pool2d,
-        Pooling, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum, shape_error,
+        Pooling, RunningSums, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum,
+        running_sums::MOST_INPUTS, shape_error,
     },
     shape::Shape,
 };
@@ -31,6 +32,12 @@ impl Graph {
     pub fn state(&mut self, name: &str, parts: usize, shape: impl Into<Shape>, init: Init) -> TensorId {
         let variable = Variable { parts: part_names(name, parts), init };
         self.add(name.to_owned(), shape.into(), Role::State(variable))
+    }
+
+    /// A state that belongs to training and not to the network: no file has it. It starts at `value`.
+    fn own_state(&mut self, name: String, shape: impl Into<Shape>, value: f64) -> TensorId {
+        let variable = Variable { parts: Vec::new(), init: Init::Fill(value) };
+        self.add(name, shape.into(), Role::State(variable))
     }
 
     /// Grouped convolution: x `[N, C, H, W]`, weight `[O, C/G, K, K]`, bias `[O]` → `[N, O, H', W']`.
@@ -349,7 +356,7 @@ impl Graph {
         let total: usize = parts.iter().sum();
         let lr = self.input("lr", [total]);
         let decay = self.input("decay", [total]);
-        let mut updates = vec![self.state("healthy", 1, [1], Init::Fill(1.0))];
+        let mut updates = vec![self.own_state("healthy".to_owned(), [1], 1.0)];
         updates.extend(&parameters);
         for &id in &parameters {
             let tensor = self.tensor(id);
@@ -360,6 +367,22 @@ impl Graph {
         inputs.extend(&gradients);
         self.push(Sgd { momentum, nesterov, parts }.into(), &inputs, &updates)?;
         Ok(gradients)
+    }
+
+    /// Sums tensors over the runs of the program, one after the other; see [`RunningSums`]. Adds the state `name` `[2, E]`
+    /// for each [`MOST_INPUTS`] tensors, with a number behind the name from the second on, and returns these states.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn running_sums(&mut self, name: &str, tensors: &[TensorId]) -> Result<Vec<TensorId>> {
+        let states = tensors.chunks(MOST_INPUTS).enumerate().map(|(i, inputs)| {
+            let elements: usize = inputs.iter().map(|id| self.tensor(*id).shape.elements()).sum();
+            let name = if i == 0 { name.to_owned() } else { format!("{name}{}", i + 1) };
+            let state = self.own_state(name, [2, elements], 0.0);
+            self.push(RunningSums.into(), inputs, &[state])?;
+            Ok(state)
+        });
+        states.collect()
     }
 
     /// The names of all parts of all parameters, in the order of SGD's learning rates.

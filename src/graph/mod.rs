@@ -46,7 +46,7 @@ impl Role {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variable {
     /// The names under which equal parts along the first dimension stand in files, in order: a stacked weight of
-    /// nine branches has nine, most have one.
+    /// nine branches has nine, most have one. None where it belongs to training, and to no network.
     pub parts: Vec<String>,
     /// The value before training.
     pub init: Init,

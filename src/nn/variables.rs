@@ -55,14 +55,14 @@ impl Stacked<'_> {
     }
 }
 
-/// All parameters and states of a graph, in order, but the flag of SGD.
+/// All parameters and states of a graph that files have, in order.
 #[must_use]
 pub fn stacked(graph: &Graph) -> Vec<Stacked<'_>> {
     (0..graph.tensors().len())
         .map(TensorId)
         .filter_map(|id| {
             let (tensor, variable) = (graph.tensor(id), graph.variable(id)?);
-            (tensor.name != "healthy").then(|| Stacked {
+            (!variable.parts.is_empty()).then(|| Stacked {
                 name: &tensor.name,
                 variable,
                 part_shape: part_shape(&tensor.shape, variable.parts.len()),
@@ -132,8 +132,18 @@ pub fn write(executor: &mut dyn Executor, graph: &Graph, tensors: &dyn Source) -
         entry.variable.parts.iter().for_each(|part| tensors.append(part, &mut values));
         executor.write_variable(entry.name, &values)?;
     }
-    if graph.find("healthy").is_some() {
-        executor.write_variable("healthy", &[1.0])?;
+    start_training_states(executor, graph)
+}
+
+/// Writes the states that no file has, as training starts: SGD's flag, sums.
+fn start_training_states(executor: &mut dyn Executor, graph: &Graph) -> Result<()> {
+    for id in (0..graph.tensors().len()).map(TensorId) {
+        let tensor = graph.tensor(id);
+        if let Some(Variable { parts, init: Init::Fill(value) }) = graph.variable(id)
+            && parts.is_empty()
+        {
+            executor.write_variable(&tensor.name, &vec![*value as f32; tensor.shape.elements()])?;
+        }
     }
     Ok(())
 }

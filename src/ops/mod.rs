@@ -17,6 +17,7 @@ pub mod global_pool;
 pub mod multiply;
 pub mod patches;
 pub mod pool2d;
+pub mod running_sums;
 pub mod sgd;
 pub mod similarity;
 pub mod spatial_gate;
@@ -38,6 +39,7 @@ pub use global_pool::{GlobalPool, GlobalPoolGrad, Pooling};
 pub use multiply::Multiply;
 pub use patches::{Patches, PatchesJoin};
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
+pub use running_sums::RunningSums;
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
 pub use spatial_gate::{SpatialGate, SpatialGateEval, SpatialGateGrad};
@@ -212,6 +214,7 @@ ops!(
     PatchesJoin,
     Pool2d,
     Pool2dGrad,
+    RunningSums,
     Sgd,
     Similarity,
     SimilarityGrad,

@@ -145,7 +145,8 @@ pub(super) fn stage_starts(records: &[EpochRecord]) -> Vec<f64> {
     records.windows(2).filter(|pair| pair[0].stage != pair[1].stage).map(|pair| pair[1].epoch as f64).collect()
 }
 
-/// Loss and accuracy, training and validation, over the epochs; dashed where a stage begins.
+/// Cross-entropy and accuracy, training and validation, over the epochs; below them, where a training has diversity
+/// terms, these and the loss that they are part of. Dashed where a stage begins.
 #[must_use]
 pub fn curves_svg(records: &[EpochRecord]) -> String {
     let points = |figure: &dyn Fn(&EpochRecord) -> f64| -> Points {
@@ -156,32 +157,56 @@ pub fn curves_svg(records: &[EpochRecord]) -> String {
         class,
         points: points(figure),
     };
+    let panel = |title: &str, lines| Panel {
+        title: title.into(),
+        unit: Unit::Plain,
+        lines,
+        background: None,
+        marks: stage_starts(records),
+    };
     let branches = records.iter().map(|record| record.branch_accuracy.len()).max().unwrap_or(0);
     let each_branch: Vec<_> = (0..branches)
         .map(|branch| points(&|record| record.branch_accuracy.get(branch).copied().unwrap_or(f64::NAN)))
         .collect();
-    let mut svg = Svg::new(960.0, 360.0, "Loss and accuracy over the epochs");
-    let loss = Panel {
-        title: "Loss".into(),
-        unit: Unit::Plain,
-        lines: vec![
-            line("training", "one", &|record| record.train_loss),
-            line("validation", "two", &|record| record.val_loss),
-        ],
-        background: None,
-        marks: stage_starts(records),
-    };
-    loss.draw(&mut svg, (0.0, 10.0), (480.0, 345.0));
+    let terms = diversity_terms(records);
+    let second_row = if terms.is_empty() { 0.0 } else { 285.0 };
+    let mut svg = Svg::new(960.0, 360.0 + second_row, "Cross-entropy and accuracy over the epochs");
+    let entropies = vec![
+        line("training", "one", &|record| record.train_cross_entropy),
+        line("validation", "two", &|record| record.val_cross_entropy),
+    ];
+    panel("Cross-entropy, mean of the branches that learn", entropies).draw(&mut svg, (0.0, 10.0), (480.0, 345.0));
+    let accuracies = vec![
+        line("training", "one", &|record| record.train_accuracy),
+        line("validation", "two", &|record| record.val_accuracy),
+    ];
     let accuracy = Panel {
-        title: "Accuracy".into(),
         unit: Unit::Percent,
-        lines: vec![
-            line("training", "one", &|record| record.train_accuracy),
-            line("validation", "two", &|record| record.val_accuracy),
-        ],
         background: (branches > 1).then(|| ("each branch, validation".into(), each_branch)),
-        marks: stage_starts(records),
+        ..panel("Accuracy", accuracies)
     };
     accuracy.draw(&mut svg, (480.0, 10.0), (480.0, 345.0));
+    if !terms.is_empty() {
+        let lines = terms.into_iter().map(|(label, class, pick)| {
+            line(&format!("{label} maps"), class, &|record| pick(record).unwrap_or(f64::NAN))
+        });
+        let diversity = panel("Diversity terms in training", lines.collect());
+        diversity.draw(&mut svg, (0.0, 365.0), (480.0, 275.0));
+        let total = vec![line("training", "one", &|record| record.train_loss)];
+        panel("Loss with its diversity terms", total).draw(&mut svg, (480.0, 365.0), (480.0, 275.0));
+    }
     svg.finish()
+}
+
+/// A diversity term's name, its line's class, and where an epoch has it.
+type Term = (&'static str, &'static str, fn(&EpochRecord) -> Option<f64>);
+
+/// The diversity terms that some epoch has.
+fn diversity_terms(records: &[EpochRecord]) -> Vec<Term> {
+    let terms: [Term; 3] = [
+        ("branch", "three", |record| record.diversity_branch),
+        ("spatial", "one", |record| record.diversity_spatial),
+        ("channel", "two", |record| record.diversity_channel),
+    ];
+    terms.into_iter().filter(|(.., pick)| records.iter().any(|record| pick(record).is_some())).collect()
 }

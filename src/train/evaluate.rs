@@ -44,6 +44,8 @@ pub struct Predictions {
     pub probabilities: Vec<f32>,
     /// Mean over images of the weighted sum over heads of the cross-entropies.
     pub loss: f64,
+    /// Each head's cross-entropy, the mean over images, unweighted `[B]`.
+    pub cross_entropy: Vec<f64>,
 }
 
 impl Predictions {
@@ -159,20 +161,23 @@ pub fn evaluate(
     let (classes, branches, weights) = (network.classes(), network.heads(), network.head_weights());
     let mut loader = Loader::new(samples, classes, options)?;
     let mut predictions = Predictions { classes, branches, decision: network.decision(), ..Predictions::default() };
+    let mut sums = vec![0.0; branches];
     while let Some(batch) = loader.next() {
         let batch = batch?;
         let answers = answer(&batch.images)?;
         for (image, &label) in answers.logits.chunks(branches * classes).zip(&batch.labels) {
-            for (logits, weight) in image.chunks(classes).zip(&weights) {
+            for (logits, sum) in image.chunks(classes).zip(&mut sums) {
                 let probabilities = softmax(logits);
-                predictions.loss -= weight * f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
+                *sum -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
                 predictions.probabilities.extend(probabilities);
             }
         }
         predictions.labels.extend(&batch.labels);
         loader.recycle(batch);
     }
-    predictions.loss /= predictions.labels.len().max(1) as f64;
+    let images = predictions.labels.len().max(1) as f64;
+    predictions.cross_entropy = sums.into_iter().map(|sum| sum / images).collect();
+    predictions.loss = weights.iter().zip(&predictions.cross_entropy).map(|(weight, own)| weight * own).sum();
     Ok(predictions)
 }
 
@@ -205,7 +210,7 @@ mod tests {
         let one = |class: usize| (0..3).map(move |k| if k == class { 0.5 } else { 0.25 });
         let probabilities = [2, 2, 0, 1, 2, 0].into_iter().flat_map(one).collect();
         let decision = Decision::Vote;
-        Predictions { classes: 3, branches: 3, decision, labels: vec![2, 1], probabilities, loss: 0.0 }
+        Predictions { classes: 3, branches: 3, decision, labels: vec![2, 1], probabilities, ..Predictions::default() }
     }
 
     #[test]

@@ -112,33 +112,42 @@ pub struct EpochRecord {
     /// The learning rate of the epoch's last step.
     #[serde(deserialize_with = "nullable")]
     pub lr: f64,
-    /// The mean training loss, diversity terms included.
+    /// The loss that training minimises, the mean over all steps: the weighted sum of the branches' cross-entropies minus
+    /// the diversity terms.
     #[serde(deserialize_with = "nullable")]
     pub train_loss: f64,
-    /// The share of training images that the majority vote classified correctly, while training.
+    /// The cross-entropy of a branch that learns, the mean by their weights in the loss and over all steps; of augmented
+    /// images. NaN in records of versions that had `val_loss` instead.
+    #[serde(default = "missing", deserialize_with = "nullable")]
+    pub train_cross_entropy: f64,
+    /// The same on the validation split.
+    #[serde(default = "missing", deserialize_with = "nullable")]
+    pub val_cross_entropy: f64,
+    /// Each branch's cross-entropy in training.
+    pub train_branch_cross_entropy: Vec<f64>,
+    /// Each branch's cross-entropy on the validation split.
+    pub val_branch_cross_entropy: Vec<f64>,
+    /// The share of training images that the network's answer classified correctly, while training: all steps.
     #[serde(deserialize_with = "nullable")]
     pub train_accuracy: f64,
-    /// The validation split's loss: Σ over branches of the cross-entropies, as in training, without diversity terms.
-    #[serde(deserialize_with = "nullable")]
-    pub val_loss: f64,
-    /// The validation split's accuracy by majority vote.
+    /// The validation split's accuracy, of the network's answer.
     #[serde(deserialize_with = "nullable")]
     pub val_accuracy: f64,
     /// Each branch's accuracy on the validation split.
     pub branch_accuracy: Vec<f64>,
-    /// S between the pooled features of a MA-Net's two branches; none without the term.
+    /// S between the pooled features of a MA-Net's two branches, the mean over all steps; none without the term.
     pub similarity_branch: Option<Vec<Vec<f64>>>,
-    /// S between the branches' spatial attention maps, the mean over the epoch's read batches; none without the term.
+    /// S between the branches' spatial attention maps.
     pub similarity_spatial: Option<Vec<Vec<f64>>>,
     /// S between the branches' channel attention vectors.
     pub similarity_channel: Option<Vec<Vec<f64>>>,
-    /// The diversity term of a MA-Net's branches.
+    /// The diversity term of a MA-Net's branches, the mean over all steps.
     pub diversity_branch: Option<f64>,
     /// The spatial diversity term.
     pub diversity_spatial: Option<f64>,
     /// The channel diversity term.
     pub diversity_channel: Option<f64>,
-    /// The norm of the branch term's gradient with respect to its maps.
+    /// The norm of the branch term's gradient with respect to its maps, at the last step.
     pub gradient_branch: Option<f64>,
     /// The norm of the spatial term's gradient with respect to its maps.
     pub gradient_spatial: Option<f64>,
@@ -147,9 +156,16 @@ pub struct EpochRecord {
     /// Wall-clock seconds, training and validation.
     #[serde(deserialize_with = "nullable")]
     pub seconds: f64,
+    /// Of these, in training steps.
+    #[serde(default = "missing", deserialize_with = "nullable")]
+    pub training_seconds: f64,
     /// Training images per second, validation not counted.
     #[serde(deserialize_with = "nullable")]
     pub images_per_s: f64,
+}
+
+fn missing() -> f64 {
+    f64::NAN
 }
 
 fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
@@ -179,8 +195,10 @@ pub struct Summary {
     pub best_epoch: usize,
     /// Epochs trained, those before a resumption included.
     pub epochs: usize,
-    /// Wall-clock seconds, those before a resumption included.
+    /// Wall-clock seconds of training and validation, those before a resumption included.
     pub seconds: f64,
+    /// Of these, in training steps.
+    pub training_seconds: f64,
     /// Training images per second, validation not counted.
     pub images_per_s: f64,
     /// The device in words.

@@ -1,6 +1,7 @@
 //! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
 pub mod ablation;
+mod auto_gamma;
 pub mod bench;
 mod clock;
 mod curves;
@@ -14,10 +15,12 @@ pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod settings;
+mod sums;
 pub mod svg;
 pub mod tensorboard;
 pub mod trainer;
 
+pub use auto_gamma::auto_gammas;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
 pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, mean_off_diagonal};
@@ -25,3 +28,4 @@ pub use model_card::model_card;
 pub use report::report_html;
 pub use run::read_records;
 pub use settings::{Given, Settings};
+pub use sums::{Means, Sums, TermMeans};

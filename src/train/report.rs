@@ -81,7 +81,14 @@ pub fn report_html(
              nothing about photographs.</p>\n",
         );
     }
-    section(&mut page, "Curves", |page| page.figure(&curves_svg(records)));
+    section(&mut page, "Curves", |page| {
+        page.add(
+            "<p class='soft'>Cross-entropy is the mean of the branches that learn, by their weights in the loss; in \
+             training of augmented images, over all steps of an epoch. The loss that training minimises is their weighted \
+             sum with the diversity terms: it has no counterpart in validation.</p>\n",
+        );
+        page.figure(&curves_svg(records));
+    });
     if let Some(evaluation) = &summary.evaluation {
         section(&mut page, &format!("Classes ({})", escape(&summary.split)), |page| {
             page.add("<div class='pair'>\n");
@@ -114,7 +121,7 @@ pub fn report_html(
         };
         if records.iter().any(|record| record.similarity_spatial.is_some() || record.similarity_channel.is_some()) {
             page.add(&format!(
-            "<p class='soft'>S of Eq. 1, the mean over read batches of exp(−γ‖φ<sub>l</sub> − φ<sub>k</sub>‖²) between \
+            "<p class='soft'>S of Eq. 1, the mean over all steps of an epoch of exp(−γ‖φ<sub>l</sub> − φ<sub>k</sub>‖²) between \
              {learners}; γ = {}, similarity <code>{}</code>, objective <code>{}</code>.</p>\n",
             gamma(config, meta),
             config.similarity,
@@ -241,7 +248,7 @@ fn branches(page: &mut Page, network: &NetworkSpec, summary: &Summary) {
 fn epochs(page: &mut Page, records: &[EpochRecord]) {
     page.add(
         "<details><summary>Every epoch</summary>\n<div class='wide'><table class='numbers'><thead><tr><th>epoch</th>\
-         <th>stage</th><th>lr</th><th>train loss</th><th>train acc.</th><th>val. loss</th><th>val. acc.</th>\
+         <th>stage</th><th>lr</th><th>train loss</th><th>train CE</th><th>train acc.</th><th>val. CE</th><th>val. acc.</th>\
          <th>D spatial</th><th>D channel</th><th>seconds</th><th>images/s</th></tr></thead>\n<tbody>\n",
     );
     let optional = |value: Option<f64>| value.map_or_else(|| "–".into(), figure);
@@ -250,8 +257,9 @@ fn epochs(page: &mut Page, records: &[EpochRecord]) {
             record.stage.to_string(),
             figure(record.lr),
             figure(record.train_loss),
+            figure(record.train_cross_entropy),
             percent(record.train_accuracy),
-            figure(record.val_loss),
+            figure(record.val_cross_entropy),
             percent(record.val_accuracy),
             optional(record.diversity_spatial),
             optional(record.diversity_channel),

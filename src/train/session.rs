@@ -6,10 +6,13 @@ use crate::{
     diversity::{Diversity, Loss, diversified_loss, map_gradients},
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
-    models::{Decision, Maps, Network, NetworkSpec},
+    models::{Decision, Network, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
-    train::resident::augmented,
+    train::{
+        resident::augmented,
+        sums::{DeviceSums, Means, Sums, TermMeans},
+    },
 };
 
 /// What is compiled.
@@ -38,6 +41,7 @@ struct TrainProgram {
     lr: TensorId,
     decay: TensorId,
     loss: Loss,
+    sums: DeviceSums,
     map_gradients: Vec<(String, TensorId)>,
 }
 
@@ -81,6 +85,15 @@ pub struct TermReport {
     pub mean_off_diagonal: f64,
     /// The norm of the gradient that the term sends into the maps.
     pub gradient_norm: f64,
+}
+
+impl TermReport {
+    /// Puts means over steps in the place of a step's S and D.
+    pub(super) fn average(&mut self, means: &TermMeans) {
+        self.value = means.value;
+        self.similarity = means.similarity.iter().map(|s| *s as f32).collect();
+        self.mean_off_diagonal = mean_off_diagonal(&self.similarity);
+    }
 }
 
 /// One batch's answers.
@@ -181,7 +194,51 @@ impl<'e> Session<'e> {
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
         let images = if self.train.pool.is_empty() { &batch.images } else { &batch.records };
         self.write_batch(images, &batch.targets)?;
-        self.executor.run(self.train.program)
+        self.executor.run(self.train.program)?;
+        self.train.sums.count();
+        Ok(())
+    }
+
+    /// Starts the sums over steps anew, as an epoch does.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn reset_sums(&mut self) -> Result<()> {
+        self.set_sums(&Sums::default())
+    }
+
+    /// The sums so far, waiting for the last step; for a checkpoint within an epoch.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn sums(&mut self) -> Result<Sums> {
+        self.train.sums.read(self.executor)
+    }
+
+    /// Writes the sums of a checkpoint; those without bits start anew.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for those of another network, [`Error::Device`] where the device fails.
+    pub fn set_sums(&mut self, sums: &Sums) -> Result<()> {
+        self.train.sums.write(self.executor, sums)
+    }
+
+    /// What the steps since [`Session::reset_sums`] were like, waiting for the last one: all of them, whenever this is
+    /// asked and whichever were reported.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn means(&mut self) -> Result<Means> {
+        let mut means = self.train.sums.means(self.executor, self.spec.batch)?;
+        self.keep_answers(&mut means.accuracy);
+        Ok(means)
+    }
+
+    /// Takes the vote off where the last head answers.
+    fn keep_answers<T>(&self, hits: &mut Vec<T>) {
+        if self.spec.network.decision() == Decision::Last {
+            hits.pop();
+        }
     }
 
     /// Reads the numbers of the last step, waiting for it.
@@ -198,10 +255,7 @@ impl<'e> Session<'e> {
         }
         let cross_entropy = f64::from(self.executor.read(program, self.train.loss.cross_entropy)?[0]);
         let mut hits = self.executor.read(program, self.train.loss.hits)?;
-        if self.spec.network.decision() == Decision::Last {
-            // The last head answers, not the vote behind it.
-            hits.pop();
-        }
+        self.keep_answers(&mut hits);
         let mut terms = Vec::new();
         // Differentiation runs backwards, so the gradients come in another order than the terms.
         for term in &self.train.loss.terms {
@@ -289,6 +343,8 @@ impl<'e> Session<'e> {
 
     /// Names the op where a value stopped being finite; the flag of SGD has kept the parameters as they were.
     fn diagnose(&mut self, step: usize) -> Result<Error> {
+        // They would still hold what an earlier batch left.
+        self.reset_sums()?;
         let at = self.executor.first_not_finite(self.train.program)?;
         Ok(Error::NotFinite {
             what: format!("the loss at or shortly before step {step}"),
@@ -317,6 +373,7 @@ impl TrainProgram {
         let network = spec.network.build(&mut graph, x, Mode::Train)?;
         let loss = diversified_loss(&mut graph, &network, targets, weights, &spec.diversity)?;
         graph.sgd(loss.total, spec.momentum, spec.nesterov)?;
+        let sums = DeviceSums::new(&mut graph, &loss)?;
         let map_gradients = map_gradients(&graph);
         let terms = loss.terms.iter().flat_map(|term| [term.similarity, term.value]);
         for id in terms.chain([loss.total, loss.cross_entropy, loss.hits]).chain(map_gradients.iter().map(|g| g.1)) {
@@ -325,7 +382,7 @@ impl TrainProgram {
         let program = executor.compile(&graph)?;
         let find = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
         let (lr, decay) = (find("lr"), find("decay"));
-        Ok(Self { graph, program, images, pool, targets, weights, lr, decay, loss, map_gradients })
+        Ok(Self { graph, program, images, pool, targets, weights, lr, decay, loss, sums, map_gradients })
     }
 }
 
@@ -408,58 +465,6 @@ impl<'e> Evaluator<'e> {
     pub fn answer(&mut self, images: &[f32]) -> Result<Answers> {
         self.eval.answer(self.executor, images)
     }
-}
-
-/// γ for each diversity term such that γ times the median squared distance between two learners' maps is 1, from the
-/// maps of some batches in training mode; in the order of [`NetworkSpec::kinds`], of those that are used.
-///
-/// # Errors
-/// See [`Session::new`].
-pub fn auto_gammas(
-    executor: &mut dyn Executor,
-    spec: &SessionSpec,
-    tensors: &variables::Tensors,
-    batches: &[Batch],
-) -> Result<Vec<f64>> {
-    executor.clear();
-    let (n, size) = (spec.batch, spec.network.size());
-    let mut graph = Graph::new();
-    let images = graph.input("images", [n, 3, size, size]);
-    let network = spec.network.build(&mut graph, images, Mode::Train)?;
-    let maps: Vec<Maps> =
-        network.maps.into_iter().filter(|maps| maps.learners > 1 && spec.diversity.wants(maps.kind)).collect();
-    if maps.is_empty() {
-        return Ok(vec![]);
-    }
-    // The logits too: a program has only the variables that its outputs need, and all are written.
-    for id in maps.iter().map(|maps| maps.map).chain([network.logits]) {
-        graph.output(id);
-    }
-    let program = executor.compile(&graph)?;
-    variables::write(executor, &graph, tensors)?;
-    let mut distances = vec![Vec::new(); maps.len()];
-    for batch in batches {
-        executor.write(program, images, &batch.images)?;
-        executor.run(program)?;
-        for (maps, distances) in maps.iter().zip(&mut distances) {
-            let values = executor.read(program, maps.map)?;
-            let features = values.len() / (n * maps.learners);
-            for image in values.chunks(features * maps.learners) {
-                let learners: Vec<_> = image.chunks(features).collect();
-                for (l, one) in learners.iter().enumerate() {
-                    for other in &learners[l + 1..] {
-                        distances.push(one.iter().zip(*other).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>());
-                    }
-                }
-            }
-        }
-    }
-    Ok(distances.into_iter().map(|d| 1.0 / median(d).max(f64::from(f32::MIN_POSITIVE))).collect())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn mean_off_diagonal(similarity: &[f32]) -> f64 {

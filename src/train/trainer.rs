@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    auto_gamma::auto_gammas,
     evaluate::{Inputs, Predictions, evaluate_unless},
     schedule::{Stage, lr_factor, stages},
-    session::{Session, SessionSpec, StepReport, TermReport, auto_gammas},
+    session::{Session, SessionSpec, StepReport, TermReport},
     settings::{Settings, words::Gamma},
+    sums::{Means, Sums},
 };
 use crate::{
     Result,
@@ -64,7 +66,7 @@ pub struct State {
     /// Epochs of this stage since its best.
     #[serde(alias = "since-best")]
     pub since_best: usize,
-    /// Sums over the reported steps of this epoch.
+    /// Sums over the steps of the epoch in progress.
     pub sums: Sums,
     /// The diversity terms at the last reported step of this epoch.
     #[serde(default)]
@@ -74,22 +76,11 @@ pub struct State {
     pub epoch_seconds: f64,
     /// Seconds spent in training steps, over all stages.
     pub seconds: f64,
+    /// Seconds spent in validation, over all stages.
+    #[serde(default)]
+    pub validation_seconds: f64,
     /// Images trained on, over all stages.
     pub images: u64,
-}
-
-/// Sums over the reported steps of an epoch.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sums {
-    /// Reported steps.
-    pub steps: usize,
-    /// Of the loss.
-    pub loss: f64,
-    /// Of the hits of the network's answer.
-    pub hits: f64,
-    /// Images in those steps.
-    pub images: usize,
 }
 
 /// What a step says while training runs.
@@ -102,6 +93,8 @@ pub struct StepRecord<'a> {
     pub lr_factor: f64,
     /// The numbers.
     pub report: &'a StepReport,
+    /// Means over the epoch's steps so far.
+    pub means: &'a Means,
 }
 
 /// What an epoch says when it ends.
@@ -112,18 +105,22 @@ pub struct EpochRecord<'a> {
     pub stage: &'a Stage,
     /// The learning rate of what learns anew, at the last step.
     pub lr: f64,
-    /// The mean training loss.
-    pub train_loss: f64,
-    /// The share of hits of the answer on augmented training images.
-    pub train_accuracy: f64,
+    /// Means over the epoch's steps: the loss, and of augmented training images cross-entropies and accuracies.
+    pub means: &'a Means,
+    /// The cross-entropy of a head that learns, the mean by their weights in the loss, on augmented training images.
+    pub train_cross_entropy: f64,
+    /// The same on the split that chooses the best epoch.
+    pub val_cross_entropy: f64,
     /// The validation split's predictions.
     pub validation: &'a Predictions,
     /// The validation accuracy of the answers.
     pub accuracy: f64,
-    /// The diversity terms at the last reported step.
+    /// The diversity terms: S and D are means over the epoch's steps, the norm of the gradient is the last step's.
     pub terms: &'a [TermReport],
-    /// Seconds of this epoch's training steps.
+    /// Seconds of this epoch, validation included.
     pub seconds: f64,
+    /// Seconds of its training steps.
+    pub training_seconds: f64,
     /// Images of this epoch.
     pub images: usize,
 }
@@ -273,6 +270,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
             None => Session::new(executor, spec, &tensors)?,
         };
         session.set_momenta(&momenta)?;
+        session.set_sums(&state.sums)?;
         session.configure(&stage.weights, settings.weight_decay, &state.gammas)?;
         Ok(Self { session, job, stage, state, best: stage_best })
     }
@@ -317,6 +315,9 @@ impl<'e, 'j> StageRun<'e, 'j> {
     /// the next step, or of the validation where no step is left.
     fn epoch(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
         let settings = self.job.settings;
+        if self.state.step == 0 {
+            self.session.reset_sums()?;
+        }
         let mut loader = loader(self.job, &self.state)?;
         let (steps, images) = (loader.len(), loader.images());
         let total = steps * self.stage.epochs;
@@ -333,12 +334,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
             self.session.step(&batch)?;
             if (self.state.step + 1).is_multiple_of(settings.log_every) || self.state.step + 1 == steps {
                 let report = self.session.report(self.state.epoch * steps + self.state.step)?;
-                let sums = &mut self.state.sums;
-                sums.steps += 1;
-                sums.loss += report.total;
-                sums.hits += f64::from(report.hits.last().copied().unwrap_or(0.0));
-                sums.images += batch.count;
-                observer.step(&StepRecord { state: &self.state, steps, lr_factor, report: &report })?;
+                let means = self.session.means()?;
+                observer.step(&StepRecord { state: &self.state, steps, lr_factor, report: &report, means: &means })?;
                 self.state.terms = report.terms;
             }
             self.state.images += batch.count as u64;
@@ -350,12 +347,19 @@ impl<'e, 'j> StageRun<'e, 'j> {
             self.state.epoch_seconds += seconds;
         }
         drop(loader);
-        let Some(validation) = self.validate(observer)? else { return Ok(Flow::Stop) };
+        let means = self.session.means()?;
+        let clock = Instant::now();
+        let validation = self.validate(observer)?;
+        let validation_seconds = clock.elapsed().as_secs_f64();
+        self.state.validation_seconds += validation_seconds;
+        let Some(validation) = validation else { return Ok(Flow::Stop) };
         let accuracy = validation.accuracy(&validation.answers());
         let lr_factor = factor(self.state.epoch, steps.saturating_sub(1));
-        let sums = std::mem::take(&mut self.state.sums);
-        let terms = std::mem::take(&mut self.state.terms);
-        let seconds = std::mem::take(&mut self.state.epoch_seconds);
+        let mut terms = std::mem::take(&mut self.state.terms);
+        for (term, means) in terms.iter_mut().zip(&means.terms) {
+            term.average(means);
+        }
+        let training_seconds = std::mem::take(&mut self.state.epoch_seconds);
         let improved = self.state.stage_best.is_none_or(|best| accuracy > best);
         let best = self.state.best.is_none_or(|(best, _)| accuracy > best);
         self.state.epoch += 1;
@@ -372,12 +376,14 @@ impl<'e, 'j> StageRun<'e, 'j> {
             state: &self.state,
             stage: self.stage,
             lr: settings.lr * lr_factor,
-            train_loss: sums.loss / sums.steps.max(1) as f64,
-            train_accuracy: sums.hits / sums.images.max(1) as f64,
+            means: &means,
+            train_cross_entropy: self.mean_of_heads(&means.cross_entropy),
+            val_cross_entropy: self.mean_of_heads(&validation.cross_entropy),
             validation: &validation,
             accuracy,
             terms: &terms,
-            seconds,
+            seconds: training_seconds + validation_seconds,
+            training_seconds,
             images,
         })?;
         if best {
@@ -389,6 +395,14 @@ impl<'e, 'j> StageRun<'e, 'j> {
         let ends = !more_stages && (self.state.epoch == self.stage.epochs || self.ended_early());
         self.save(Save::Last, ends, observer)?;
         Ok(Flow::GoOn)
+    }
+
+    /// The mean over the heads that learn, by their weights in the loss.
+    fn mean_of_heads(&self, values: &[f64]) -> f64 {
+        let own = self.session.spec().network.head_weights();
+        let weights = own.iter().zip(&self.stage.weights).map(|(own, weight)| own * f64::from(*weight));
+        let (sum, total) = weights.zip(values).fold((0.0, 0.0), |(s, t), (w, value)| (s + w * value, t + w));
+        sum / total
     }
 
     /// The network's answers to the validation images; none where the observer stopped it.
@@ -407,6 +421,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
 
     fn save(&mut self, what: Save, ends: bool, observer: &mut dyn Observer) -> Result<()> {
         let tensors = self.session.tensors()?;
+        self.state.sums = if self.state.step > 0 { self.session.sums()? } else { Sums::default() };
         let momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
         let network = self.session.spec().network.clone();
         let momenta = momenta.as_ref();

@@ -19,6 +19,7 @@ mod multiply;
 mod patches;
 mod pool2d;
 mod programs;
+mod running_sums;
 mod sgd;
 mod similarity;
 mod spatial_gate;
@@ -36,7 +37,7 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 19] = [
+    let ops: [(&'static str, Add); 20] = [
         ("activation", activation::cases),
         ("augment", augment::cases),
         ("axis_sum", axis_sum::cases),
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("patches", patches::cases),
         ("pool2d", pool2d::cases),
         ("programs", programs::cases),
+        ("running_sums", running_sums::cases),
         ("sgd", sgd::cases),
         ("similarity", similarity::cases),
         ("spatial_gate", spatial_gate::cases),

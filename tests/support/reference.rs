@@ -15,6 +15,7 @@ mod global_pool;
 mod multiply;
 mod patches;
 mod pool2d;
+mod running_sums;
 mod sgd;
 mod similarity;
 mod spatial_gate;
@@ -57,6 +58,7 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
         Op::PatchesJoin(op) => patches::join(op, inputs),
         Op::Pool2d(op) => pool2d::forward(op, inputs),
         Op::Pool2dGrad(op) => pool2d::grad(op, inputs),
+        Op::RunningSums(_) => running_sums::add(inputs, updates),
         Op::Sgd(op) => sgd::step(op, inputs, updates),
         Op::Similarity(op) => similarity::forward(op, inputs),
         Op::SimilarityGrad(op) => similarity::grad(op, inputs),

@@ -9,10 +9,11 @@ use moue::{
     exec::{Executor, Stats},
     nn::variables::Tensors,
     train::{
-        Settings,
+        Means, Settings,
         schedule::Stage,
+        session::{StepReport, TermReport},
         settings::words::{BranchSchedule, Gamma},
-        trainer::{Ended, Job, Observer, Save, Snapshot, Start, State, StepRecord, train},
+        trainer::{Ended, EpochRecord, Job, Observer, Save, Snapshot, Start, State, StepRecord, train},
     },
 };
 
@@ -38,6 +39,16 @@ pub(crate) fn settings(branch_schedule: BranchSchedule) -> Settings {
     }
 }
 
+/// What an epoch's record says of its training, without times.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Epoch {
+    pub(crate) means: Means,
+    pub(crate) train_cross_entropy: f64,
+    pub(crate) val_cross_entropy: f64,
+    pub(crate) terms: Vec<TermReport>,
+    pub(crate) weights: Vec<f32>,
+}
+
 /// Keeps what a run folder would.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -45,6 +56,8 @@ pub(crate) struct Memory {
     pub(crate) seen: usize,
     pub(crate) stages: Vec<usize>,
     pub(crate) losses: Vec<f64>,
+    pub(crate) reports: Vec<StepReport>,
+    pub(crate) epochs: Vec<Epoch>,
     pub(crate) last: Option<(State, Tensors, Tensors)>,
     pub(crate) stage_best: Option<Tensors>,
 }
@@ -57,6 +70,18 @@ impl Observer for Memory {
 
     fn step(&mut self, record: &StepRecord<'_>) -> Result<()> {
         self.losses.push(record.report.total);
+        self.reports.push(record.report.clone());
+        Ok(())
+    }
+
+    fn epoch(&mut self, record: &EpochRecord<'_>) -> Result<()> {
+        self.epochs.push(Epoch {
+            means: record.means.clone(),
+            train_cross_entropy: record.train_cross_entropy,
+            val_cross_entropy: record.val_cross_entropy,
+            terms: record.terms.to_vec(),
+            weights: record.stage.weights.clone(),
+        });
         Ok(())
     }
 
@@ -93,7 +118,7 @@ pub(crate) fn trained(
 }
 
 /// Whether a training that is stopped when it asks for the time after `looks` times, before a step or a
-/// validation batch, and goes on ends in the bits of one that is not.
+/// validation batch, and goes on ends in the bits of one that is not, and records the same epochs.
 pub(crate) fn resumes_to_the_same_bits(
     executor: &mut dyn Executor,
     settings: &Settings,
@@ -112,10 +137,62 @@ pub(crate) fn resumes_to_the_same_bits(
     let mut second = Memory::default();
     let start = Start { state, tensors, momenta, stage_best: first.stage_best.take() };
     trained(executor, settings, pool, start, &mut second).map_err(text)?;
+    first.epochs.append(&mut second.epochs);
+    if first.epochs != whole.epochs {
+        return Err(format!("epochs {:?}, expected {:?}", first.epochs, whole.epochs));
+    }
     let ((_, whole, whole_momenta), (_, parts, parts_momenta)) =
         (whole.last.expect("a state"), second.last.expect("a state"));
     match (whole == parts, whole_momenta == parts_momenta) {
         (true, true) => Ok(()),
         (same, _) => Err(format!("other {}", if same { "momenta" } else { "variables" })),
     }
+}
+
+/// Whether the records of epochs are means over all of their steps, however many of these are reported.
+pub(crate) fn epochs_are_of_all_steps(
+    executor: &mut dyn Executor,
+    settings: &Settings,
+    pool: Option<&Arc<Pool>>,
+) -> std::result::Result<(), String> {
+    let mut with = |log_every| {
+        let mut memory = Memory::default();
+        let settings = Settings { log_every, ..settings.clone() };
+        trained(executor, &settings, pool, Start::default(), &mut memory).map_err(|error| error.to_string())?;
+        Ok::<_, String>(memory)
+    };
+    let (all, few) = (with(1)?, with(1000)?);
+    let steps = all.reports.len() / all.epochs.len();
+    if steps < 2 || few.reports.len() != few.epochs.len() {
+        return Err(format!("{steps} steps an epoch, {} reports", few.reports.len()));
+    }
+    if all.epochs != few.epochs {
+        return Err(format!("each step read {:?}, one an epoch {:?}", all.epochs, few.epochs));
+    }
+    for (epoch, reports) in all.epochs.iter().zip(all.reports.chunks(steps)) {
+        let mean = |figure: &dyn Fn(&StepReport) -> f64| reports.iter().map(figure).sum::<f64>() / steps as f64;
+        let batch = settings.batch_size as f64;
+        let own = settings.network(8).head_weights();
+        let weights: Vec<f64> = own.iter().zip(&epoch.weights).map(|(own, w)| own * f64::from(*w)).collect();
+        let weighted = |values: &[f64]| weights.iter().zip(values).map(|(w, value)| w * value).sum::<f64>();
+        let mut pairs = vec![
+            ("loss", epoch.means.total, mean(&|r| r.total)),
+            ("cross-entropy", weighted(&epoch.means.cross_entropy), mean(&|r| r.cross_entropy)),
+            ("that of a head", epoch.train_cross_entropy, mean(&|r| r.cross_entropy) / weights.iter().sum::<f64>()),
+        ];
+        for (head, accuracy) in epoch.means.accuracy.iter().enumerate() {
+            pairs.push(("accuracy", *accuracy, mean(&|r| f64::from(r.hits[head])) / batch));
+        }
+        for (i, term) in epoch.terms.iter().enumerate() {
+            pairs.push(("D", term.value, mean(&|r| r.terms[i].value)));
+            pairs.push(("S", term.mean_off_diagonal, mean(&|r| r.terms[i].mean_off_diagonal)));
+        }
+        for (what, found, expected) in pairs {
+            // A few roundings of each step's figures, and of S.
+            if (found - expected).abs() > 4.0 * f64::from(f32::EPSILON) * (1.0 + expected.abs()) {
+                return Err(format!("{what}: {found}, but the mean of the steps' figures is {expected}"));
+            }
+        }
+    }
+    Ok(())
 }

@@ -122,7 +122,7 @@ pub(super) fn prepare<T: Scalar>(
 ) -> Result<Box<dyn Kernel<T>>> {
     use super::{
         activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
-        determinant, global_pool, multiply, patches, pool2d, sgd, similarity, spatial_gate, weighted_sum,
+        determinant, global_pool, multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, weighted_sum,
     };
     let stem = op.contract().stem();
     let kernel: Box<dyn Kernel<T>> = match op {
@@ -164,6 +164,7 @@ pub(super) fn prepare<T: Scalar>(
         Op::PatchesJoin(op) => trained(stem, || patches::Join(patches::Grid::new(op.patches, inputs[0])))?,
         Op::Pool2d(op) => Box::new(pool2d::Forward(pool2d::Windows::new(op, inputs[0], outputs[0]))),
         Op::Pool2dGrad(op) => trained(stem, || pool2d::Gradient(pool2d::Windows::new(&op.pool, inputs[1], inputs[0])))?,
+        Op::RunningSums(_) => trained(stem, || running_sums::Forward)?,
         Op::Sgd(op) => trained(stem, || sgd::Forward(op.clone()))?,
         Op::Similarity(op) => Box::new(similarity::Forward::new(*op, inputs[0])),
         Op::SimilarityGrad(op) => trained(stem, || {

@@ -25,6 +25,7 @@ mod patches;
 mod pool;
 mod pool2d;
 mod program;
+mod running_sums;
 mod scalar;
 mod sgd;
 mod simd;

@@ -28,6 +28,7 @@ mod patches;
 mod pool2d;
 mod program;
 mod readback;
+mod running_sums;
 mod self_test;
 mod sgd;
 mod shader;
@@ -376,6 +377,7 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::PatchesJoin(op) => training(stem, || patches::join(cx, node, op.patches)),
         Op::Pool2d(op) => pool2d::forward(cx, node, *op),
         Op::Pool2dGrad(op) => training(stem, || pool2d::grad(cx, node, op.pool)),
+        Op::RunningSums(_) => training(stem, || running_sums::forward(cx, node)),
         Op::Sgd(op) => training(stem, || sgd::forward(cx, node, op)),
         Op::Similarity(op) => similarity::forward(cx, node, *op),
         Op::SimilarityGrad(op) => training(stem, || similarity::grad(cx, node, *op)),
@@ -416,6 +418,7 @@ static PARAMS: &[Layout] = &[
     layout::<patches::PatchesParams>(),
     layout::<pool2d::Pool2dParams>(),
     layout::<pool2d::Pool2dGradParams>(),
+    layout::<running_sums::RunningSumsParams>(),
     layout::<sgd::SgdParams>(),
     layout::<similarity::SimilarityParams>(),
     layout::<similarity::SimilarityGradParams>(),

@@ -201,6 +201,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "patches": "index";
     "pool2d": "index";
     "pool2d_grad": "index";
+    "running_sums": "index";
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";

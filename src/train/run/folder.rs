@@ -261,7 +261,8 @@ impl RunFolder {
         let off_diagonal = |matrix: &Option<Vec<Vec<f64>>>| matrix.as_ref().and_then(|s| mean_off_diagonal(s));
         let figures = [
             ("loss/train", Some(record.train_loss)),
-            ("loss/validation", Some(record.val_loss)),
+            ("cross_entropy/train", Some(record.train_cross_entropy)),
+            ("cross_entropy/validation", Some(record.val_cross_entropy)),
             ("accuracy/train", Some(record.train_accuracy)),
             ("accuracy/validation", Some(record.val_accuracy)),
             ("learning_rate", Some(record.lr)),
@@ -388,7 +389,12 @@ pub fn read_records(path: &Path) -> Result<Vec<EpochRecord>> {
     for (index, line) in text.lines().enumerate() {
         let value: Value = serde_json::from_str(line).map_err(|error| bad_line(path, index, &error))?;
         if value.get("kind").and_then(Value::as_str) == Some("epoch") {
-            records.push(serde_json::from_value(value).map_err(|error| bad_line(path, index, &error))?);
+            // Versions without this key counted stages from 0.
+            let counts_from_0 = value.get("train_cross_entropy").is_none();
+            let mut record: EpochRecord =
+                serde_json::from_value(value).map_err(|error| bad_line(path, index, &error))?;
+            record.stage += usize::from(counts_from_0);
+            records.push(record);
         }
     }
     Ok(records)

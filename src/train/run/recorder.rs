@@ -97,9 +97,12 @@ impl Observer for Recorder<'_> {
             stage: record.state.stage + 1,
             step: record.state.images / self.settings.batch_size as u64,
             lr: record.lr,
-            train_loss: record.train_loss,
-            train_accuracy: record.train_accuracy,
-            val_loss: record.validation.loss,
+            train_loss: record.means.total,
+            train_cross_entropy: record.train_cross_entropy,
+            val_cross_entropy: record.val_cross_entropy,
+            train_branch_cross_entropy: record.means.cross_entropy.clone(),
+            val_branch_cross_entropy: record.validation.cross_entropy.clone(),
+            train_accuracy: record.means.answer_accuracy(),
             val_accuracy: record.accuracy,
             branch_accuracy: record.validation.branch_accuracy(),
             similarity_branch: term("branch").map(matrix),
@@ -112,7 +115,8 @@ impl Observer for Recorder<'_> {
             gradient_spatial: term("spatial").map(|term| term.gradient_norm),
             gradient_channel: term("channel").map(|term| term.gradient_norm),
             seconds: record.seconds,
-            images_per_s: record.images as f64 / record.seconds.max(1e-9),
+            training_seconds: record.training_seconds,
+            images_per_s: record.images as f64 / record.training_seconds.max(1e-9),
         };
         if record.state.best.is_some_and(|(_, epoch)| epoch == record.state.epochs_done) {
             let split = if self.settings.select_on == SelectOn::Test { "test" } else { "validation" };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::Result;
 
 /// The figures of a record that differ between any two runs.
-const CLOCK: [&str; 2] = ["seconds", "images_per_s"];
+const CLOCK: [&str; 3] = ["seconds", "training_seconds", "images_per_s"];
 
 /// The lines of a run's `metrics.jsonl`.
 pub(super) fn records(folder: &Path) -> Result<Vec<Value>> {
