@@ -24,6 +24,7 @@ mod parallel;
 mod patches;
 mod pool;
 mod pool2d;
+mod prepare;
 mod program;
 mod running_sums;
 mod scalar;

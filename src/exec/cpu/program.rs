@@ -2,8 +2,9 @@
 
 use super::{
     Scalar,
-    kernel::{Held, Io, Kernel, Span, prepare},
+    kernel::{Held, Io, Kernel, Span},
     memory::{Memory, grow},
+    prepare::prepare,
     simd::LANES,
     tasks::{aligned, carve},
 };

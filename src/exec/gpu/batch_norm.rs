@@ -136,26 +136,10 @@ impl Layout {
             width: w as u32,
             items: items as u32,
             across: self.output()[1] as u32,
-            walk_images: 0,
-            walk_pixels: 0,
-            walk_item_images: 0,
-            walk_items: 0,
-            run: 0,
-            lanes: 0,
-            share: 0,
-            first_split: 0,
             all_splits: 1,
             leads: 1,
-            first_image: 0,
             all_images: n as u32,
-            x_at: 0,
-            y_at: 0,
-            weight_at: 0,
-            bias_at: 0,
-            mean_at: 0,
-            variance_at: 0,
-            eps: 0.0,
-            momentum: 0.0,
+            ..Default::default()
         }
     }
 
@@ -327,21 +311,12 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, op: BatchNormGrad) -> Result
         across: across as u32,
         outputs: layout.items() as u32,
         out_across: layout.output()[1] as u32,
-        walk_images: 0,
-        walk_items: 0,
-        run: 0,
-        lanes: 0,
-        share: 0,
-        first_split: 0,
         all_splits: all_splits as u32,
-        first_image: 0,
         all_images: n as u32,
-        dy_at: 0,
-        x_at: 0,
-        dx_at: 0,
         weight_at: affine_at[0],
         bias_at: affine_at[1],
         count: (n * h * w) as f32,
+        ..Default::default()
     };
     let mut vectors = vec![affine.clone(), cx.read(node.inputs[4])];
     vectors.extend(match node.inputs[5..] {

@@ -15,7 +15,7 @@ macro_rules! params {
     ($name:ident for $($shader:literal),+ { $($field:ident: $kind:ty),* $(,)? }) => {
         #[doc = concat!("`Params` of", $(" shaders/", $shader, ".wgsl",)+ ".")]
         #[repr(C)]
-        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
         pub(crate) struct $name { $(pub(crate) $field: $kind),* }
 
         impl $crate::exec::gpu::shader::Params for $name {

@@ -125,23 +125,12 @@ fn base_params(gate: &Gate, parameters: &[u32]) -> SpatialGateParams {
         height: gate.height as u32,
         width: gate.width as u32,
         lanes: 1,
-        run: 0,
-        first_split: 0,
         all_splits: 1,
-        leads: 0,
-        x_at: 0,
-        pooled_at: 0,
-        y_at: 0,
-        a_at: 0,
-        normal_at: 0,
         filters_at: parameters[0],
         weight_at: parameters[1],
         bias_at: parameters[2],
-        mean_at: 0,
-        variance_at: 0,
         count: gate.pixels(gate.n) as f32,
-        eps: 0.0,
-        momentum: 0.0,
+        ..Default::default()
     }
 }
 
@@ -264,29 +253,18 @@ pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node, groups: usize) -> Result<()>
     let all_splits: usize = chunks.iter().map(|images| gate.shared(gate.pixel_runs(images.len())).count).sum();
     let sums = View::whole(cx.tensors.buffer(cx.gpu, "sums", 2 * groups * all_splits)?, 2 * groups * all_splits);
     let common = SpatialGateGradParams {
-        images: 0,
         groups: groups as u32,
         channels: gate.channels as u32,
         height: gate.height as u32,
         width: gate.width as u32,
         lanes: 1,
-        run: 0,
-        first_split: 0,
         all_splits: all_splits as u32,
-        leads: 0,
         has_direct: direct.is_some().into(),
-        dy_at: 0,
-        x_at: 0,
-        normal_at: 0,
-        direct_at: 0,
-        dx_at: 0,
-        t_at: 0,
-        pooled_at: 0,
-        dpooled_at: 0,
         filters_at: at[0],
         weight_at: at[1],
         bias_at: at[2],
         count: gate.pixels(gate.n) as f32,
+        ..Default::default()
     };
     let kernel = |entry| Kernel::new("spatial_gate_grad", entry).with("KERNEL", gate.kernel as u32);
 
