@@ -34,6 +34,14 @@ struct Listing {
     known: Known,
 }
 
+/// The first image that is left out, and how many more there are.
+fn left_out(dropped: &[Dropped]) -> String {
+    let more = |count: usize| if count > 0 { format!(" and {count} more") } else { String::new() };
+    dropped.split_first().map_or_else(String::new, |(first, rest)| {
+        format!("; left out are {} ({}){}", first.id, first.reason, more(rest.len()))
+    })
+}
+
 /// Loads those of the named splits that the folder has.
 pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
     let csv = dir.join("labels.csv");
@@ -56,7 +64,7 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
             return Err(Error::Data {
                 what,
                 expected: format!("images of each class ({})", classes.join(", ")),
-                found: format!("none of `{}`{}", classes[class], aside(&unused)),
+                found: format!("none of `{}`{}{}", classes[class], left_out(&dropped), aside(&unused)),
                 hint: "add images of that class or take it off the list".into(),
             });
         }
