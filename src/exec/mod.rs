@@ -6,6 +6,7 @@ pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod memory;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod open;
 mod profile;
 #[cfg(any(feature = "cpu", feature = "gpu"))]

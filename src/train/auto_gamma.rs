@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// γ for each diversity term such that γ times the median squared distance between two learners' maps is 1, from the
-/// maps of some batches in training mode; in the order of [`NetworkSpec::kinds`], of those that are used.
+/// maps of some batches in training mode; in the order of [`NetworkSpec::kinds`](crate::models::NetworkSpec::kinds), of those that are used.
 ///
 /// # Errors
 /// See [`super::session::Session::new`].

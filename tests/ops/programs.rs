@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use moue::{
     Error, Result,
-    exec::{Executor, Program, cpu::CpuExecutor},
+    exec::{Executor, Program},
     graph::{
         Graph, Init, Role,
         plan::{Place, Plan},
@@ -297,7 +297,10 @@ fn foreign_handle(executor: &mut dyn Executor) -> Result<std::result::Result<(),
     let (graph, x, y) = scaled(false, 3)?;
     start(executor, &graph, &[(x, &[1.0; 3])])?;
     executor.write_variable("w", &[2.0; 3])?;
-    let mut other = CpuExecutor::<f32>::new(Some(1))?;
+    #[cfg(feature = "cpu")]
+    let mut other = moue::exec::cpu::CpuExecutor::<f32>::new(Some(1))?;
+    #[cfg(not(feature = "cpu"))]
+    let mut other = moue::exec::gpu::GpuExecutor::new(&moue::exec::gpu::Selector::Auto)?;
     let foreign = start(&mut other, &graph, &[(x, &[1.0; 3])])?;
     Ok(expect_unknown(executor, foreign, [x, y]))
 }
