@@ -52,10 +52,6 @@ fn tiled(
         far = window_of(first_pixel + INVOCATIONS + lane, group);
     }
 
-    let taps = taps_on_map(first_pixel, COLUMNS);
-    let last_tap = taps.rows.y;
-    let first_column = taps.columns.x;
-    let last_column = taps.columns.y;
     let inputs = params.inputs;
     let width = params.width;
     let plane = params.height * width;
@@ -64,8 +60,8 @@ fn tiled(
     // Barriers: the bounds of the three loops are the same for all invocations.
     for (var channel = 0u; channel < inputs; channel += STEP) {
         let count = min(STEP, inputs - channel);
-        for (var i = taps.rows.x; i < last_tap; i += 1u) {
-            for (var j = first_column; j < last_column; j += 1u) {
+        for (var i = 0u; i < params.kernel_h; i += 1u) {
+            for (var j = 0u; j < params.kernel_w; j += 1u) {
                 let offset = channel * plane + tap(i) * width + tap(j);
                 let near_inside = is_inside(near, i, j);
                 let far_inside = is_inside(far, i, j);

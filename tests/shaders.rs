@@ -372,13 +372,11 @@ fn listed(shader: &Shader) -> serde_json::Value {
 
 /// The values that the executor gives a constant.
 fn values(shader: &str, name: &str) -> (&'static str, &'static [f64]) {
-    const ALL: [(&str, &[f64]); 14] = [
+    const ALL: [(&str, &[f64]); 12] = [
         ("ACTIVATION", &[0.0, 1.0, 2.0]),
         ("ALIGNED", &[0.0, 1.0]),
-        ("BY_FOURS", &[0.0, 1.0]),
         ("COLUMN_SCALE", &[1.0, 8192.0]),
         ("DESCRIPTORS", &[0.0, 1.0]),
-        ("EDGES_APART", &[0.0, 1.0]),
         ("KERNEL", &[3.0, 5.0, 7.0]),
         ("PADDED", &[0.0, 1.0]),
         ("POOL", &[0.0, 1.0]),

@@ -18,15 +18,10 @@ override TRANSPOSED: bool = false;
 override STRIDE: u32 = 1u;
 // Without padding every place of every window lies on the map.
 override PADDED: bool = true;
-// Whether a tile leaves out the filter's rows and columns that lie outside of the map for all of its pixels. So that
-// these are many, output pixels then follow each other not by image, row and column over the whole map, but so over its
-// middle, whose windows lie on the map, and after it those at the edges: above and below the middle by row, image and
-// column, beside it by column, row and image. For a STRIDE of 1.
-override EDGES_APART: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Map>;
-@group(0) @binding(2) var<storage, read> weight: array<Left>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<NewMap>;
 
@@ -65,61 +60,8 @@ fn inside(position: u32, size: u32, extent: u32) -> u32 {
     return bits;
 }
 
-// How many of y's rows (or columns) at each end have windows that leave the map; the filter has `size` rows.
-fn edge(size: u32) -> u32 {
-    if TRANSPOSED {
-        return max(params.padding + 1u, size) - params.padding - 1u;
-    }
-    return params.padding;
-}
-
-// How many of y's `extent` rows (or columns) lie between those edges.
-fn between_edges(extent: u32, size: u32) -> u32 {
-    return max(2u * edge(size), extent) - 2u * edge(size);
-}
-
-// Of y's rows (or columns) at an edge, counted without those between, the position of one.
-fn at_edge(index: u32, between: u32, size: u32) -> u32 {
-    return index + select(0u, between, index >= edge(size));
-}
-
-fn is_between(position: u32, extent: u32, size: u32) -> bool {
-    return position - edge(size) < between_edges(extent, size);
-}
-
 // An output pixel's image, row and column.
 fn place_in(pixel: u32) -> vec3<u32> {
-    if EDGES_APART {
-        let rows = between_edges(params.out_height, params.kernel_h);
-        let columns = between_edges(params.out_width, params.kernel_w);
-        let middle = params.images * rows * columns;
-        if pixel < middle {
-            let line = pixel / columns;
-            let image = line / rows;
-            return vec3<u32>(
-                image,
-                edge(params.kernel_h) + line - image * rows,
-                edge(params.kernel_w) + pixel - line * columns,
-            );
-        }
-        let sides = params.images * params.out_height * columns;
-        if pixel < sides {
-            let line = (pixel - middle) / columns;
-            let row = line / params.images;
-            return vec3<u32>(
-                line - row * params.images,
-                at_edge(row, rows, params.kernel_h),
-                edge(params.kernel_w) + pixel - middle - line * columns,
-            );
-        }
-        let place = (pixel - sides) / params.images;
-        let column = place / params.out_height;
-        return vec3<u32>(
-            pixel - sides - place * params.images,
-            place - column * params.out_height,
-            at_edge(column, columns, params.kernel_w),
-        );
-    }
     let line = pixel / params.out_width;
     let column = pixel - line * params.out_width;
     let image = line / params.out_height;
@@ -139,45 +81,6 @@ fn window_at(place: vec3<u32>, group: u32) -> Window {
 fn window_of(pixel: u32, group: u32) -> Window {
     let last = params.images * params.out_height * params.out_width - 1u;
     return window_at(place_in(min(pixel, last)), group);
-}
-
-// Of the filter's `size` rows (or columns), from the first to before the second, those that fall on a map of `extent`
-// rows for some of the positions `low` to `high`. There may be none.
-fn on_map(low: u32, high: u32, size: u32, extent: u32) -> vec2<u32> {
-    var begin = max(params.padding, high) - high;
-    var end = min(max(extent + params.padding, low) - low, size);
-    if TRANSPOSED {
-        begin = max(low + params.padding + 1u, extent) - extent;
-        end = min(high + params.padding + 1u, size);
-    }
-    return vec2<u32>(min(begin, end), end);
-}
-
-// The filter's rows and columns that lie on the map for some of `count` pixels.
-struct Taps {
-    rows: vec2<u32>,
-    columns: vec2<u32>,
-}
-
-fn taps_on_map(pixel: u32, count: u32) -> Taps {
-    var taps = Taps(vec2<u32>(0u, params.kernel_h), vec2<u32>(0u, params.kernel_w));
-    if !EDGES_APART {
-        return taps;
-    }
-    let first = place_in(pixel);
-    let last = place_in(min(pixel + count, params.images * params.out_height * params.out_width) - 1u);
-    // A tile that is not all above, all below or all beside the middle leaves out nothing.
-    let is_beside = !is_between(first.z, params.out_width, params.kernel_w);
-    if is_beside {
-        taps.columns = on_map(first.z, last.z, params.kernel_w, params.width);
-    }
-    let is_above = !is_between(first.y, params.out_height, params.kernel_h)
-        && is_between(last.z, params.out_width, params.kernel_w);
-    // Of several columns a tile beside the middle has all rows.
-    if is_above || (is_beside && first.z == last.z) {
-        taps.rows = on_map(first.y, last.y, params.kernel_h, params.height);
-    }
-    return taps;
 }
 
 const NOWHERE: u32 = 0xffffffffu;

@@ -14,7 +14,7 @@ override STRIDE: u32 = 1u;
 override PADDED: bool = true;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<LeftMap>;
+@group(0) @binding(1) var<storage, read> dy: array<Map>;
 @group(0) @binding(2) var<storage, read> x: array<Map>;
 @group(0) @binding(3) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(4) var<storage, read_write> db: array<f32>;

@@ -12,10 +12,6 @@ const INVOCATIONS: u32 = 128u;
 const STEP: u32 = 16u;
 const SIDE: u32 = 16u;
 
-// The left matrix is bound value by value.
-alias Left = f32;
-alias LeftMap = Map;
-
 // Powers of 2 by which the matrices are multiplied before they are rounded: gradients are too small for f16.
 override ROW_SCALE: f32 = 1.0;
 override COLUMN_SCALE: f32 = 1.0;

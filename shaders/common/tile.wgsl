@@ -6,10 +6,6 @@
 // own number, so that neighbours write neighbouring words, and where there are more rows or columns than invocations
 // (FAR_ROWS, FAR_COLUMNS; twice as many at most) also the one INVOCATIONS further. Multiplying, it has every HIGHth quad
 // of the rows from its own on and every WIDEth quad of the columns, so that neighbours read neighbouring vectors.
-// The left matrix is bound value by value.
-alias Left = f32;
-alias LeftMap = Map;
-
 override HIGH: u32 = 8u;
 override WIDE: u32 = 8u;
 // Even, since products are added two at a time.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use libtest_mimic::Trial;
@@ -24,8 +24,7 @@ use super::{Claim, Outcome, no_input, on_each, short, values};
 
 /// The trials of this file.
 pub(crate) fn trials(found: &[AdapterReport]) -> Vec<Trial> {
-    let claims: [(&str, Claim); 5] = [
-        ("a_variant_with_a_wrong_result_is_refused_and_said", a_variant_with_a_wrong_result_is_refused_and_said),
+    let claims: [(&str, Claim); 4] = [
         ("all_tiles_of_a_search_give_the_same_bits", all_tiles_of_a_search_give_the_same_bits),
         ("a_tile_search_is_remembered_and_changes_no_bit", a_tile_search_is_remembered_and_changes_no_bit),
         ("a_tile_search_without_time_finds_nothing", a_tile_search_without_time_finds_nothing),
@@ -45,35 +44,9 @@ pub(crate) fn trials(found: &[AdapterReport]) -> Vec<Trial> {
     trials
 }
 
-/// An adapter without variants has nothing to refuse; it says nothing.
-fn a_variant_with_a_wrong_result_is_refused_and_said(adapter: usize) -> Outcome {
-    let selector = Selector::Index(adapter);
-    let begin = Instant::now();
-    pollster::block_on(GpuExecutor::open(&selector, None))?;
-    let plain = begin.elapsed();
-    let good = GpuExecutor::new(&selector)?;
-    println!("opened in {plain:.1?}, with the self-test in {:.1?}", begin.elapsed() - plain);
-    if !good.device().notes.is_empty() {
-        return Err(format!("without a fault it says {:?}", good.device().notes).into());
-    }
-    let used = good.variant();
-    let spoilt = GpuExecutor::with_options(&selector, &Options { spoil: Some(used), ..Options::default() })?;
-    let notes = &spoilt.device().notes;
-    if used == Variant::Workgroup {
-        return if notes.is_empty() { Ok(()) } else { Err(format!("it says {notes:?}").into()) };
-    }
-    let said = notes.len() == 1 && notes[0].contains(&used.to_string()) && notes[0].contains("are wrong, such as");
-    if spoilt.variant() == Variant::Workgroup && said {
-        return Ok(());
-    }
-    Err(format!("it uses {} and says {notes:?}", spoilt.variant()).into())
-}
-
-/// Every adapter computes by workgroups where its other variants are refused.
-fn by_workgroups(adapter: usize, tile: Option<usize>) -> moue::Result<GpuExecutor> {
-    let selector = Selector::Index(adapter);
-    let spoil = Some(GpuExecutor::new(&selector)?.variant());
-    GpuExecutor::with_options(&selector, &Options { tile, spoil, ..Options::default() })
+/// The adapter with one of the tiles of its search, or the usual ones.
+fn with_tile(adapter: usize, tile: Option<usize>) -> moue::Result<GpuExecutor> {
+    GpuExecutor::with_options(&Selector::Index(adapter), &Options { tile, ..Options::default() })
 }
 
 /// The tiled convolutions of a search: several steps of channels, both strides, so many pixels that weight gradients
@@ -117,11 +90,11 @@ fn convolved(executor: &mut GpuExecutor) -> moue::Result<Vec<Vec<u32>>> {
 }
 
 fn all_tiles_of_a_search_give_the_same_bits(adapter: usize) -> Outcome {
-    let usual = by_workgroups(adapter, None).and_then(|mut executor| convolved(&mut executor))?;
-    let tiles = by_workgroups(adapter, None)?.tiles();
+    let usual = with_tile(adapter, None).and_then(|mut executor| convolved(&mut executor))?;
+    let tiles = with_tile(adapter, None)?.tiles();
     println!("{tiles} tiles");
     for tile in 0..tiles {
-        let found = convolved(&mut by_workgroups(adapter, Some(tile))?)?;
+        let found = convolved(&mut with_tile(adapter, Some(tile))?)?;
         let differ = |(u, f): (&Vec<u32>, &Vec<u32>)| u.iter().zip(f).filter(|(u, f)| u != f).count();
         let differ: Vec<_> = usual.iter().zip(&found).map(differ).collect();
         if differ.iter().any(|&count| count > 0) {
@@ -147,10 +120,10 @@ impl TileStore for Kept {
 }
 
 fn a_tile_search_is_remembered_and_changes_no_bit(adapter: usize) -> Outcome {
-    let usual = convolved(&mut by_workgroups(adapter, None)?)?;
+    let usual = convolved(&mut with_tile(adapter, None)?)?;
     let kept = Kept::default();
     for start in 1..=2 {
-        let mut executor = by_workgroups(adapter, None)?;
+        let mut executor = with_tile(adapter, None)?;
         executor.search_tiles(Box::new(kept.clone()), Duration::from_secs(600));
         if convolved(&mut executor)? != usual {
             return Err(format!("the bits of start {start} differ from those without a search").into());
@@ -168,11 +141,11 @@ fn a_tile_search_is_remembered_and_changes_no_bit(adapter: usize) -> Outcome {
 
 fn a_tile_search_without_time_finds_nothing(adapter: usize) -> Outcome {
     let kept = Kept::default();
-    let mut executor = by_workgroups(adapter, None)?;
+    let mut executor = with_tile(adapter, None)?;
     executor.search_tiles(Box::new(kept.clone()), Duration::ZERO);
     let found = convolved(&mut executor)?;
     let tiles = kept.0.lock().expect("no panic").0.len();
-    if tiles == 0 && found == convolved(&mut by_workgroups(adapter, None)?)? {
+    if tiles == 0 && found == convolved(&mut with_tile(adapter, None)?)? {
         return Ok(());
     }
     Err(format!("{tiles} tiles were found in no time, or bits differ").into())
@@ -196,11 +169,18 @@ fn mixed_precision_is_given_or_refused_in_a_sentence(adapter: usize) -> Outcome 
     if !given.is_mixed() {
         return Err(format!("it computes by {given}").into());
     }
+    let spoilt = Options { spoil: Some(given), ..mixed };
     if given == Variant::Half {
-        let spoilt = Options { spoil: Some(given), ..mixed };
-        return refused(&spoilt, "failed their self-test");
+        return refused(&spoilt, "failed their self-test").and_then(|()| refused(&spoilt, "are wrong, such as"));
     }
-    Ok(())
+    // The next one takes its place.
+    let other = GpuExecutor::with_options(&Selector::Index(adapter), &spoilt)?;
+    let notes = &other.device().notes;
+    let said = notes.len() == 1 && notes[0].contains(&given.to_string()) && notes[0].contains("are wrong, such as");
+    if other.variant() == Variant::Half && said {
+        return Ok(());
+    }
+    Err(format!("it computes by {} and says {notes:?}", other.variant()).into())
 }
 
 /// The losses of some steps of a small ESR on random images.

@@ -188,8 +188,7 @@ pub(crate) async fn open(selector: &Selector, mixed: bool) -> Result<Gpu> {
         return Err(no_device(selector, format!("{} cannot be used: {why}", chosen.name)));
     }
     let adapter = &all[chosen.index];
-    let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
-    let mut features = adapter.features() & wanted;
+    let mut features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     if mixed {
         features |= Variant::mixed_features(adapter);
     }

@@ -14,15 +14,12 @@ use crate::{
     ops::{Conv2d, Conv2dGradInput, Conv2dGradWeight, Op, TensorId, shape_error},
 };
 
-params!(Conv2dParams for "conv2d", "conv2d_coop", "conv2d_f16", "conv2d_quad", "conv2d_subgroup" {
+params!(Conv2dParams for "conv2d", "conv2d_coop", "conv2d_f16" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, row_tiles: u32,
     weight_row: u32, weight_channel: u32, x_at: u32, y_at: u32,
 });
-params!(Conv2dGradWeightParams for
-    "conv2d_grad_weight", "conv2d_grad_weight_coop", "conv2d_grad_weight_f16", "conv2d_grad_weight_quad",
-    "conv2d_grad_weight_subgroup"
-{
+params!(Conv2dGradWeightParams for "conv2d_grad_weight", "conv2d_grad_weight_coop", "conv2d_grad_weight_f16" {
     images: u32, groups: u32, inputs: u32, outputs: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     kernel_h: u32, kernel_w: u32, padding: u32, has_bias: u32, column_tiles: u32,
     split_length: u32, first_split: u32, dw_stride: u32, db_stride: u32, dy_at: u32, x_at: u32,
@@ -30,8 +27,6 @@ params!(Conv2dGradWeightParams for
 
 /// Rows and columns of a filter whose places inside the map a shader keeps as bits.
 const MOST_TAPS: usize = 32;
-/// Columns of a map up to which pixels at its edges are computed apart from the others.
-const WIDEST_WITH_EDGES: usize = 64;
 /// Rows of a group up to which a tile would be mostly empty.
 const FEW_ROWS: usize = 8;
 /// Workgroups that keep a GPU busy: weight gradients are split until there are as many.
@@ -136,24 +131,16 @@ fn convolve(
             y_at,
         };
         let operands = vec![bound_x, cx.read(weight), cx.read(bias.unwrap_or(weight)), bound_y];
-        let padded = transposed || conv.padding > 0;
         let (kernel, grid) = if s.outputs <= FEW_ROWS {
             (Kernel::new("conv2d", "direct"), one_each(pixels * conv.groups * s.outputs))
         } else {
             let [x, y, _] = folded(tiles.columns);
-            let kernel = cx.gpu.variant.convolution(tiles.tile, transposed);
-            // Without padding no place of the filter is left out, and a row's weights lie as they are multiplied.
-            let by_fours = !padded && (s.inputs * filter).is_multiple_of(4);
-            (tiles.tile.by_fours(kernel, by_fours), [x, y, (conv.groups * tiles.rows) as u32])
+            (cx.gpu.variant.convolution(tiles.tile, transposed), [x, y, (conv.groups * tiles.rows) as u32])
         };
-        // On a processor that imitates a GPU; on others neighbours read what lies beside. Of wide maps the edges are few,
-        // and their pixels, apart from each other, wait for memory longer than a tile gains.
-        let edges_apart = padded && conv.stride == 1 && cx.gpu.info.software && s.output[1] <= WIDEST_WITH_EDGES;
         let kernel = kernel
             .with("TRANSPOSED", transposed)
             .with("STRIDE", conv.stride as u32)
-            .with("PADDED", padded)
-            .with("EDGES_APART", edges_apart);
+            .with("PADDED", transposed || conv.padding > 0);
         cx.dispatch(kernel, params, operands, grid)?;
     }
     Ok(())
@@ -226,8 +213,7 @@ pub(crate) fn grad_weight(cx: &mut Lower<'_>, node: &Node, op: Conv2dGradWeight)
         let kernel = if direct {
             Kernel::new("conv2d_grad_weight", "direct")
         } else {
-            let by_fours = s.pixels_out().is_multiple_of(4) && dy_at.is_multiple_of(4);
-            tiles.tile.by_fours(cx.gpu.variant.weight_gradient(tiles.tile), by_fours)
+            cx.gpu.variant.weight_gradient(tiles.tile)
         };
         let kernel = kernel.with("STRIDE", conv.stride as u32).with("PADDED", conv.padding > 0);
         cx.dispatch(kernel, params, operands, [across(tiles) as u32, splits as u32, conv.groups as u32])?;

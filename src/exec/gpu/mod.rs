@@ -103,7 +103,7 @@ impl GpuExecutor {
         Self::with_options(selector, &Options::default())
     }
 
-    /// Opens an adapter and picks the fastest [`Variant`] that it offers and that passes its self-test.
+    /// Opens an adapter; for mixed precision, with the fastest [`Variant`] that it offers and that passes its self-test.
     ///
     /// # Errors
     /// See [`GpuExecutor::new`]; and [`Error::Device`] where mixed precision is asked for and no variant of it is
@@ -148,22 +148,20 @@ impl GpuExecutor {
 
     #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "a page cannot wait for the self-test"))]
     fn pick_variant(&mut self, options: &Options) -> Result<()> {
-        for variant in Variant::offered(&self.gpu.device, options.mixed) {
+        if !options.mixed {
+            return Ok(());
+        }
+        for variant in Variant::mixed(&self.gpu.device) {
             let Some(problem) = self.self_test(variant, options.spoil == Some(variant))? else {
                 self.gpu.use_variant(variant);
-                if variant.is_mixed() {
-                    self.gpu.info.detail += &format!(", convolutions by {variant}");
-                    self.keep_maps(options)?;
-                    let maps = if self.half_maps { "f16" } else { "f32" };
-                    self.gpu.info.detail += &format!(", feature maps as {maps}");
-                }
+                self.gpu.info.detail += &format!(", convolutions by {variant}");
+                self.keep_maps(options)?;
+                let maps = if self.half_maps { "f16" } else { "f32" };
+                self.gpu.info.detail += &format!(", feature maps as {maps}");
                 return Ok(());
             };
             let note = format!("convolutions by {variant} are not used, since they failed their self-test: {problem}");
             self.gpu.info.notes.push(note);
-        }
-        if !options.mixed {
-            return Ok(());
         }
         let why = match &*self.gpu.info.notes {
             [] => "it has no f16 in shaders".to_owned(),

@@ -50,6 +50,20 @@ impl Kernel {
     }
 }
 
+/// The files that were read for [`Source::is_proven`].
+const PROVEN: [&str; 10] = [
+    "batch_norm",
+    "batch_norm_grad",
+    "channel_gate",
+    "channel_gate_grad",
+    "conv2d",
+    "conv2d_coop",
+    "conv2d_grad_weight",
+    "conv2d_grad_weight_coop",
+    "spatial_gate",
+    "spatial_gate_grad",
+];
+
 /// The text of a shader: shared pieces, then its own.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Source {
@@ -68,7 +82,7 @@ impl Source {
     /// columns are clamped to the last, pixels and places outside are replaced by the first element, and stores are
     /// guarded; so are images, items, runs and strips after the last in batch norm and the gates.
     pub(crate) fn is_proven(&self) -> bool {
-        ["conv2d", "batch_norm", "channel_gate", "spatial_gate"].iter().any(|stem| self.file.starts_with(stem))
+        PROVEN.contains(&self.file)
     }
 
     /// Whether it reads feature maps, and whether it writes some, which may lie in memory as f16.
@@ -131,9 +145,8 @@ const WRITE_MAP: [&str; 2] = map_pieces!("write_map", "write_map_f16");
 #[cfg(not(target_family = "wasm"))]
 const F16: wgpu::Features = wgpu::Features::SHADER_F16;
 #[cfg(not(target_family = "wasm"))]
-const SUBGROUP: wgpu::Features = wgpu::Features::SUBGROUP;
-#[cfg(not(target_family = "wasm"))]
-const COOPERATIVE: wgpu::Features = F16.union(SUBGROUP).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+const COOPERATIVE: wgpu::Features =
+    F16.union(wgpu::Features::SUBGROUP).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
 
 /// The name of the file a shader ends with: its own, or that of another.
 macro_rules! file {
@@ -183,14 +196,6 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "conv2d_grad_weight_coop": "coop_tile", "read_map", "conv2d_grad_weight"; needs COOPERATIVE;
     #[cfg(not(target_family = "wasm"))]
     "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "read_map", "tile", "conv2d_grad_weight"; needs F16;
-    #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_quad": "read_map", "quad_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
-    #[cfg(not(target_family = "wasm"))]
-    "conv2d_grad_weight_subgroup": "read_map", "subgroup_tile", "conv2d_grad_weight", "taps"; needs SUBGROUP;
-    #[cfg(not(target_family = "wasm"))]
-    "conv2d_quad": "read_map", "write_map", "index", "quad_tile", "conv2d", "windows"; needs SUBGROUP;
-    #[cfg(not(target_family = "wasm"))]
-    "conv2d_subgroup": "read_map", "write_map", "index", "subgroup_tile", "conv2d", "windows"; needs SUBGROUP;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;

@@ -17,17 +17,9 @@ pub(crate) enum Tile {
         /// Products between two barriers.
         step: usize,
     },
-    /// A subgroup of 8 invocations, through registers: shaders/common/subgroup_tile.wgsl.
-    Subgroup,
-    /// A subgroup of 4 invocations, through registers: shaders/common/quad_tile.wgsl.
-    Quad,
     /// Four subgroups of 32 invocations, by cooperative matrices: shaders/common/coop_tile.wgsl.
     Cooperative,
 }
-
-/// Invocations of a subgroup that [`Tile::Subgroup`] is written for, and those for [`Tile::Quad`].
-pub(crate) const LANES: u32 = 8;
-pub(crate) const QUAD_LANES: u32 = 4;
 
 impl Tile {
     /// Checks what the shader relies on: as many rows and as many columns as invocations, or twice as many, and the
@@ -44,16 +36,13 @@ impl Tile {
     const fn rows(self) -> usize {
         match self {
             Self::Workgroup { high, tall, .. } => high * if tall { 16 } else { 8 },
-            Self::Subgroup | Self::Cooperative => 64,
-            Self::Quad => 32,
+            Self::Cooperative => 64,
         }
     }
 
     const fn columns(self) -> usize {
         match self {
             Self::Workgroup { wide, tall, .. } => wide * if tall { 8 } else { 16 },
-            Self::Subgroup => 64,
-            Self::Quad => 16,
             Self::Cooperative => 128,
         }
     }
@@ -65,13 +54,8 @@ impl Tile {
             Self::Workgroup { high, wide, tall, step } => {
                 kernel.with("HIGH", high as u32).with("WIDE", wide as u32).with("TALL", tall).with("STEP", step as u32)
             }
-            Self::Subgroup | Self::Quad | Self::Cooperative => kernel,
+            Self::Cooperative => kernel,
         }
-    }
-
-    /// That kernel, told whether the left matrix may be loaded by fours: only [`Tile::Subgroup`] makes use of it.
-    pub(crate) fn by_fours(self, kernel: Kernel, fits: bool) -> Kernel {
-        if self == Self::Subgroup { kernel.with("BY_FOURS", fits) } else { kernel }
     }
 }
 
@@ -81,8 +65,6 @@ impl fmt::Display for Tile {
         write!(f, "{}x{} by ", self.rows(), self.columns())?;
         match self {
             Self::Workgroup { high, wide, .. } => write!(f, "{high}x{wide}"),
-            Self::Subgroup => write!(f, "{LANES}"),
-            Self::Quad => write!(f, "{QUAD_LANES}"),
             Self::Cooperative => write!(f, "128"),
         }
     }
@@ -164,7 +146,7 @@ mod tests {
             let steps = |tiles: &[Tile]| -> Vec<usize> {
                 let step = |tile: &Tile| match tile {
                     Tile::Workgroup { step, .. } => *step,
-                    Tile::Subgroup | Tile::Quad | Tile::Cooperative => 1,
+                    Tile::Cooperative => 1,
                 };
                 tiles.iter().map(step).collect()
             };

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     kept::GRADIENT_SCALE,
     shader::Kernel,
-    tile::{LANES, QUAD_LANES, Tile, by_workgroup},
+    tile::{Tile, by_workgroup},
 };
 
 /// Shaders of their own for the same product. Each sums in an order of its own, which its tiles do not change.
@@ -18,10 +18,6 @@ use super::{
 pub enum Variant {
     /// By workgroups, through their memory, in f32: what every adapter can do.
     Workgroup,
-    /// By subgroups of 8 invocations, through registers, in f32.
-    Subgroup,
-    /// By subgroups of 4 invocations, through registers, in f32.
-    Quad,
     /// By workgroups, through their memory, in mixed precision.
     Half,
     /// By cooperative matrices (tensor cores) of 16×16, in mixed precision.
@@ -32,27 +28,15 @@ pub enum Variant {
 const COOPERATIVE_LANES: u32 = 32;
 
 impl Variant {
-    /// What an adapter offers besides [`Variant::Workgroup`], by preference. In f32 only what was measured to be faster:
-    /// see benches/README.md.
-    pub(crate) fn offered(device: &wgpu::Device, mixed: bool) -> Vec<Self> {
+    /// Those in mixed precision that a device offers, by preference.
+    pub(crate) fn mixed(device: &wgpu::Device) -> Vec<Self> {
         let (info, features) = (device.adapter_info(), device.features());
-        let lanes = |count| {
-            let has = (info.subgroup_min_size, info.subgroup_max_size) == (count, count);
-            has && features.contains(wgpu::Features::SUBGROUP)
-        };
+        let lanes = (info.subgroup_min_size, info.subgroup_max_size) == (COOPERATIVE_LANES, COOPERATIVE_LANES);
         let mut offered = Vec::new();
-        let is_named = |name| info.name.to_lowercase().contains(name);
-        if !mixed && is_named("llvmpipe") && lanes(LANES) {
-            offered.push(Self::Subgroup);
-        }
-        if !mixed && is_named("swiftshader") && lanes(QUAD_LANES) {
-            offered.push(Self::Quad);
-        }
-        let cooperative = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-        if mixed && features.contains(cooperative) && lanes(COOPERATIVE_LANES) {
+        if lanes && features.contains(wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
             offered.push(Self::Cooperative);
         }
-        if mixed && features.contains(wgpu::Features::SHADER_F16) {
+        if features.contains(wgpu::Features::SHADER_F16) {
             offered.push(Self::Half);
         }
         offered
@@ -67,7 +51,7 @@ impl Variant {
         };
         let mut wanted = wgpu::Features::SHADER_F16;
         if adapter.cooperative_matrix_properties().iter().any(fits) {
-            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            wanted |= wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         }
         adapter.features() & wanted
     }
@@ -76,8 +60,6 @@ impl Variant {
     pub(crate) fn tiles(self, adapter: &str) -> &'static [Tile] {
         match self {
             Self::Workgroup | Self::Half => by_workgroup(adapter),
-            Self::Subgroup => &[Tile::Subgroup],
-            Self::Quad => &[Tile::Quad],
             Self::Cooperative => &[Tile::Cooperative],
         }
     }
@@ -86,8 +68,6 @@ impl Variant {
     pub(crate) fn convolution(self, tile: Tile, transposed: bool) -> Kernel {
         let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d",
-            Self::Subgroup => "conv2d_subgroup",
-            Self::Quad => "conv2d_quad",
             Self::Half => "conv2d_f16",
             Self::Cooperative => "conv2d_coop",
         });
@@ -98,8 +78,6 @@ impl Variant {
     pub(crate) fn weight_gradient(self, tile: Tile) -> Kernel {
         let kernel = tile.kernel(match self {
             Self::Workgroup => "conv2d_grad_weight",
-            Self::Subgroup => "conv2d_grad_weight_subgroup",
-            Self::Quad => "conv2d_grad_weight_quad",
             Self::Half => "conv2d_grad_weight_f16",
             Self::Cooperative => "conv2d_grad_weight_coop",
         });
@@ -117,8 +95,6 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Workgroup => "workgroups",
-            Self::Subgroup => "subgroups of 8",
-            Self::Quad => "subgroups of 4",
             Self::Half => "workgroups in mixed precision",
             Self::Cooperative => "cooperative matrices in mixed precision",
         })
