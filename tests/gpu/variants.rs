@@ -208,7 +208,8 @@ fn losses(adapter: usize, mixed: bool, steps: usize) -> moue::Result<Vec<f32>> {
     executor.write(program, targets, &one_hot)?;
     executor.write(program, weights, &[1.0; 2])?;
     let parts = g.part_names().len();
-    for (name, value) in [("lr", 0.005), ("decay", 1e-4)] {
+    // At 0.005 two orders of summing in f32 are 1.6 % apart at the ninth step, so that nothing could be said.
+    for (name, value) in [("lr", 0.001), ("decay", 1e-4)] {
         let id = g.find(name).ok_or_else(|| no_input(name))?;
         executor.write(program, id, &vec![value; parts])?;
     }
@@ -231,7 +232,7 @@ fn a_training_in_mixed_precision_follows_f32s_loss(adapter: usize) -> Outcome {
     }
     for (step, (e, f)) in expected.iter().zip(&found).enumerate() {
         // NaN fails too.
-        let close = (e - f).abs() <= 0.02 * e.abs();
+        let close = (e - f).abs() <= 0.005 * e.abs();
         if !close {
             return Err(format!("step {step}: {f} where f32 has {e}").into());
         }
