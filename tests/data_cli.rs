@@ -76,6 +76,15 @@ fn a_run_is_not_resumed_after_images_moved_between_its_splits() {
     table(&rows);
     let output = resume();
     assert!(output.status.success(), "the same rows in another order: {}", stderr(&output));
+
+    let run = folder.path().join("runs/a/run.json");
+    let text = fs::read_to_string(&run).expect("run.json");
+    let mut facts: Value = serde_json::from_str(&text).expect("JSON");
+    facts["data"]["hash"] = "0123456789abcdef".into();
+    fs::write(&run, facts.to_string()).expect("written");
+    let output = resume();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("begun by an earlier version"), "{}", stderr(&output));
 }
 
 /// The last line of stdout.

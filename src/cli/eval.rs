@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Result,
     checkpoint::{Model, file_hash, load_model},
-    data::{ClassMap, Sample, Spec, Transform},
+    data::{ClassMap, Sample, Spec},
     models::Decision,
     predict::transform_of,
     train::{
@@ -63,8 +63,7 @@ pub(super) struct Args {
 
 /// How the images of a model become its inputs.
 pub(super) fn inputs(model: &Model, batch: usize) -> Inputs {
-    let Transform { size, normalise, order } = transform_of(&model.meta);
-    Inputs { batch, size, normalise, order }
+    Inputs { batch, transform: transform_of(&model.meta) }
 }
 
 /// Each row of pixels from right to left.
@@ -89,7 +88,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut answer = |images: &[f32]| {
         let mut answers = evaluator.answer(images)?;
         if args.mirror {
-            let mirrored = evaluator.answer(&mirrored(images, inputs.size))?;
+            let mirrored = evaluator.answer(&mirrored(images, inputs.transform.size))?;
             answers.logits.iter_mut().zip(mirrored.logits).for_each(|(logit, other)| *logit = (*logit + other) / 2.0);
         }
         Ok(answers)

@@ -3,7 +3,7 @@
 //! Until something is worth saving they end the process at once, with code 130. While a training holds what [`defer`]
 //! returns, the first signal sets the flag of [`asked`] alone, and the training looks at it after every step and every
 //! batch of a validation, saves its state and ends; a second signal ends the process at once. Either way no temporary file
-//! is left.
+//! is left. A hang-up that the process was started to ignore, as by `nohup`, stays ignored.
 
 use std::sync::{
     Arc, LazyLock,
@@ -21,16 +21,43 @@ static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// From now on signals end the process at once.
 pub(super) fn listen() {
-    let asked = Arc::clone(&ASKED);
-    let installed = ctrlc::set_handler(move || {
-        if !DEFERRED.load(Ordering::SeqCst) || asked.swap(true, Ordering::SeqCst) {
-            discard_partial_files(|| std::process::exit(130));
-        }
-        note!("\nstopping after this step; once more to stop at once without saving");
-    });
-    if let Err(error) = installed {
+    if let Err(error) = ctrlc::set_handler(arrived) {
         note!("Ctrl-C will not save: {error}");
     }
+    #[cfg(unix)]
+    if let Err(error) = listen_to_the_others() {
+        note!("a request to end will not save: {error}");
+    }
+}
+
+/// What a signal does.
+fn arrived() {
+    if !DEFERRED.load(Ordering::SeqCst) || ASKED.swap(true, Ordering::SeqCst) {
+        discard_partial_files(|| std::process::exit(130));
+    }
+    note!("\nstopping after this step; once more to stop at once without saving");
+}
+
+/// The request to end, and the loss of the terminal.
+#[cfg(unix)]
+fn listen_to_the_others() -> std::io::Result<()> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGTERM},
+        iterator::Signals,
+    };
+
+    let all = [SIGTERM, SIGHUP];
+    let mut signals = Signals::new(all.into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal)))?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| arrived()))?;
+    Ok(())
+}
+
+/// Whether the process was started with this signal ignored; no where the system does not tell in a file.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// The flag that a signal sets while it is deferred.

@@ -3,30 +3,18 @@
 use super::session::Answers;
 use crate::{
     Result,
-    data::{ColourOrder, Loader, LoaderOptions, Normalisation, Sample, Transform},
+    data::{Loader, LoaderOptions, Sample, Transform},
     models::{Decision, NetworkSpec},
     predict::{arg_max, majority_vote, softmax},
 };
 
-/// How images become inputs of an evaluation.
+/// The inputs of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inputs {
     /// Images of a batch.
     pub batch: usize,
-    /// Side of the images, in pixels.
-    pub size: usize,
-    /// Normalisation; none leaves pixels in [0, 1].
-    pub normalise: Option<Normalisation>,
-    /// The order of the colour planes.
-    pub order: ColourOrder,
-}
-
-impl Inputs {
     /// How an image becomes an input.
-    #[must_use]
-    pub fn transform(&self) -> Transform {
-        Transform { size: self.size, normalise: self.normalise, order: self.order }
-    }
+    pub transform: Transform,
 }
 
 /// The probabilities of every head for every image, with the labels.
@@ -151,13 +139,8 @@ pub fn evaluate(
     inputs: &Inputs,
     mut answer: impl FnMut(&[f32]) -> Result<Answers>,
 ) -> Result<Predictions> {
-    let options = LoaderOptions {
-        batch: inputs.batch,
-        size: inputs.size,
-        normalise: inputs.normalise,
-        order: inputs.order,
-        ..LoaderOptions::default()
-    };
+    let Transform { size, normalise, order } = inputs.transform;
+    let options = LoaderOptions { batch: inputs.batch, size, normalise, order, ..LoaderOptions::default() };
     let (classes, branches, weights) = (network.classes(), network.heads(), network.head_weights());
     let mut loader = Loader::new(samples, classes, options)?;
     let mut predictions = Predictions { classes, branches, decision: network.decision(), ..Predictions::default() };

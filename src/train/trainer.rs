@@ -408,8 +408,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
     /// The network's answers to the validation images; none where the observer stopped it.
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<Option<Predictions>> {
         let network = self.session.spec().network.clone();
-        let Transform { size, normalise, order } = self.job.settings.transform();
-        let inputs = Inputs { batch: self.job.settings.batch_size, size, normalise, order };
+        let inputs = Inputs { batch: self.job.settings.batch_size, transform: self.job.settings.transform() };
         evaluate_unless(
             || observer.stops(),
             self.job.validation,

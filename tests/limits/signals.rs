@@ -88,3 +88,26 @@ fn a_signal_while_a_training_validates_ends_it_within_a_batch_with_its_state_sav
     assert_eq!(status(folder.path()), "interrupted");
     assert!(folder.path().join("runs/run/checkpoints/last.safetensors").is_file() && partial(folder.path()).is_empty());
 }
+
+#[test]
+fn a_hang_up_saves_and_ends_a_training_but_not_one_that_was_started_to_ignore_it() {
+    let data = "synthetic:train=256,valid=16,test=8,size=54";
+    for ignored in [false, true] {
+        let folder = folder();
+        let plain = moue(folder.path(), &[&TRAIN[..], &["--data", data, "--image-size=54", "--epochs=2"]].concat());
+        let mut command = Command::new("sh");
+        let script = if ignored { "trap '' HUP; exec \"$@\"" } else { "exec \"$@\"" };
+        command.args(["-c", script, "sh"]).arg(plain.get_program()).args(plain.get_args());
+        command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("sh starts");
+        let records = folder.path().join("runs/run/metrics.jsonl");
+        let begin = Instant::now();
+        while !fs::read_to_string(&records).unwrap_or_default().contains("\"kind\":\"step\"") {
+            assert!(begin.elapsed() < Duration::from_secs(120), "no step");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (output, _) = ended(child, 1);
+        let expected = if ignored { (Some(0), "finished") } else { (Some(130), "interrupted") };
+        assert_eq!((output.status.code(), &*status(folder.path())), expected, "{}", stderr(&output));
+    }
+}

@@ -151,8 +151,14 @@ impl RunFolder {
         let hash = facts.get("data").and_then(|data| data.get("hash")).and_then(Value::as_str).unwrap_or_default();
         if hash != start.data.hash {
             let found = format!("hash {}, {} {:?}", start.data.hash, start.data.source, start.data.counts);
-            let expected = format!("the data it was trained on, hash {hash}");
-            return Err(wrong(&facts_path, expected, found, "give the same data, or start a new run"));
+            // Hashes of earlier versions do not name the splits: nobody can tell whether an image has moved between them.
+            let hint = if hash.contains(':') || hash.is_empty() {
+                "give the same data, or start a new run"
+            } else {
+                "the run was begun by an earlier version, whose hash cannot be compared: go on with that version, or start \
+                 a new run"
+            };
+            return Err(wrong(&facts_path, format!("the data it was trained on, hash {hash}"), found, hint));
         }
         for folder in [folder.clone(), folder.join("checkpoints")] {
             sweep(&folder, |name| name.ends_with(".partial"))?;

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
-    data::{Dataset, Transform},
+    data::Dataset,
     exec::open::{Opened, open},
     nn::variables::Tensors,
 };
@@ -298,8 +298,7 @@ impl Run {
         };
         let best = load_model(&folder.best())?;
         let network = best.network()?;
-        let Transform { size, normalise, order } = settings.transform();
-        let inputs = Inputs { batch: settings.batch_size, size, normalise, order };
+        let inputs = Inputs { batch: settings.batch_size, transform: settings.transform() };
         let mut evaluator = Evaluator::new(device.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
         let answer = |images: &[f32]| evaluator.answer(images);
         let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
