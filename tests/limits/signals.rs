@@ -95,9 +95,9 @@ fn a_hang_up_saves_and_ends_a_training_but_not_one_that_was_started_to_ignore_it
     for ignored in [false, true] {
         let folder = folder();
         let plain = moue(folder.path(), &[&TRAIN[..], &["--data", data, "--image-size=54", "--epochs=2"]].concat());
-        let mut command = Command::new("sh");
-        let script = if ignored { "trap '' HUP; exec \"$@\"" } else { "exec \"$@\"" };
-        command.args(["-c", script, "sh"]).arg(plain.get_program()).args(plain.get_args());
+        let mut command = Command::new("env");
+        command.arg(if ignored { "--ignore-signal=HUP" } else { "--default-signal=HUP" });
+        command.arg(plain.get_program()).args(plain.get_args());
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("sh starts");
         let records = folder.path().join("runs/run/metrics.jsonl");
