@@ -120,10 +120,9 @@ fn settle(channel: u32, average: f32, squares: f32, elements: f32, writes: bool)
     return reciprocal;
 }
 
-// The larger, or NaN where one is: max() may give the number. By its bits, since comparisons may be compiled as if there
-// were no NaN.
+// The larger, or NaN where one is: max() may give the number.
 fn larger(a: f32, b: f32) -> f32 {
-    return select(a, b, b > a || (bitcast<u32>(b) & 0x7fffffffu) > 0x7f800000u);
+    return select(a, b, beats(b, a));
 }
 
 // An item of y; `base` is where the plane of x starts.

@@ -9,6 +9,13 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
+// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN. By their bits:
+// comparisons may be compiled as if there were no NaN.
+fn beats(value: f32, largest: f32) -> bool {
+    let is_nan = (bitcast<vec2<u32>>(vec2<f32>(value, largest)) & vec2<u32>(0x7fffffffu)) > vec2<u32>(0x7f800000u);
+    return !is_nan.y & (is_nan.x | (value > largest));
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -35,7 +42,7 @@ fn main(
         for (var w = first_column; w < end_column; w += 1u) {
             let value = x[base + h * params.width + w];
             sum += value;
-            largest = select(largest, value, value > largest || value != value);
+            largest = select(largest, value, beats(value, largest));
         }
     }
     y[params.y_at + i] = select(largest, sum / f32(params.size * params.size), params.average != 0u);

@@ -1,4 +1,5 @@
-// Runs of `lanes` of a workgroup's 256 invocations describe a plane each: a sum, the largest value and its first place.
+// Runs of `lanes` of a workgroup's 256 invocations describe a plane each: a sum, the largest value and its first place;
+// NaN and the first place of one where there is one.
 var<workgroup> parts: array<Description, 256>;
 var<workgroup> part_rows: array<Description, 256>;
 
@@ -15,9 +16,19 @@ fn nothing() -> Description {
     return Description(0.0, 0.0, NO_PLACE);
 }
 
+// Whether a value is NaN. By its bits: comparisons may be compiled as if there were no NaN.
+fn is_nan(value: f32) -> bool {
+    return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
+}
+
+// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN.
+fn beats(value: f32, largest: f32) -> bool {
+    return !is_nan(largest) & (is_nan(value) | (value > largest));
+}
+
 // Adds an element; the places of an invocation's elements ascend.
 fn with_element(so_far: Description, value: f32, place: u32) -> Description {
-    let wins = value > so_far.largest || so_far.place == NO_PLACE;
+    let wins = beats(value, so_far.largest) || so_far.place == NO_PLACE;
     return Description(so_far.sum + value, select(so_far.largest, value, wins), select(so_far.place, place, wins));
 }
 
@@ -29,7 +40,8 @@ fn with_quad(so_far: Description, values: vec4<f32>, place: u32) -> Description 
 
 // What two parts describe together.
 fn both(one: Description, other: Description) -> Description {
-    let is_larger = other.largest > one.largest || (other.largest == one.largest && other.place < one.place);
+    let is_first = other.place < one.place;
+    let is_larger = select(beats(other.largest, one.largest), !beats(one.largest, other.largest), is_first);
     let wins = other.place != NO_PLACE && (one.place == NO_PLACE || is_larger);
     return Description(
         one.sum + other.sum, select(one.largest, other.largest, wins), select(one.place, other.place, wins),

@@ -2,7 +2,11 @@
 
 use moue::ops::{BatchNorm, BatchNormEval, BatchNormGrad, Function};
 
-use crate::support::{case::Cases, data::Array, reference::reference};
+use crate::support::{
+    case::{Cases, Element},
+    data::Array,
+    reference::reference,
+};
 
 const EPS: f64 = 1e-5;
 
@@ -143,6 +147,48 @@ fn pooled_and_described(cases: &mut Cases) {
     }
 }
 
+/// In evaluation mode a NaN makes its window and its plane's descriptors NaN, in training mode all of its channel, of
+/// which the first element then is the first NaN.
+fn nan_in_a_plane(cases: &mut Cases, size: &str, dims: [usize; 4], op: BatchNorm, what: &str) {
+    let [n, c, h, w] = dims;
+    let [out_h, out_w] = if op.pool { [h / 2, w / 2] } else { [h, w] };
+    let area = out_h * out_w;
+    // Of the second image's last channel.
+    let plane = 2 * c - 1;
+    // The window, and the element in it.
+    for (which, windows) in [
+        ("the_first", &[(0, 0)][..]),
+        ("the_middle", &[(area / 2, 1)]),
+        ("the_next", &[(area / 2 + 1, 2)]),
+        ("the_last", &[(area - 1, 3)]),
+        ("the_first_and_the_last", &[(0, 3), (area - 1, 0)]),
+    ] {
+        let name = format!("{what}_of_{size}_with_nan_in_{which}");
+        let mut inputs = tied(&name, dims);
+        for (i, &(window, element)) in windows.iter().enumerate() {
+            let (row, column) = (window / out_w, window % out_w);
+            let at = if op.pool { (2 * row + element / 2) * w + 2 * column + element % 2 } else { window };
+            inputs[0].data[plane * h * w + at] = if i % 2 == 0 { f64::NAN } else { -f64::NAN };
+        }
+        let states = running(&name, c);
+        let mut trained = Element::nan(0, (0..n * c * area).filter(|i| i / area % c == c - 1));
+        trained.extend(Element::nan(1, [c - 1, 2 * c - 1]));
+        let mut expected = Element::nan(0, windows.iter().map(|(window, _)| plane * area + window));
+        let outputs = if op.descriptors { 4 } else { 2 };
+        if op.descriptors {
+            expected.extend(Element::nan(1, [plane, n * c + plane]));
+            for image in 1..=n {
+                trained.extend(Element::nan(2, [image * c - 1, (n + image) * c - 1]));
+                trained.push(Element::new(3, image * c - 1, 0.0));
+            }
+        }
+        trained.extend((outputs..outputs + 2).flat_map(|update| Element::nan(update, [c - 1])));
+        cases.op_on_nan_with_updates(&name, op, inputs.clone(), states.clone(), trained);
+        inputs.extend(states);
+        cases.op_on_nan(&format!("eval_{name}"), eval(op), inputs, expected);
+    }
+}
+
 pub(super) fn cases(cases: &mut Cases) {
     let sizes: [(&str, [usize; 4]); 8] = [
         ("one_channel", [2, 1, 5, 3]),
@@ -184,4 +230,16 @@ pub(super) fn cases(cases: &mut Cases) {
     let (x, state) = (inputs("whole", dims, 0.5), running("whole", 3));
     cases.op_with_updates("momentum_1_takes_the_batch_alone", op, x, state, 1);
     pooled_and_described(cases);
+    for (size, dims) in
+        [("an_odd_map", [2, 3, 9, 7]), ("whole_vectors", [3, 2, 6, 8]), ("more_than_a_workgroup_takes", [3, 2, 77, 74])]
+    {
+        for (activation, word) in activations {
+            for (pool, descriptors, followed) in
+                [(true, false, "pooled"), (false, true, "described"), (true, true, "pooled_and_described")]
+            {
+                let op = BatchNorm { activation, pool, descriptors, ..PLAIN };
+                nan_in_a_plane(cases, size, dims, op, &format!("{word}_{followed}"));
+            }
+        }
+    }
 }

@@ -2,7 +2,39 @@
 
 use moue::ops::{GlobalPool, GlobalPoolGrad, Pooling};
 
-use crate::support::{case::Cases, data::Array, reference::reference};
+use crate::support::{
+    case::{Cases, Element},
+    data::Array,
+    reference::reference,
+};
+
+/// A NaN makes its map's descriptors NaN; the maximum's position is that of the first.
+fn nan_in_a_map(cases: &mut Cases, pooling: Pooling, word: &str) {
+    for (size, [height, width]) in [
+        ("a_small_map", [3, 5]),
+        ("a_map_of_35_pixels", [5, 7]),
+        ("one_more_than_a_workgroup", [1, 257]),
+        ("a_large_map", [31, 37]),
+    ] {
+        let area = height * width;
+        for (which, places) in [
+            ("the_first", &[0][..]),
+            ("the_middle", &[area / 2]),
+            ("the_last", &[area - 1]),
+            ("the_first_and_the_last", &[0, area - 1]),
+            ("the_last_two", &[area - 2, area - 1]),
+        ] {
+            let name = format!("{word}_of_{size}_with_nan_in_{which}");
+            let mut x = Array::grid(&name, &[2, 2, height, width], 1.0, 8.0);
+            for (i, place) in places.iter().enumerate() {
+                x.data[2 * area + place] = if i % 2 == 0 { -f64::NAN } else { f64::NAN };
+            }
+            let mut expected = Element::nan(0, (0..pooling.count()).map(|descriptor| 4 * descriptor + 2));
+            expected.push(Element::new(1, 2, if pooling == Pooling::Avg { 0.0 } else { places[0] as f64 }));
+            cases.op_on_nan(&name, GlobalPool { pooling }, vec![x], expected);
+        }
+    }
+}
 
 pub(super) fn cases(cases: &mut Cases) {
     let sizes = [
@@ -38,5 +70,6 @@ pub(super) fn cases(cases: &mut Cases) {
             }
         }
         cases.op(&format!("{word}_of_a_late_tie"), op, vec![late]);
+        nan_in_a_map(cases, pooling, word);
     }
 }

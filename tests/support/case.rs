@@ -9,7 +9,7 @@ use moue::{
 };
 
 use super::{
-    compare::{check, parts, tolerances},
+    compare::{Tolerance, check, parts, tolerances},
     data::Array,
     reference::reference,
 };
@@ -65,8 +65,85 @@ impl Cases {
         assert_eq!(op.contract().stem(), self.stem, "{claim} is a case of another op");
         let all = inputs.iter().chain(&updates).flat_map(|array| &array.data);
         assert!(all.into_iter().all(|value| f64::from(*value as f32) == *value), "{claim}: inputs exact in f32");
-        self.add(claim, move |executor, unit| one_op(executor, unit, &op, &inputs, &updates, runs));
+        self.add(claim, move |executor, unit| one_op(executor, unit, &op, &inputs, &updates, runs, &[]));
     }
+
+    /// One op on inputs of which some are NaN: its reference loop gives what is `expected`, and NaN nowhere else, and the
+    /// device agrees.
+    pub(crate) fn op_on_nan(&mut self, claim: &str, op: impl Into<Op>, inputs: Vec<Array>, expected: Vec<Element>) {
+        self.op_on_nan_with_updates(claim, op, inputs, Vec::new(), expected);
+    }
+
+    /// The same for an op that updates variables.
+    pub(crate) fn op_on_nan_with_updates(
+        &mut self,
+        claim: &str,
+        op: impl Into<Op>,
+        inputs: Vec<Array>,
+        updates: Vec<Array>,
+        expected: Vec<Element>,
+    ) {
+        let op = op.into();
+        assert!(!expected.is_empty(), "{claim}: something is expected");
+        self.add(claim, move |executor, unit| one_op(executor, unit, &op, &inputs, &updates, 1, &expected));
+    }
+}
+
+/// An element of an output, or of an update, which count on after them, and what it must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Element {
+    /// The output.
+    pub(crate) output: usize,
+    /// The element's place in it.
+    pub(crate) place: usize,
+    /// NaN, or a number that the reference loop gives exactly.
+    pub(crate) value: f64,
+}
+
+impl Element {
+    /// An element and its value.
+    pub(crate) fn new(output: usize, place: usize, value: f64) -> Self {
+        Self { output, place, value }
+    }
+
+    /// Elements that are NaN.
+    pub(crate) fn nan(output: usize, places: impl IntoIterator<Item = usize>) -> Vec<Self> {
+        places.into_iter().map(|place| Self::new(output, place, f64::NAN)).collect()
+    }
+}
+
+/// Checks that the reference's results are NaN where that is expected and nowhere else, and have the other values that
+/// are.
+fn check_reference(results: &[Array], expected: &[Element]) -> Result<(), String> {
+    for Element { output, place, value } in expected {
+        let found = results[*output].data[*place];
+        if found != *value && !(found.is_nan() && value.is_nan()) {
+            return Err(format!("the reference's output {output} has {found} at {place}, expected {value}"));
+        }
+    }
+    let found = results.iter().flat_map(|result| &result.data).filter(|value| value.is_nan()).count();
+    let nan = expected.iter().filter(|element| element.value.is_nan()).count();
+    if found == nan { Ok(()) } else { Err(format!("the reference gives {found} NaN, expected {nan}")) }
+}
+
+/// The elements with 0 for NaN.
+fn without_nan(array: &Array) -> Array {
+    let data = array.data.iter().map(|value| if value.is_nan() { 0.0 } else { *value });
+    Array::new(&array.dims, data.collect())
+}
+
+/// Checks values against what is expected; where that is NaN they must be too.
+fn check_with_nan(what: &str, actual: &[f64], expected: &[f64], tolerance: Tolerance) -> Result<(), String> {
+    let mut actual = actual.to_vec();
+    for (i, (actual, expected)) in actual.iter_mut().zip(expected).enumerate() {
+        if expected.is_nan() {
+            if !actual.is_nan() {
+                return Err(format!("{what}: {actual:e} at {i}, where NaN was expected"));
+            }
+            *actual = 0.0;
+        }
+    }
+    check(what, &actual, &without_nan(&Array::new(&[expected.len()], expected.to_vec())), tolerance)
 }
 
 /// Text of an error of the crate.
@@ -74,7 +151,8 @@ pub(crate) fn text(error: moue::Error) -> String {
     error.to_string()
 }
 
-/// Builds a graph of one op, runs it and compares all outputs and updates.
+/// Builds a graph of one op, runs it and compares all outputs and updates. Where inputs are NaN, `nan` has the results
+/// that are too, and others that must be met.
 fn one_op(
     executor: &mut dyn Executor,
     unit: f64,
@@ -82,6 +160,7 @@ fn one_op(
     inputs: &[Array],
     updates: &[Array],
     runs: usize,
+    nan: &[Element],
 ) -> Result<(), String> {
     let mut graph = Graph::new();
     let ids: Vec<_> =
@@ -110,7 +189,9 @@ fn one_op(
         expected = reference(op, inputs, &mut changed);
     }
     expected.extend(changed);
-    let mut tolerances = tolerances(op, inputs, &expected, unit).into_iter();
+    check_reference(&expected, nan)?;
+    let numbers = |arrays: &[Array]| arrays.iter().map(without_nan).collect::<Vec<_>>();
+    let mut tolerances = tolerances(op, &numbers(inputs), &numbers(&expected), unit).into_iter();
     let mut next = || tolerances.next().ok_or_else(|| "an output without a tolerance".to_owned());
     for (i, (&id, array)) in outputs.iter().zip(&expected).enumerate() {
         if graph.tensor(id).shape != array.shape() {
@@ -122,12 +203,12 @@ fn one_op(
         }
         let size = array.data.len() / parts(op, i);
         for (part, (actual, expected)) in actual.chunks(size).zip(array.data.chunks(size)).enumerate() {
-            check(&format!("output {i}, part {part}"), actual, &Array::new(&[size], expected.to_vec()), next()?)?;
+            check_with_nan(&format!("output {i}, part {part}"), actual, expected, next()?)?;
         }
     }
     for (i, array) in expected[outputs.len()..].iter().enumerate() {
         let actual = executor.read_variable_f64(&format!("state{i}")).map_err(text)?;
-        check(&format!("update {i}"), &actual, array, next()?)?;
+        check_with_nan(&format!("update {i}"), &actual, &array.data, next()?)?;
     }
     match tolerances.next() {
         Some(_) => Err("a tolerance without an output".to_owned()),

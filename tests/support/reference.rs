@@ -29,6 +29,11 @@ pub(crate) use activation::apply as apply_function;
 pub(crate) use determinant::{cofactor_slack, determinant, first_order_slack};
 pub(crate) use spatial_gate::scores as spatial_scores;
 
+/// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN.
+fn beats(value: f64, largest: f64) -> bool {
+    value > largest || value.is_nan() && !largest.is_nan()
+}
+
 /// The outputs of an op; `updates` are changed in place.
 pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec<Array> {
     match op {

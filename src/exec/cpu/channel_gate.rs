@@ -57,6 +57,14 @@ impl<T: Scalar> Kernel<T> for Forward {
                 }
             }
             mean.iter_mut().for_each(|mean| *mean = *mean * share);
+            // The mean is NaN where a value is, and where infinities cancel.
+            for (pixel, _) in mean.iter().enumerate().filter(|(_, mean)| mean.is_nan()) {
+                let planes = group * per_group..(group + 1) * per_group;
+                let mut values = planes.map(|plane| x[plane * area + from + pixel] * a[plane]);
+                if let Some(channel) = values.position(|value| value.is_nan()) {
+                    (max[pixel], first[pixel]) = (T::of(f64::NAN), T::of(channel as f64));
+                }
+            }
         });
     }
 }

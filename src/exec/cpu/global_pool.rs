@@ -14,10 +14,16 @@ pub(super) struct Forward {
     pub(super) dims: [usize; 4],
 }
 
-/// The largest value and the first place that has it.
+/// The largest value and the first place that has it; where there is NaN, that and the first one's place. `sum` is that
+/// of all, which is NaN then, or where infinities cancel.
 #[inline(always)]
-pub(super) fn first_max<T: Scalar>(x: &[T]) -> (T, usize) {
+pub(super) fn first_max<T: Scalar>(x: &[T], sum: f64) -> (T, usize) {
     const LANES: usize = 16;
+    if sum.is_nan()
+        && let Some(place) = x.iter().position(|x| x.is_nan())
+    {
+        return (x[place], place);
+    }
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut max = x[0];
     if let Some(first) = chunks.first() {
@@ -58,22 +64,23 @@ impl<T: Scalar> Kernel<T> for Forward {
         let x = io.input(0);
         let ([y, place], _) = io.write();
         let (average, max) = y.split_at_mut(if self.pooling == Pooling::Max { 0 } else { planes });
-        let mean = |x: &[T]| T::of(sum(x) / area as f64);
+        let mean = |sum: f64| T::of(sum / area as f64);
         let x = x.par_chunks(area);
         match self.pooling {
             Pooling::Avg => {
                 x.zip(average.par_iter_mut().zip(place)).for_each(|(x, (average, place))| {
-                    (*average, *place) = (mean(x), T::ZERO);
+                    (*average, *place) = (mean(sum(x)), T::ZERO);
                 });
             }
             Pooling::Max => x.zip(max.par_iter_mut().zip(place)).for_each(|(x, (max, place))| {
-                let (value, index) = first_max(x);
+                let (value, index) = first_max(x, sum(x));
                 (*max, *place) = (value, T::of(index as f64));
             }),
             Pooling::AvgMax => x.zip(average.par_iter_mut()).zip(max.par_iter_mut().zip(place)).for_each(
                 |((x, average), (max, place))| {
-                    let (value, index) = first_max(x);
-                    (*average, *max, *place) = (mean(x), value, T::of(index as f64));
+                    let sum = sum(x);
+                    let (value, index) = first_max(x, sum);
+                    (*average, *max, *place) = (mean(sum), value, T::of(index as f64));
                 },
             ),
         }

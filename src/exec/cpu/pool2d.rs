@@ -37,7 +37,8 @@ impl Windows {
         start.saturating_sub(padding)..(start + size).saturating_sub(padding).min(side)
     }
 
-    /// Calls `with` for each output of a plane with the place of the first of its window's largest elements.
+    /// Calls `with` for each output of a plane with the place of the first of its window's largest elements, or of
+    /// its first NaN.
     #[inline(always)]
     fn winners<T: Scalar>(&self, x: &[T], band: &mut Band<T>, mut with: impl FnMut(usize, usize)) {
         let Pool2d { stride, padding, .. } = self.pool;
@@ -48,7 +49,7 @@ impl Windows {
             for j in 0..self.out_w {
                 let at = j * stride;
                 let (row, step) = (band.best_row[at].wide() as u32, band.step[at].wide() as u32);
-                // Where no element is larger than nothing, as of NaN, a neighbour's column may have won.
+                // Where no element is larger than nothing, a neighbour's column may have won.
                 let column = (at + step as usize).saturating_sub(padding).min(self.w - 1);
                 with(i * self.out_w + j, row as usize * self.w + column);
             }
@@ -127,7 +128,7 @@ impl<T: Scalar> Job<T> for RowOfWindows<'_, T> {
             let at = T::of(below as f64);
             let (largest, row) = (&mut largest[padding..][..w], &mut row[padding..][..w]);
             for ((largest, row), &x) in largest.iter_mut().zip(row).zip(&self.x[below * w..][..w]) {
-                let wins = x > *largest;
+                let wins = x.beats(*largest);
                 *largest = if wins { x } else { *largest };
                 *row = if wins { at } else { *row };
             }
@@ -139,7 +140,9 @@ impl<T: Scalar> Job<T> for RowOfWindows<'_, T> {
             let at = T::of(right as f64);
             let so_far = best.iter_mut().zip(&mut *best_row).zip(&mut *step);
             for (((best, best_row), step), (&largest, &row)) in so_far.zip(largest[right..].iter().zip(&row[right..])) {
-                let wins = (largest > *best) | ((largest == *best) & (row < *best_row));
+                // Of columns whose largest are equal the one with the upper row wins.
+                let (above, below) = (largest.beats(*best), best.beats(largest));
+                let wins = above | (!below & (row < *best_row));
                 *best = if wins { largest } else { *best };
                 *best_row = if wins { row } else { *best_row };
                 *step = if wins { at } else { *step };

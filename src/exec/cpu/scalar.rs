@@ -84,6 +84,13 @@ pub trait Scalar:
     fn exp(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+    /// NaN.
+    fn is_nan(self) -> bool;
+    /// Whether it takes the place of the largest of the numbers before it: a larger one does, and the first NaN.
+    #[inline(always)]
+    fn beats(self, largest: Self) -> bool {
+        (self > largest) | (self.is_nan() & !largest.is_nan())
+    }
     /// `self·a + b`, rounded once or twice.
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
@@ -110,6 +117,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
             }
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {

@@ -2,7 +2,7 @@
 
 use moue::ops::{BatchNorm, BatchNormEval, BatchNormGrad, Function};
 
-use super::{super::data::Array, activation::derivative, apply_function};
+use super::{super::data::Array, activation::derivative, apply_function, beats};
 
 fn activate(activation: Option<Function>, value: f64) -> f64 {
     activation.map_or(value, |function| apply_function(function, value))
@@ -33,7 +33,7 @@ fn channel(x: &Array, c: usize) -> Vec<usize> {
     offsets
 }
 
-/// For each element of y the element of z that it is: itself, or the first largest of a window.
+/// For each element of y the element of z that it is: itself, or the first largest of a window, or its first NaN.
 fn chosen(z: &Array, pool: bool) -> (Vec<usize>, Vec<usize>) {
     let [images, channels, height, width] = z.nchw();
     if !pool {
@@ -47,7 +47,7 @@ fn chosen(z: &Array, pool: bool) -> (Vec<usize>, Vec<usize>) {
                     let mut best = z.offset(n, c, 2 * h, 2 * w);
                     for (i, j) in [(0, 1), (1, 0), (1, 1)] {
                         let other = z.offset(n, c, 2 * h + i, 2 * w + j);
-                        if z.data[other] > z.data[best] {
+                        if beats(z.data[other], z.data[best]) {
                             best = other;
                         }
                     }
@@ -73,7 +73,7 @@ fn describe(y: &Array) -> [Array; 2] {
             let (mut best, mut position) = (y.at(n, c, 0, 0), 0);
             for h in 0..height {
                 for w in 0..width {
-                    if y.at(n, c, h, w) > best {
+                    if beats(y.at(n, c, h, w), best) {
                         (best, position) = (y.at(n, c, h, w), h * width + w);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use moue::ops::{ChannelGate, ChannelGateGrad};
 
-use super::super::data::Array;
+use super::{super::data::Array, beats};
 
 /// y, pooled, and the group-local index of each first maximal channel.
 pub(super) fn forward(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
@@ -21,7 +21,7 @@ pub(super) fn forward(op: &ChannelGate, inputs: &[Array]) -> Vec<Array> {
                         let value = x.at(n, g * each + c, h, w) * a.data[n * channels + g * each + c];
                         y.data[x.offset(n, g * each + c, h, w)] = value;
                         sum += value;
-                        if value > best {
+                        if beats(value, best) {
                             (best, index) = (value, c);
                         }
                     }

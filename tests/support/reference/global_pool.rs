@@ -2,7 +2,7 @@
 
 use moue::ops::{GlobalPool, GlobalPoolGrad, Pooling};
 
-use super::super::data::Array;
+use super::{super::data::Array, beats};
 
 /// Descriptors, positions of the first maxima.
 pub(super) fn forward(op: &GlobalPool, inputs: &[Array]) -> Vec<Array> {
@@ -18,7 +18,7 @@ pub(super) fn forward(op: &GlobalPool, inputs: &[Array]) -> Vec<Array> {
                 for w in 0..width {
                     let value = x.at(n, c, h, w);
                     sum += value;
-                    if value > best {
+                    if beats(value, best) {
                         (best, position) = (value, h * width + w);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use moue::ops::{Pool2d, Pool2dGrad, PoolKind};
 
-use super::super::data::Array;
+use super::{super::data::Array, beats};
 
 /// Visits every window: the output's offset, and the offsets of the window's elements inside the map, row by row.
 fn each_window(op: &Pool2d, x: &Array, mut visit: impl FnMut(&[usize])) {
@@ -30,11 +30,11 @@ fn each_window(op: &Pool2d, x: &Array, mut visit: impl FnMut(&[usize])) {
     }
 }
 
-/// The first largest element of a window.
+/// The first largest element of a window, or its first NaN.
 fn first_largest(x: &Array, window: &[usize]) -> usize {
     let mut best = window[0];
     for &i in window {
-        if x.data[i] > x.data[best] {
+        if beats(x.data[i], x.data[best]) {
             best = i;
         }
     }

@@ -171,8 +171,9 @@ impl<T: Scalar> Outputs<'_, T> {
             let y = self.y.row(n);
             windows.forward::<T, A>(affine, channel.plane(n), y, room);
             let Some(descriptors) = &mut self.descriptors else { continue };
-            let (max, position) = first_max(y);
-            descriptors.row(n)[0] = T::of(sum(y) / y.len() as f64);
+            let sum = sum(y);
+            let (max, position) = first_max(y, sum);
+            descriptors.row(n)[0] = T::of(sum / y.len() as f64);
             descriptors.row(images + n)[0] = max;
             if let Some(positions) = &mut self.positions {
                 positions.row(n)[0] = T::of(position as f64);

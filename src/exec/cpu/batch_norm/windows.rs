@@ -39,6 +39,12 @@ fn padded(windows: usize) -> usize {
     windows.next_multiple_of(64)
 }
 
+/// The larger, or NaN where one is.
+#[inline(always)]
+fn larger<T: Scalar>(a: T, b: T) -> T {
+    if (b > a) | b.is_nan() { b } else { a }
+}
+
 /// Room for a block.
 pub(super) struct Room<T> {
     /// The gradient of y.
@@ -219,14 +225,14 @@ impl Windows {
                 for ((largest, &top), &bottom) in largest.iter_mut().zip(top).zip(bottom) {
                     let top = A::value(affine.normal(top - affine.mean));
                     let bottom = A::value(affine.normal(bottom - affine.mean));
-                    *largest = if bottom > top { bottom } else { top };
+                    *largest = larger(top, bottom);
                 }
                 at += piece.columns / 2;
             }
             let padded = padded(count);
             let pairs = room.largest[..2 * padded].as_chunks::<2>().0;
             for (y, &[left, right]) in room.dz[..padded].iter_mut().zip(pairs) {
-                *y = if right > left { right } else { left };
+                *y = larger(left, right);
             }
             y[first..first + count].copy_from_slice(&room.dz[..count]);
             first += count;
@@ -288,6 +294,7 @@ impl Windows {
     }
 
     /// Fills the room for some windows: dz, x − μ and the column of each winner, and which of a column is the larger.
+    /// Where x has a NaN all of the channel is NaN, of which the first wins here too.
     #[inline(always)]
     fn winners<T: Scalar, A: Curve>(
         &self,
