@@ -20,9 +20,8 @@ fn main(
     }
     let value = x[i];
     if SIGMOID {
-        y[i] = 1.0 / (1.0 + exp(-value));
+        y[i] = sigmoid(value);
     } else {
-        // Not max(value, 0): that may hide NaN.
-        y[i] = select(value, 0.0, value < 0.0);
+        y[i] = relu(value);
     }
 }

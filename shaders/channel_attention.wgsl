@@ -34,8 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         sum = sum_lanes(lane, params.lanes, sum);
         if pair < pairs && (lane & (params.lanes - 1u)) == 0u {
-            let value = sum + b1[unit];
-            hidden[image * params.groups * params.units + unit] = select(value, 0.0, value < 0.0);
+            hidden[image * params.groups * params.units + unit] = relu(sum + b1[unit]);
         }
     }
     // The workgroup now reads what it wrote. Barrier: all invocations are here.
@@ -49,6 +48,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 sum += w2[channel * params.units + m] * hidden[row + m];
             }
         }
-        a[n * params.groups * params.channels + channel] = 1.0 / (1.0 + exp(-sum));
+        a[n * params.groups * params.channels + channel] = sigmoid(sum);
     }
 }

@@ -44,14 +44,10 @@ fn store_run(at: u32, count: u32, values: vec4<f32>) {
     y[places.w / 4u][places.w % 4u] = to_map(values.w);
 }
 
-fn is_nan(values: vec4<f32>) -> vec4<bool> {
-    return (bitcast<vec4<u32>>(values) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-}
-
-// Which values take the places of the largest of those before them: larger ones do, and the first NaN. By their bits:
-// comparisons may be compiled as if there were no NaN.
-fn beats(values: vec4<f32>, largest: vec4<f32>) -> vec4<bool> {
-    return !is_nan(largest) & (is_nan(values) | (values > largest));
+fn each_beats(values: vec4<f32>, largest: vec4<f32>) -> vec4<bool> {
+    return vec4<bool>(
+        beats(values.x, largest.x), beats(values.y, largest.y), beats(values.z, largest.z), beats(values.w, largest.w),
+    );
 }
 
 @compute @workgroup_size(256)
@@ -80,7 +76,7 @@ fn main(
             let value = run_at(params.x_at + at, count) * a[weights + c];
             store_run(params.y_at + at, count, value);
             sum += value;
-            let wins = (channel == none) | beats(value, largest);
+            let wins = (channel == none) | each_beats(value, largest);
             largest = select(largest, value, wins);
             channel = select(channel, vec4<u32>(c), wins);
         }
@@ -95,7 +91,7 @@ fn main(
             let candidate = channels_of[other];
             let value = maxima[other];
             sum += sums[other];
-            let is_larger = select(beats(value, largest), !beats(largest, value), candidate < channel);
+            let is_larger = select(each_beats(value, largest), !each_beats(largest, value), candidate < channel);
             let wins = (candidate < none) & is_larger;
             largest = select(largest, value, wins);
             channel = select(channel, candidate, wins);

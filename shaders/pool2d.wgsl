@@ -9,13 +9,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN. By their bits:
-// comparisons may be compiled as if there were no NaN.
-fn beats(value: f32, largest: f32) -> bool {
-    let is_nan = (bitcast<vec2<u32>>(vec2<f32>(value, largest)) & vec2<u32>(0x7fffffffu)) > vec2<u32>(0x7f800000u);
-    return !is_nan.y & (is_nan.x | (value > largest));
-}
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

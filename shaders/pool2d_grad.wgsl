@@ -11,13 +11,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN. By their bits:
-// comparisons may be compiled as if there were no NaN.
-fn beats(value: f32, largest: f32) -> bool {
-    let is_nan = (bitcast<vec2<u32>>(vec2<f32>(value, largest)) & vec2<u32>(0x7fffffffu)) > vec2<u32>(0x7f800000u);
-    return !is_nan.y & (is_nan.x | (value > largest));
-}
-
 // Whether the element at `row`, `column` is the first largest of the window whose corner is at `top`, `left`.
 fn is_first_largest(base: u32, row: u32, column: u32, top: i32, left: i32) -> bool {
     let value = x[base + row * params.width + column];

@@ -80,8 +80,8 @@ fn correlation(strip: Strip, group: u32, first: u32, step: u32) -> vec4<f32> {
     return sums;
 }
 
-fn sigmoid(value: vec4<f32>) -> vec4<f32> {
-    return 1.0 / (1.0 + exp(-value));
+fn sigmoids(values: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(sigmoid(values.x), sigmoid(values.y), sigmoid(values.z), sigmoid(values.w));
 }
 
 // Where a strip's first pixel is in a map per group.
@@ -177,7 +177,7 @@ fn apply(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_
             let places = places_of(run.cell * plane + pixel, count);
             let z = places + params.normal_at;
             let value = (vec4<f32>(normal[z.x], normal[z.y], normal[z.z], normal[z.w]) - average) * reciprocal;
-            let attention = sigmoid(value * scale + shift);
+            let attention = sigmoids(value * scale + shift);
             for (var k = 0u; k < count; k += 1u) {
                 normal[z.x + k] = value[k];
                 a[params.a_at + places.x + k] = attention[k];
@@ -225,7 +225,7 @@ fn evaluate(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocati
             for (var other = lane % strips; other < min(sharing, 2u * KERNEL) * strips; other += strips) {
                 z += parts[other][row];
             }
-            let attention = sigmoid(vec4<f32>((z - average) * scale + shift));
+            let attention = sigmoids(vec4<f32>((z - average) * scale + shift));
             a[params.a_at + map_place(strip) + row * params.width] = attention.x;
             attentions[lane] = attention;
         }

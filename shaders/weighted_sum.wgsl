@@ -34,11 +34,10 @@ fn main(
         sum += params.weight3 * x3[i];
     }
     if ACTIVATION == 1u {
-        // Not max(sum, 0): that may hide NaN.
-        sum = select(sum, 0.0, sum < 0.0);
+        sum = relu(sum);
     }
     if ACTIVATION == 2u {
-        sum = 1.0 / (1.0 + exp(-sum));
+        sum = sigmoid(sum);
     }
     y[i] = sum;
 }

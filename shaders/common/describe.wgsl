@@ -16,16 +16,6 @@ fn nothing() -> Description {
     return Description(0.0, 0.0, NO_PLACE);
 }
 
-// Whether a value is NaN. By its bits: comparisons may be compiled as if there were no NaN.
-fn is_nan(value: f32) -> bool {
-    return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u;
-}
-
-// Whether a value takes the place of the largest of those before it: a larger one does, and the first NaN.
-fn beats(value: f32, largest: f32) -> bool {
-    return !is_nan(largest) & (is_nan(value) | (value > largest));
-}
-
 // Adds an element; the places of an invocation's elements ascend.
 fn with_element(so_far: Description, value: f32, place: u32) -> Description {
     let wins = beats(value, so_far.largest) || so_far.place == NO_PLACE;

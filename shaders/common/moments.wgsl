@@ -15,6 +15,5 @@ fn combined(group: u32, splits: u32, count: f32, lane: u32) -> vec2<f32> {
     sums = sum_pairs(lane, 256u, sums);
     let offset = sums.x / count;
     let squares = sums.y - sums.x * offset;
-    // Not max(squares, 0): that may hide NaN.
-    return vec2<f32>(near + offset, select(squares, 0.0, squares < 0.0));
+    return vec2<f32>(near + offset, relu(squares));
 }

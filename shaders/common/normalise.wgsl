@@ -11,10 +11,10 @@ override DESCRIPTORS: bool = false;
 fn activated(centred: f32, scale: f32, shift: f32) -> f32 {
     let value = fma(centred, scale, shift);
     if ACTIVATION == 1u {
-        return select(value, 0.0, value < 0.0);
+        return relu(value);
     }
     if ACTIVATION == 2u {
-        return 1.0 / (1.0 + exp(-value));
+        return sigmoid(value);
     }
     return value;
 }

@@ -10,7 +10,8 @@ const STEM: &str = "channel_gate";
 /// `y = x·a`; `pooled[n, 2g] = max_c y`, `pooled[n, 2g+1] = mean_c y` over group g's channels (CBAM, Eq. 3).
 ///
 /// Inputs: x `[N, C, H, W]`, a `[N, C]`. Outputs: y like x, pooled `[N, 2G, H, W]`, and the group-local index of each
-/// first maximal channel `[N, G, H, W]` as a number, to which the gradient of the maximum goes.
+/// first maximal channel `[N, G, H, W]` as a number, to which the gradient of the maximum goes. A NaN counts as larger
+/// than any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChannelGate {
     /// Groups of channels.

@@ -27,7 +27,8 @@ impl Pooling {
 /// Pools each channel over its H×W positions.
 ///
 /// Input: x `[N, C, H, W]`. Outputs: descriptors `[D, N, C]` (D = 1 or 2: average first), and the position h·W + w of
-/// each first maximum `[N, C]` as a number (zeros for `Avg`), to which the gradient of the maximum goes.
+/// each first maximum `[N, C]` as a number (zeros for `Avg`), to which the gradient of the maximum goes. A NaN counts as
+/// larger than any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GlobalPool {
     /// Which descriptors.

@@ -8,7 +8,8 @@ const STEM: &str = "pool2d";
 /// How a window becomes a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolKind {
-    /// The largest element; padding never wins. The first of several equal ones takes the gradient.
+    /// The largest element; padding never wins. The first of several equal ones takes the gradient. A NaN counts
+    /// as larger than any number.
     Max,
     /// The sum of the elements divided by the window's full area: padding counts as zeros, as in PyTorch.
     Avg,

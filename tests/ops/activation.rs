@@ -2,7 +2,11 @@
 
 use moue::ops::{Activation, ActivationGrad, Function};
 
-use crate::support::{case::Cases, data::Array, reference::reference};
+use crate::support::{
+    case::{Cases, Element},
+    data::Array,
+    reference::reference,
+};
 
 const SIZES: [(&str, &[usize]); 5] = [
     ("one_element", &[1]),
@@ -23,6 +27,8 @@ pub(super) fn cases(cases: &mut Cases) {
         }
         let far = Array::new(&[8], vec![0.0, -0.0, 80.0, -80.0, 100.0, -100.0, 3e38, -3e38]).rounded();
         cases.op(&format!("{word}_far_from_zero_saturates"), Activation { function }, vec![far]);
+        let nan = Array::new(&[7], vec![1.0, f64::NAN, -1.0, -f64::NAN, 0.0, f64::INFINITY, f64::NEG_INFINITY]);
+        cases.op_on_nan(&format!("{word}_with_nan"), Activation { function }, vec![nan], Element::nan(0, [1, 3]));
     }
     let ends = Array::new(&[4], vec![0.0, 1.0, 0.5, 0.0]);
     let function = Function::Relu;

@@ -2,7 +2,11 @@
 
 use moue::ops::{ChannelAttention, ChannelAttentionGrad};
 
-use crate::support::{case::Cases, data::Array, reference::reference};
+use crate::support::{
+    case::{Cases, Element},
+    data::Array,
+    reference::reference,
+};
 
 /// p, W₁, b₁, W₂, b₂. Multiples of 1/64, so that each hidden unit's sum is exact and its sign is the same everywhere.
 fn inputs(name: &str, groups: usize, [d, n, c, m]: [usize; 4]) -> Vec<Array> {
@@ -51,6 +55,11 @@ pub(super) fn cases(cases: &mut Cases) {
         *array = Array::zeros(&array.dims);
     }
     cases.op("zeros_attend_half", ChannelAttention { groups: 2 }, zero);
+    // A NaN of the second image's last group makes its hidden units and its attention NaN.
+    let mut nan = inputs("nan", 2, [2, 2, 8, 4]);
+    nan[0].data[8 + 6] = f64::NAN;
+    let expected = [Element::nan(0, 8 + 4..8 + 8), Element::nan(1, 4 + 2..4 + 4)].concat();
+    cases.op_on_nan("attention_with_nan", ChannelAttention { groups: 2 }, nan, expected);
     let mut loud = inputs("loud", 1, [2, 2, 6, 2]);
     loud[4] = Array::new(&[6], vec![80.0, -80.0, 45.0, -45.0, 0.0, 20.0]);
     cases.op("large_biases_saturate", ChannelAttention { groups: 1 }, loud);

@@ -2,7 +2,11 @@
 
 use moue::ops::{SpatialGate, SpatialGateEval, SpatialGateGrad};
 
-use crate::support::{case::Cases, data::Array, reference::reference};
+use crate::support::{
+    case::{Cases, Element},
+    data::Array,
+    reference::reference,
+};
 
 const EPS: f64 = 1e-5;
 
@@ -51,7 +55,35 @@ fn all_ops(cases: &mut Cases, claim: &str, groups: usize, forward: &[Array], mom
     }
 }
 
+/// A NaN under a filter of one pixel makes that pixel of its group NaN, in training mode all of the group.
+fn nan_in_a_pixel(cases: &mut Cases, dims: [usize; 4]) {
+    let [n, c, h, w] = dims;
+    let (groups, area) = (2, h * w);
+    let each = c / groups;
+    let name = format!("{h}x{w}_with_nan");
+    let mut inputs = inputs(&name, groups, 1, dims);
+    // In the second group of the second image.
+    inputs[1].data[(groups + 1) * 2 * area + area - 2] = f64::NAN;
+    let group = |places: usize| (0..n * groups * places).filter(move |place| place / places % groups == 1);
+    let trained = [
+        Element::nan(0, group(each * area)),
+        Element::nan(1, group(area)),
+        Element::nan(2, group(area)),
+        Element::nan(3, [1]),
+        Element::nan(4, [1]),
+        Element::nan(5, [1]),
+    ];
+    let op = SpatialGate { groups, eps: EPS, momentum: 0.1 };
+    cases.op_on_nan_with_updates(&name, op, inputs.clone(), running(&name, groups), trained.concat());
+    inputs.extend(running(&name, groups));
+    let channels = (c + each..2 * c).map(|plane| plane * area + area - 2);
+    let expected = [Element::nan(0, channels), Element::nan(1, [(groups + 1) * area + area - 2])];
+    cases.op_on_nan(&format!("eval_{name}"), SpatialGateEval { groups, eps: EPS }, inputs, expected.concat());
+}
+
 pub(super) fn cases(cases: &mut Cases) {
+    nan_in_a_pixel(cases, [2, 6, 5, 7]);
+    nan_in_a_pixel(cases, [3, 4, 6, 8]);
     // Groups, K, [N, C, H, W].
     let sizes: [(&str, usize, usize, [usize; 4]); 15] = [
         ("of_one_element", 1, 1, [1, 1, 1, 1]),

@@ -175,15 +175,15 @@ macro_rules! sources {
 
 /// Every shader, with the shared pieces it starts with. A page has none that need more than every browser offers.
 pub(crate) static SOURCES: &[Source] = sources! {
-    "activation": "index";
+    "activation": "nan", "index";
     "activation_grad": "index";
     "augment": "write_map";
     "axis_sum": "index";
-    "batch_norm": "read_map", "write_map", "reduce", "pairs", "moments", "plane", "describe", "normalise";
-    "batch_norm_grad": "read_map", "write_map", "pairs", "plane", "normalise";
-    "channel_attention": "reduce";
+    "batch_norm": "nan", "read_map", "write_map", "reduce", "pairs", "moments", "plane", "describe", "normalise";
+    "batch_norm_grad": "nan", "read_map", "write_map", "pairs", "plane", "normalise";
+    "channel_attention": "nan", "reduce";
     "channel_attention_grad": "reduce";
-    "channel_gate": "read_map", "write_map", "run", "index";
+    "channel_gate": "nan", "read_map", "write_map", "run", "index";
     "channel_gate_grad": "read_map", "write_map", "pairs", "run", "gradient_run", "index";
     "concat": "index";
     "conv2d": "read_map", "write_map", "index", "held", "tile", "conv2d";
@@ -199,20 +199,20 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
     "determinant": ;
-    "global_pool": "read_map", "describe", "index";
+    "global_pool": "nan", "read_map", "describe", "index";
     "global_pool_grad": "read_map", "write_map", "index";
     "multiply": "index";
     "partial_sums": "index";
     "patches": "index";
-    "pool2d": "index";
-    "pool2d_grad": "index";
+    "pool2d": "nan", "index";
+    "pool2d_grad": "nan", "index";
     "running_sums": "index";
     "sgd": "index";
     "similarity": "reduce";
     "similarity_grad": "index";
-    "spatial_gate": "read_map", "write_map", "pairs", "moments", "run", "strip";
+    "spatial_gate": "nan", "read_map", "write_map", "pairs", "moments", "run", "strip";
     "spatial_gate_grad": "read_map", "write_map", "pairs", "run", "gradient_run", "strip";
-    "weighted_sum": "index";
+    "weighted_sum": "nan", "index";
 };
 
 /// A shader as the device gets it, and the layout that the host gives its parameters.
