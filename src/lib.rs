@@ -11,6 +11,8 @@ pub mod cli;
 pub mod data;
 pub mod diversity;
 pub mod error;
+#[cfg(feature = "cli")]
+pub mod evaluation;
 pub mod exec;
 #[cfg(feature = "cli")]
 pub mod explain;

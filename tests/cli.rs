@@ -166,7 +166,7 @@ fn weights_to_start_from_bring_their_normalisation_along() {
         folder.path(),
         &["eval", "--model", best, "--data", spec, "--split", "valid", "--device", "cpu", "--json"],
     );
-    assert_eq!(json(&again)["accuracy"], result["best_val_accuracy"]);
+    assert_eq!(json(&again)["vote_accuracy"], result["best_val_accuracy"]);
 }
 
 #[test]

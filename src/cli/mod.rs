@@ -2,6 +2,7 @@
 
 mod ablate;
 mod bench;
+mod compare;
 mod data;
 pub mod device;
 mod doctor;
@@ -58,6 +59,8 @@ enum Command {
     Ablate(Box<ablate::Args>),
     /// Evaluates a model on a split of a data set.
     Eval(eval::Args),
+    /// Says whether networks differ, from their predictions on the same images.
+    Compare(compare::Args),
     /// Gives the probabilities of images.
     Predict(predict::Args),
     /// Shows what each branch of a model looks at in an image: attention and Grad-CAM, as a picture and in numbers.
@@ -126,6 +129,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Verify(args) => verify::run(args),

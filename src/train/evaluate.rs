@@ -94,6 +94,21 @@ impl Predictions {
 }
 
 impl Predictions {
+    /// The probabilities `[N, K]` that the answers rest on: the mean over the heads that vote, or the last head's.
+    #[must_use]
+    pub fn mean_probabilities(&self) -> Vec<f32> {
+        (0..self.labels.len()).flat_map(|image| self.answering(image)).collect()
+    }
+
+    /// The class that each head that votes gives each image, or the last head alone.
+    #[must_use]
+    pub fn members(&self) -> Vec<Vec<u8>> {
+        let skipped = if self.decision == Decision::Last { self.branches - 1 } else { 0 };
+        (0..self.labels.len())
+            .map(|image| self.branch_classes(image).skip(skipped).map(|class| class as u8).collect())
+            .collect()
+    }
+
     /// The probabilities `[K]` that an image's answer rests on: the mean over the heads that vote, or the last head's.
     fn answering(&self, image: usize) -> Vec<f32> {
         let stride = self.branches * self.classes;

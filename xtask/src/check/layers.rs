@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["nn"],
     &["models", "diversity"],
     &["data", "checkpoint"],
-    &["predict", "train", "verify", "explain", "bench"],
+    &["predict", "evaluation", "train", "verify", "explain", "bench"],
     &["cli", "web"],
 ];
 

@@ -1,0 +1,231 @@
+//! `moue eval`: models on a data set.
+
+mod choose;
+mod say;
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use serde_json::json;
+
+use super::{Outcome, device::DeviceArgs, output::note};
+use crate::{
+    Error, Result,
+    checkpoint::{Model, file_hash, load_model},
+    data::{ClassMap, Sample, Spec},
+    evaluation::{About, Kept, Members, SplitOf, average_precision},
+    models::Decision,
+    predict::transform_of,
+    train::{
+        Evaluation,
+        ablation::exits,
+        evaluate::{Inputs, Predictions, evaluate},
+        session::Evaluator,
+    },
+};
+
+/// Arguments of `moue eval`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file; several answer together, by the mean of their probabilities.
+    #[arg(long, required = true)]
+    model: Vec<PathBuf>,
+    /// ferplus:DIR, fer2013:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
+    #[arg(long)]
+    data: Spec,
+    /// The splits, judged together: train, valid, test.
+    #[arg(long, value_delimiter = ',', default_value = "test")]
+    split: Vec<String>,
+    /// FROM=TO,…: images of the data's class FROM count as the model's class TO, `FROM=` leaves them out; names of one
+    /// expression, such as happy and happiness, find each other without it.
+    #[arg(long, value_name = "FROM=TO,…")]
+    class_map: Option<ClassMap>,
+    /// Only the images whose ids a file lists, one a line.
+    #[arg(long, value_name = "LIST")]
+    subset: Option<PathBuf>,
+    /// A table with a column `id` and columns of groups, such as `age`: the accuracy of each group, and whether the
+    /// groups differ by more than chance.
+    #[arg(long, value_name = "CSV")]
+    groups: Option<PathBuf>,
+    /// Writes the answers, for `moue compare`.
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
+    /// Writes them at a quarter of the length: 16-bit probabilities, without ids and votes.
+    #[arg(long, requires = "predictions")]
+    compact: bool,
+    /// The column of the data folder's labels.csv that names groups, as for `moue train`
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
+    /// The number of folds, as for `moue train`: the split test is then the fold that it held out
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    folds: usize,
+    /// The fold, from 1
+    #[arg(long, value_name = "I", default_value_t = 1)]
+    fold: usize,
+    /// The accuracy of every early exit too: of the first branch, the first two, and so on.
+    #[arg(long = "early-exits", alias = "exits")]
+    exits: bool,
+    /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
+    #[arg(long = "tta-flip", alias = "mirror")]
+    mirror: bool,
+    /// Images of a batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// How the images of a model become its inputs.
+pub(super) fn inputs(model: &Model, batch: usize) -> Inputs {
+    Inputs { batch, transform: transform_of(&model.meta) }
+}
+
+/// Each row of pixels from right to left.
+fn mirrored(images: &[f32], size: usize) -> Vec<f32> {
+    images.chunks(size).flat_map(|row| row.iter().rev().copied()).collect()
+}
+
+/// Models that answer together.
+fn load(paths: &[PathBuf]) -> Result<(Vec<Model>, Vec<String>)> {
+    let (mut models, mut hashes) = (Vec::new(), Vec::new());
+    for path in paths {
+        let model = load_model(path)?;
+        let hash = file_hash(path)?;
+        note!("model: {}, sha256 {hash}", path.display());
+        if let Some(first) = models.first().filter(|first: &&Model| first.meta.classes != model.meta.classes) {
+            return Err(Error::File {
+                path: path.clone(),
+                expected: format!("the classes of {}: {}", first.path.display(), first.meta.classes.join(", ")),
+                found: model.meta.classes.join(", "),
+                hint: "models that answer together have the same classes in the same order".into(),
+            });
+        }
+        models.push(model);
+        hashes.push(hash);
+    }
+    Ok((models, hashes))
+}
+
+/// What a model answers to the images.
+fn ask(args: &Args, model: &Model, samples: &[Sample], evaluator: &mut Evaluator<'_>) -> Result<Predictions> {
+    let inputs = inputs(model, args.batch);
+    evaluate(samples, &model.network()?, &inputs, |images| {
+        let mut answers = evaluator.answer(images)?;
+        if args.mirror {
+            let mirrored = evaluator.answer(&mirrored(images, inputs.transform.size))?;
+            answers.logits.iter_mut().zip(mirrored.logits).for_each(|(logit, other)| *logit = (*logit + other) / 2.0);
+        }
+        Ok(answers)
+    })
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    let (models, hashes) = load(&args.model)?;
+    let classes = &models[0].meta.classes;
+    let names: Vec<&str> = args.split.iter().map(String::as_str).collect();
+    let data = args.data.load_divided(&names, args.group_by.as_deref(), args.folds, args.fold)?;
+    super::data::say_notes(&data);
+    let mapping = args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, classes)?;
+    mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
+    let (mut known, mut unknown, mut left_out, mut splits) = (Vec::new(), Vec::new(), 0, Vec::new());
+    let subset = args.subset.as_deref().map(choose::subset).transpose()?;
+    let mut missing = subset.clone().unwrap_or_default();
+    for name in &args.split {
+        let mut samples = data.split(name)?.samples.clone();
+        if let Some(subset) = &subset {
+            samples.retain(|sample| subset.contains(&sample.id));
+            let found: BTreeSet<_> = samples.iter().map(|sample| &sample.id).collect();
+            missing.retain(|id| !found.contains(id));
+        }
+        let mapped = mapping.apply(&samples);
+        let hash = data.hashes.get(name).cloned().unwrap_or_default();
+        splits.push(SplitOf { name: name.clone(), images: mapped.known.len(), hash });
+        known.extend(mapped.known);
+        unknown.extend(mapped.unknown);
+        left_out += mapped.left_out;
+    }
+    if let (Some(id), Some(path)) = (missing.first(), &args.subset) {
+        return Err(choose::unknown_image(path, id, &data.source, &args.split));
+    }
+    let groups = args.groups.as_deref().map(|path| choose::groups(path, &known)).transpose()?;
+
+    // The network has no logit for the labels of the unknown: it is asked about them under another, which they are then
+    // rid of.
+    let others: Vec<_> = unknown.iter().map(|sample| Sample { label: 0, ..sample.clone() }).collect();
+    let mut opened = args.device.open()?;
+    let (mut asked, mut asked_unknown) = (Vec::new(), Vec::new());
+    for model in &models {
+        let network = model.network()?;
+        let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
+        asked.push(ask(args, model, &known, &mut evaluator)?);
+        if !others.is_empty() {
+            asked_unknown.push(ask(args, model, &others, &mut evaluator)?);
+        }
+    }
+    let ids = known.iter().map(|sample| sample.id.clone()).collect();
+    let about = About::new(classes.clone(), data.source.clone(), splits, hashes.clone(), ids);
+    let kept = together(about, &asked, &known);
+    if let Some(path) = &args.predictions {
+        kept.write(path, args.compact)?;
+    }
+
+    let answered = kept.answered();
+    let mut labels = kept.labels.clone();
+    let (mut answers, mut vote) = (answered.answers(), kept.vote());
+    if !unknown.is_empty() {
+        let others = together(kept.about.clone(), &asked_unknown, &others);
+        labels.extend(unknown.iter().map(|sample| sample.label));
+        answers.extend(others.answered().answers());
+        vote.extend(others.vote());
+    }
+    let evaluation = Evaluation::from_predictions(&labels, &answers, &mapping.classes())?;
+    let vote_accuracy = Evaluation::from_predictions(&labels, &vote, &mapping.classes())?.accuracy;
+    let figures = answered.figures();
+    let members = Members::of(&kept.members, &kept.labels);
+    let named: Vec<String> = match &models[..] {
+        [model] if asked[0].decision == Decision::Last => {
+            let (network, accuracy) = (model.network()?, asked[0].branch_accuracy());
+            accuracy.iter().enumerate().map(|(head, a)| format!("{} {a:.4}", network.head_name(head))).collect()
+        }
+        _ => members.accuracy.iter().map(|accuracy| format!("{accuracy:.4}")).collect(),
+    };
+    say::figures(&evaluation, vote_accuracy, &figures, &members, &named);
+    let exits = if asked.len() == 1 { exits(&asked[0]) } else { Vec::new() };
+    if args.exits {
+        say::exits(&exits);
+    }
+    let right: Vec<bool> = answered.answers().iter().zip(&kept.labels).map(|(answer, label)| answer == label).collect();
+    let groups: Vec<_> = groups.unwrap_or_default().into_iter().map(|column| column.judged(&right)).collect();
+    groups.iter().for_each(say::groups);
+    let precision = |class: usize| {
+        let scores: Vec<f64> = kept.mean.chunks(classes.len()).map(|row| f64::from(row[class])).collect();
+        average_precision(&scores, &kept.labels.iter().map(|&label| label == class).collect::<Vec<_>>())
+    };
+    let branch_accuracy = if asked.len() == 1 { asked[0].branch_accuracy() } else { members.accuracy.clone() };
+    let loss = asked.iter().map(|predictions| predictions.loss).sum::<f64>() / asked.len() as f64;
+    Ok(Outcome::passed(json!({
+        "accuracy": evaluation.accuracy, "vote_accuracy": vote_accuracy,
+        "balanced_accuracy": evaluation.balanced_accuracy, "per_class": evaluation.per_class,
+        "average_precision": (0..classes.len()).map(precision).collect::<Vec<_>>(),
+        "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
+        "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
+        "members": members, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
+        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "classes": mapping.report(),
+        "left_out": left_out, "calibration_error": figures.calibration_error,
+        "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
+    })))
+}
+
+/// The answers of all models to the same images, joined: the mean of their probabilities, and all of their branches.
+fn together(about: About, asked: &[Predictions], samples: &[Sample]) -> Kept {
+    let means: Vec<Vec<f32>> = asked.iter().map(Predictions::mean_probabilities).collect();
+    let mean = |index: usize| means.iter().map(|mean| mean[index]).sum::<f32>() / means.len() as f32;
+    let members: Vec<Vec<Vec<u8>>> = asked.iter().map(Predictions::members).collect();
+    let has_votes = !samples.is_empty() && samples.iter().all(|sample| sample.votes.is_some());
+    Kept {
+        about,
+        mean: (0..means[0].len()).map(mean).collect(),
+        members: (0..samples.len()).flat_map(|image| members.iter().flat_map(move |own| own[image].clone())).collect(),
+        labels: samples.iter().map(|sample| sample.label).collect(),
+        votes: has_votes.then(|| samples.iter().filter_map(|sample| sample.votes.clone()).flatten().collect()),
+    }
+}
