@@ -1,7 +1,7 @@
 //! moue trains and runs facial-expression-recognition ensembles whose members are made to differ.
 //!
 //! Lower layers never import upper ones:
-//! `error, shape, rng, words → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, train, verify, explain → cli, web`.
+//! `error, shape, rng, words → ops → graph → exec → nn → models, diversity → data, checkpoint → predict, evaluation, train, verify, explain → cli, web`.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
