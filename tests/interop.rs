@@ -17,7 +17,7 @@ use moue::{
     exec::cpu::CpuExecutor,
     models::{EsrSpec, ManetSpec, NetworkSpec},
     predict::transform_of,
-    train::session::Evaluator,
+    train::session::{Evaluator, LearnersMaps},
 };
 use safetensors::{Dtype, serialize_to_file, tensor::TensorView};
 
@@ -97,7 +97,7 @@ fn answers(model: &Path, network: &NetworkSpec, pixels: &[f32], batch: usize) ->
     for images in pixels.chunks_exact(batch * 3 * network.size() * network.size()) {
         let answers = evaluator.answer(images).expect("logits");
         all.entry("logits").or_default().extend(answers.logits);
-        for (kind, map) in answers.maps {
+        for LearnersMaps { kind, values: map, .. } in answers.maps {
             all.entry(kind).or_default().extend(map);
         }
     }

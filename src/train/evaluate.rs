@@ -4,6 +4,7 @@ use super::session::Answers;
 use crate::{
     Result,
     data::{Loader, LoaderOptions, Sample, Transform},
+    evaluation::MapSums,
     models::{Decision, NetworkSpec},
     predict::{arg_max, majority_vote, softmax},
 };
@@ -34,6 +35,8 @@ pub struct Predictions {
     pub loss: f64,
     /// Each head's cross-entropy, the mean over images, unweighted `[B]`.
     pub cross_entropy: Vec<f64>,
+    /// What diversity compares, over all images.
+    pub maps: Vec<MapSums>,
 }
 
 impl Predictions {
@@ -169,6 +172,14 @@ pub fn evaluate(
                 *sum -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
                 predictions.probabilities.extend(probabilities);
             }
+        }
+        if predictions.maps.is_empty() {
+            predictions.maps = answers.maps.iter().map(|maps| MapSums::new(maps.kind, maps.learners)).collect();
+        }
+        for (sums, maps) in predictions.maps.iter_mut().zip(&answers.maps) {
+            // A last batch that is not full has images after the last.
+            let image = maps.values.len() / inputs.batch;
+            sums.add(&maps.values[..batch.labels.len() * image], batch.labels.len());
         }
         predictions.labels.extend(&batch.labels);
         loader.recycle(batch);

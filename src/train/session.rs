@@ -101,8 +101,19 @@ impl TermReport {
 pub struct Answers {
     /// Logits `[N, B·K]`, head-major.
     pub logits: Vec<f32>,
-    /// The network's maps by their kind, as [`crate::models::Network`] has them.
-    pub maps: Vec<(&'static str, Vec<f32>)>,
+    /// The network's maps, as [`crate::models::Network`] has them.
+    pub maps: Vec<LearnersMaps>,
+}
+
+/// The maps of several learners for one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnersMaps {
+    /// `branch`, `spatial` or `channel`.
+    pub kind: &'static str,
+    /// The number of learners L.
+    pub learners: usize,
+    /// `[N, L·F…]`, learner-major within an image.
+    pub values: Vec<f32>,
 }
 
 impl<'e> Session<'e> {
@@ -396,7 +407,10 @@ impl EvalProgram {
         executor.write(self.program, self.images, images)?;
         executor.run(self.program)?;
         let logits = executor.read(self.program, self.network.logits)?;
-        let maps = self.network.maps.iter().map(|maps| Ok((maps.kind, executor.read(self.program, maps.map)?)));
+        let maps = self.network.maps.iter().map(|maps| {
+            let values = executor.read(self.program, maps.map)?;
+            Ok(LearnersMaps { kind: maps.kind, learners: maps.learners, values })
+        });
         Ok(Answers { logits, maps: maps.collect::<Result<_>>()? })
     }
 }

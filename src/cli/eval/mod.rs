@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     checkpoint::{Model, file_hash, load_model},
     data::{ClassMap, Sample, Spec},
-    evaluation::{About, Kept, Members, SplitOf, average_precision},
+    evaluation::{About, Kept, MapSums, Members, SplitOf, average_precision},
     models::Decision,
     predict::transform_of,
     train::{
@@ -189,6 +189,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         _ => members.accuracy.iter().map(|accuracy| format!("{accuracy:.4}")).collect(),
     };
     say::figures(&evaluation, vote_accuracy, &figures, &members, &named);
+    let maps: Vec<_> = asked.iter().flat_map(|predictions| &predictions.maps).map(MapSums::figures).collect();
+    maps.iter().for_each(say::maps);
     let exits = if asked.len() == 1 { exits(&asked[0]) } else { Vec::new() };
     if args.exits {
         say::exits(&exits);
@@ -208,7 +210,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "average_precision": (0..classes.len()).map(precision).collect::<Vec<_>>(),
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
-        "members": members, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
+        "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
         "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "classes": mapping.report(),
         "left_out": left_out, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),

@@ -2,7 +2,7 @@
 
 use super::{super::output::say, choose::Judged};
 use crate::{
-    evaluation::{Figures, Members, statistics::wilson},
+    evaluation::{Figures, MapFigures, Members, statistics::wilson},
     train::{Evaluation, ablation::Exit},
 };
 
@@ -54,6 +54,17 @@ pub(super) fn figures(evaluation: &Evaluation, vote: f64, figures: &Figures, mem
             votes.chosen
         );
     }
+}
+
+/// What the learners look at.
+pub(super) fn maps(maps: &MapFigures) {
+    let share = maps.static_share.map_or("–".to_owned(), |share| format!("{share:.3}"));
+    say!(
+        "{} maps: mean distance {:.4}, of whose squares {share} is the same for every image; {:.4} of the values saturated",
+        maps.kind,
+        maps.distance,
+        maps.saturated
+    );
 }
 
 /// The accuracy of each early exit.
