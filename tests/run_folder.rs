@@ -8,6 +8,7 @@ use std::path::Path;
 
 use moue::Error;
 use moue::checkpoint::{file_hash, load_model};
+use moue::evaluation::{Answered, MapSums, Members};
 use moue::predict::majority_vote;
 use moue::train::run::claim::Claim;
 use moue::train::run::{Place, RunFolder, State, Status};
@@ -86,6 +87,14 @@ fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
     summary.evaluation.as_mut().unwrap().per_class[0].class = meta.classes[0].clone();
     run.finish(&summary, &meta).unwrap();
     let page = fs::read_to_string(run.path().join("report.html")).unwrap();
+    for said in [
+        "Accuracy by confidence",
+        "<th>calibration error</th>",
+        "<th>correlation of the branches’ errors</th><td>1</td>",
+        "<th>spatial maps: values below 0.05 or above 0.95</th><td>25.0 %</td>",
+    ] {
+        assert!(page.contains(said), "{said} is not in {page}");
+    }
     for forbidden in ["<script", "<link", "<img", "src=", "@import", "url(", "https://"] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
@@ -309,7 +318,17 @@ fn resumed(folder: &Path) -> moue::Result<(RunFolder, State)> {
 fn summary() -> Summary {
     let labels: Vec<usize> = (0..64).map(|i| i % 8).collect();
     let predictions: Vec<usize> = labels.iter().enumerate().map(|(i, label)| if i < 9 { 3 } else { *label }).collect();
+    let probabilities: Vec<f32> =
+        predictions.iter().flat_map(|&class| (0..8).map(move |k| if k == class { 0.65 } else { 0.05 })).collect();
+    let answered = Answered { classes: 8, probabilities: &probabilities, labels: &labels, votes: None };
+    let mut spatial = MapSums::new("spatial", 2);
+    spatial.add(&[0.01, 0.5, 0.5, 0.5], 1);
     Summary {
+        figures: Some(answered.figures()),
+        reliability: answered.reliability(),
+        risks: answered.risks(),
+        members: Some(Members::of(&[0, 0, 0, 0, 1, 1, 1, 1], &[0, 0, 0, 0])),
+        maps: vec![spatial.figures()],
         best_val_accuracy: 0.875,
         best_epoch: 3,
         epochs: 3,

@@ -1,6 +1,6 @@
 //! What the probabilities of a split are worth: beside the labels, beside the annotators' votes, and as confidence.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::statistics::wilson;
 use crate::predict::arg_max;
@@ -24,7 +24,7 @@ pub struct Answered<'a> {
 }
 
 /// The figures of [`Answered`]; shares are 0 to 1, logarithms natural.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Images.
     pub images: usize,
@@ -55,7 +55,7 @@ pub struct Figures {
 }
 
 /// Beside the annotators' distributions v.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VoteFigures {
     /// The mean of −Σ_k v_k ln p_k.
     pub soft_cross_entropy: f64,
@@ -66,7 +66,7 @@ pub struct VoteFigures {
 }
 
 /// A bin of a reliability diagram.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reliability {
     /// Images in it.
     pub images: usize,

@@ -1,6 +1,6 @@
 //! How a network's learners differ in what they look at, over many images.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A gate below this, or above 1 less this, is saturated: its sigmoid hardly learns there.
 const SATURATED: f64 = 0.05;
@@ -20,7 +20,7 @@ pub struct MapSums {
 }
 
 /// What L learners' maps φ, of F values each, are like over the images that were seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MapFigures {
     /// `branch`, `spatial` or `channel`.
     pub kind: String,

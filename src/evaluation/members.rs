@@ -1,9 +1,9 @@
 //! How alike the mistakes of an ensemble's members are.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The members of an ensemble beside each other, over N images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Members {
     /// Each member's share of right answers.
     pub accuracy: Vec<f64>,

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    evaluation::{Figures, MapFigures, Members, Reliability},
+};
 
 /// How well a set of predictions fits its labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,6 +214,17 @@ pub struct Summary {
     pub evaluation: Option<Evaluation>,
     /// Each branch's accuracy in it.
     pub branch_accuracy: Vec<f64>,
+    /// What the probabilities of that split are worth.
+    pub figures: Option<Figures>,
+    /// Its reliability diagram.
+    pub reliability: Vec<Reliability>,
+    /// The share of errors among the 1, 2, … N most confident answers.
+    #[serde(skip)]
+    pub risks: Vec<f64>,
+    /// How alike the branches' mistakes are.
+    pub members: Option<Members>,
+    /// What diversity compares.
+    pub maps: Vec<MapFigures>,
     /// The SHA-256 of `checkpoints/best.safetensors`; filled in by the run folder.
     pub model_hash: String,
 }

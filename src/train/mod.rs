@@ -4,6 +4,7 @@ pub mod ablation;
 mod auto_gamma;
 pub mod bench;
 mod clock;
+mod confidence;
 mod curves;
 pub mod evaluate;
 mod heatmaps;
@@ -21,6 +22,7 @@ pub mod tensorboard;
 pub mod trainer;
 
 pub use auto_gamma::auto_gammas;
+pub use confidence::confidence_svg;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
 pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, mean_off_diagonal};

@@ -8,9 +8,10 @@ use super::metrics::{EpochRecord, Summary};
 use super::settings::Settings;
 use super::settings::words::{ModelKind, SelectOn};
 use super::svg::escape;
-use super::{confusion_svg, curves_svg, similarity_svg};
+use super::{confidence_svg, confusion_svg, curves_svg, similarity_svg};
 use crate::{
     checkpoint::ModelMeta,
+    evaluation::Figures,
     models::{Decision, NetworkSpec},
 };
 
@@ -114,6 +115,9 @@ pub fn report_html(
     if !summary.branch_accuracy.is_empty() {
         section(&mut page, "Branches", |page| branches(page, &config.network(meta.classes.len()), summary));
     }
+    if let Some(figures) = &summary.figures {
+        section(&mut page, "Confidence", |page| confidence(page, summary, figures));
+    }
     section(&mut page, "Similarity", |page| {
         let learners = match config.model {
             ModelKind::Esr => "two branches’ attention maps",
@@ -129,6 +133,7 @@ pub fn report_html(
         ));
         }
         page.figure(&similarity_svg(records));
+        differences(page, summary);
     });
     section(&mut page, "Epochs", |page| epochs(page, records));
     section(&mut page, "Run", |page| {
@@ -243,6 +248,45 @@ fn branches(page: &mut Page, network: &NetworkSpec, summary: &Summary) {
         page.add(&format!("<tr class='sum'><th>majority vote</th>{}</tr>\n", bar(vote, &percent(vote))));
     }
     page.add("</tbody></table>\n");
+}
+
+/// What the model's confidence is worth.
+fn confidence(page: &mut Page, summary: &Summary, figures: &Figures) {
+    page.figure(&confidence_svg(&summary.reliability, &summary.risks));
+    let mut rows = vec![
+        ("negative log-likelihood", figure(figures.nll)),
+        ("Brier score", figure(figures.brier)),
+        ("calibration error", figure(figures.calibration_error)),
+        ("macro F1", figure(figures.macro_f1)),
+        ("label among the two largest", percent(figures.top2)),
+        ("errors found by confidence, AUROC", figures.error_auroc.map_or_else(|| "–".into(), figure)),
+    ];
+    if let Some(votes) = &figures.votes {
+        rows.push(("cross-entropy against the votes", figure(votes.soft_cross_entropy)));
+        rows.push(("divergence from the votes (KL)", figure(votes.kl)));
+        rows.push(("answers that got votes", percent(votes.chosen)));
+    }
+    page.rows("Of the mean probabilities", rows.into_iter().map(|(key, value)| (key.to_owned(), value)));
+}
+
+/// How members and maps differ over the images, which S and D alone do not tell.
+fn differences(page: &mut Page, summary: &Summary) {
+    let or_none = |value: Option<f64>| value.map_or_else(|| "–".into(), figure);
+    let mut rows = Vec::new();
+    if let Some(members) = summary.members.as_ref().filter(|members| members.accuracy.len() > 1) {
+        rows.push(("correlation of the branches’ errors".to_owned(), or_none(members.error_correlation)));
+        rows.push(("Q statistic of the branches".to_owned(), or_none(members.q_statistic)));
+        rows.push(("some branch is right".to_owned(), percent(members.oracle)));
+    }
+    for maps in &summary.maps {
+        let of = |what: &str| format!("{} maps: {what}", maps.kind);
+        rows.push((of("share of the squared distance that is the same for every image"), or_none(maps.static_share)));
+        rows.push((of("mean distance"), figure(maps.distance)));
+        rows.push((of("values below 0.05 or above 0.95"), percent(maps.saturated)));
+    }
+    if !rows.is_empty() {
+        page.rows("On the validation images", rows.into_iter());
+    }
 }
 
 fn epochs(page: &mut Page, records: &[EpochRecord]) {

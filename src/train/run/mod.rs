@@ -42,6 +42,7 @@ use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
     data::Dataset,
+    evaluation::{Answered, MapSums, Members},
     exec::open::{Opened, open},
     nn::variables::Tensors,
 };
@@ -304,6 +305,15 @@ impl Run {
         let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
             return Ok(None);
         };
+        let mean = predictions.mean_probabilities();
+        let votes: Option<Vec<f32>> =
+            validation.iter().map(|sample| sample.votes.clone()).collect::<Option<Vec<_>>>().map(|v| v.concat());
+        let answered = Answered {
+            classes: classes.len(),
+            probabilities: &mean,
+            labels: &predictions.labels,
+            votes: votes.as_deref(),
+        };
         let (best_val_accuracy, best_epoch) = training.best.unwrap_or((0.0, 0));
         let summary = Summary {
             best_val_accuracy,
@@ -317,6 +327,11 @@ impl Run {
             split: set.validation.to_owned(),
             evaluation: Some(Evaluation::from_predictions(&predictions.labels, &predictions.answers(), classes)?),
             branch_accuracy: predictions.branch_accuracy(),
+            figures: Some(answered.figures()),
+            reliability: answered.reliability(),
+            risks: answered.risks(),
+            members: Some(Members::of(&predictions.members().concat(), &predictions.labels)),
+            maps: predictions.maps.iter().map(MapSums::figures).collect(),
             ..Summary::default()
         };
         folder.finish(&summary, &best.meta).map(Some)
