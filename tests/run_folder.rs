@@ -90,7 +90,7 @@ fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
     for said in [
         "Accuracy by confidence",
         "<th>calibration error</th>",
-        "<th>correlation of the branches’ errors</th><td>1</td>",
+        "<th>correlation of the branches’ errors</th><td>1.00</td>",
         "<th>spatial maps: values below 0.05 or above 0.95</th><td>25.0 %</td>",
     ] {
         assert!(page.contains(said), "{said} is not in {page}");
@@ -102,7 +102,7 @@ fn the_report_loads_nothing_runs_nothing_and_escapes_names() {
     assert_eq!(page.matches("http://").count(), page.matches("xmlns='http://www.w3.org/2000/svg'").count());
     assert!(page.contains("&lt;script&gt;alert(1)"));
     assert!(page.contains("prefers-color-scheme:dark"));
-    assert_eq!(page.matches("<svg").count(), 3);
+    assert_eq!(page.matches("<svg").count(), 4);
     well_formed(&fs::read_to_string(run.path().join("confusion.svg")).unwrap());
 }
 
