@@ -10,7 +10,7 @@ use std::{
 
 use moue::{
     checkpoint::{ModelMeta, save_model},
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, NetworkSpec, Padding},
     train::trainer::fresh,
 };
 use serde_json::Value;
@@ -172,7 +172,14 @@ fn weights_to_start_from_bring_their_normalisation_along() {
 #[test]
 fn eval_with_mirror_answers_an_image_as_its_mirror_image() {
     let folder = folder();
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.125, size: 54, classes: 8, attention: true });
+    let network = NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.125,
+        size: 54,
+        classes: 8,
+        attention: true,
+        padding: Padding::Published,
+    });
     let classes = moue::data::EXPRESSIONS.map(str::to_owned).to_vec();
     let meta = ModelMeta::new(network.architecture(), classes, 54);
     let mut tensors = fresh(&network, 3).expect("a network");

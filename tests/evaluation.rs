@@ -11,7 +11,7 @@ use std::{
 use moue::{
     checkpoint::{ModelMeta, save_model},
     evaluation::{About, Answered, Arm, Kept, SplitOf, compare},
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, NetworkSpec, Padding},
     rng::Rng,
     train::trainer::fresh,
 };
@@ -41,7 +41,14 @@ fn json(output: &Output) -> Value {
 /// An ESR of two branches with the weights of its start.
 fn model(folder: &Path, name: &str, seed: u64, classes: &[&str]) {
     let count = classes.len();
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: count, attention: true });
+    let network = NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.0625,
+        size: 54,
+        classes: count,
+        attention: true,
+        padding: Padding::Published,
+    });
     let classes = classes.iter().map(|&class| class.to_owned()).collect();
     let mut tensors = fresh(&network, seed).expect("a network");
     // As after a training: with the variances of the start each layer makes what it sees several times smaller.

@@ -13,7 +13,7 @@ use moue::{
     data::{EXPRESSIONS, Image},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
-    models::{EsrSpec, Features, ManetSpec, NetworkSpec},
+    models::{EsrSpec, Features, ManetSpec, NetworkSpec, Padding},
     nn::{
         Mode,
         variables::{self, Tensors},
@@ -27,7 +27,7 @@ use serde_json::Value;
 
 /// On images of 64×64 pixels, which leave 2×2 places; of a MA-Net's local branch 4×4.
 fn esr(branches: usize, attention: bool) -> NetworkSpec {
-    NetworkSpec::Esr(EsrSpec { branches, width: 0.0625, size: 64, classes: 8, attention })
+    NetworkSpec::Esr(EsrSpec { branches, width: 0.0625, size: 64, classes: 8, attention, padding: Padding::Published })
 }
 
 fn manet() -> NetworkSpec {
@@ -353,7 +353,8 @@ fn a_manet_shows_its_two_branches_and_the_patches_of_one() {
 
 #[test]
 fn of_many_classes_the_picture_has_the_most_probable_and_the_json_all() {
-    let spec = EsrSpec { branches: 1, width: 0.0625, size: 64, classes: 12, attention: true };
+    let spec =
+        EsrSpec { branches: 1, width: 0.0625, size: 64, classes: 12, attention: true, padding: Padding::Published };
     let bench = Bench::new(&[("many.safetensors", NetworkSpec::Esr(spec))]);
     let answer = bench.answer(&["--model", "many.safetensors"]);
     let mut probabilities: Vec<_> = answer["probabilities"].as_object().expect("probabilities").iter().collect();

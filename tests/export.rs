@@ -18,7 +18,7 @@ use moue::{
     },
     data::EXPRESSIONS,
     graph::Graph,
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::{Mode, variables::Tensors},
     ops::Emit,
     train::trainer::fresh,
@@ -27,7 +27,14 @@ use safetensors::{Dtype, SafeTensors};
 use support_torch::{archive, state_dict, tensor, text};
 
 fn network() -> NetworkSpec {
-    NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true })
+    NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.0625,
+        size: 54,
+        classes: 8,
+        attention: true,
+        padding: Padding::Published,
+    })
 }
 
 fn model() -> (ModelMeta, Tensors) {

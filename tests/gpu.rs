@@ -16,7 +16,7 @@ use moue::{
         gpu::{AdapterReport, GpuExecutor, Options, Selector, adapters},
     },
     graph::{Graph, Init},
-    models::esr::EsrSpec,
+    models::esr::{EsrSpec, Padding},
     nn::{Mode, variables},
     ops::{
         Augment, BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId,
@@ -234,7 +234,7 @@ const AUGMENT: Augment = Augment { size: 96, mean: [0.0; 3], std: [1.0; 3], bgr:
 fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
     let mut counts = Vec::new();
     for branches in [2, 3, 9, 15, 16] {
-        let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true };
+        let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true, padding: Padding::Published };
         let mut graph = Graph::new();
         // Batches are made on the device too: no step has more to do.
         let (records, pool) = (graph.input("records", [32, RECORD]), graph.input("pool", [4096]));

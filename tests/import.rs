@@ -9,7 +9,7 @@ use std::path::Path;
 use moue::{
     Error, Result,
     checkpoint::{Family, Fit, MSCELEB_CLASSES, ModelMeta, StateDict, Want, Weights, fit, gather},
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::variables::Tensors,
     train::trainer::fresh,
 };
@@ -252,7 +252,7 @@ fn files_of_other_kinds_are_named_as_such() {
 
 /// A tiny ESR: every width 1/64 of the paper's.
 fn spec(branches: usize, attention: bool, classes: usize) -> NetworkSpec {
-    NetworkSpec::Esr(EsrSpec { branches, width: 1.0 / 64.0, size: 54, classes, attention })
+    NetworkSpec::Esr(EsrSpec { branches, width: 1.0 / 64.0, size: 54, classes, attention, padding: Padding::Published })
 }
 
 fn weights(name: &str, tensors: Tensors) -> Weights {

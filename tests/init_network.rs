@@ -9,7 +9,7 @@ use moue::{
     Error, Result,
     checkpoint::{ModelMeta, save_model},
     data::EXPRESSIONS,
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::variables::Tensors,
     train::{Given, Settings, trainer::fresh},
 };
@@ -22,7 +22,14 @@ fn settings(file: &str, flags: &[&str]) -> Result<Settings> {
 }
 
 fn esr() -> NetworkSpec {
-    NetworkSpec::Esr(EsrSpec { branches: 3, width: 0.125, size: 60, classes: 8, attention: false })
+    NetworkSpec::Esr(EsrSpec {
+        branches: 3,
+        width: 0.125,
+        size: 60,
+        classes: 8,
+        attention: false,
+        padding: Padding::Same,
+    })
 }
 
 fn manet() -> NetworkSpec {
@@ -71,7 +78,7 @@ fn names_and_shapes_of_other_programs_weights_say_all_but_size_and_local_weight_
     let NetworkSpec::Esr(spec) = esr() else { unreachable!() };
     let path = foreign(folder.path(), &fresh(&esr(), 3).expect("a network"));
     let found = settings("", &["--init", &path]).expect("settings");
-    assert_eq!(found.network(8), NetworkSpec::Esr(EsrSpec { size: 96, ..spec }));
+    assert_eq!(found.network(8), NetworkSpec::Esr(EsrSpec { size: 96, padding: Padding::Published, ..spec }));
     let NetworkSpec::Manet(spec) = manet() else { unreachable!() };
     let path = foreign(folder.path(), &fresh(&manet(), 3).expect("a network"));
     let found = settings("", &["--init", &path]).expect("settings");
@@ -83,7 +90,14 @@ fn a_flag_and_a_key_win_over_the_weights() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = own(folder.path(), &esr());
     let found = settings("width = 0.5\nsize = 70", &["--init", &path, "--branches", "5", "--attention"]);
-    let expected = NetworkSpec::Esr(EsrSpec { branches: 5, width: 0.5, size: 70, classes: 8, attention: true });
+    let expected = NetworkSpec::Esr(EsrSpec {
+        branches: 5,
+        width: 0.5,
+        size: 70,
+        classes: 8,
+        attention: true,
+        padding: Padding::Same,
+    });
     assert_eq!(found.expect("settings").network(8), expected);
     let path = own(folder.path(), &manet());
     assert_eq!(settings("", &["--init", &path, "--local-weight", "0.9"]).expect("settings").local_weight, 0.9);

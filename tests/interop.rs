@@ -15,7 +15,7 @@ use moue::{
     checkpoint::{Weights, load_model},
     data::{ColourOrder, Image, Spec, Transform},
     exec::cpu::CpuExecutor,
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     predict::transform_of,
     train::session::{Evaluator, LearnersMaps},
 };
@@ -117,7 +117,7 @@ fn same(file: &Path, name: &str, ours: &[f32]) {
 }
 
 fn esr(branches: usize, attention: bool) -> NetworkSpec {
-    NetworkSpec::Esr(EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention })
+    NetworkSpec::Esr(EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention, padding: Padding::Published })
 }
 
 fn manet() -> NetworkSpec {

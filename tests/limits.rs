@@ -20,7 +20,7 @@ use std::{
 
 use moue::{
     checkpoint::{ModelMeta, save_model},
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, NetworkSpec, Padding},
     train::trainer::fresh,
 };
 
@@ -94,7 +94,14 @@ fn folder() -> tempfile::TempDir {
 
 /// Writes `model.safetensors`, an ESR of 2 small branches that has learnt nothing, and `face.png` beside it.
 fn model(folder: &Path) {
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+    let network = NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.0625,
+        size: 54,
+        classes: 8,
+        attention: true,
+        padding: Padding::Published,
+    });
     let classes = moue::data::EXPRESSIONS.map(str::to_owned).to_vec();
     let meta = ModelMeta::new(network.architecture(), classes, 54);
     save_model(&folder.join("model.safetensors"), &meta, &fresh(&network, 3).expect("a network")).expect("a model");

@@ -10,7 +10,7 @@ use moue::{
     diversity::Diversity,
     exec::cpu::CpuExecutor,
     graph::Graph,
-    models::{EsrSpec, NetworkSpec},
+    models::{EsrSpec, NetworkSpec, Padding},
     nn::{Mode, variables},
     train::{
         Settings,
@@ -96,7 +96,14 @@ fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
 /// Without γ the diversity loss would be gone, without a learning rate nothing would learn.
 #[test]
 fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+    let network = NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.0625,
+        size: 54,
+        classes: 8,
+        attention: true,
+        padding: Padding::Published,
+    });
     let spec = SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true };
     let mut graph = Graph::new();
     let images = graph.input("images", [16, 3, 54, 54]);

@@ -4,7 +4,7 @@ use moue::{
     checkpoint::{ModelMeta, ModelStream, StreamError, model_bytes, write_streamed},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::{
         Mode,
         variables::{self, Tensors},
@@ -17,7 +17,7 @@ use moue::{
 const SIZE: usize = 56;
 
 fn spec() -> EsrSpec {
-    EsrSpec { branches: 3, width: 0.125, size: SIZE, classes: 8, attention: true }
+    EsrSpec { branches: 3, width: 0.125, size: SIZE, classes: 8, attention: true, padding: Padding::Published }
 }
 
 fn eval_graph(spec: &EsrSpec) -> (Graph, moue::ops::TensorId, moue::models::Network) {

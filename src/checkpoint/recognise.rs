@@ -1,7 +1,7 @@
 //! Which network some tensors belong to, by their names and shapes.
 
 use super::names::StateDict;
-use crate::models::{Architecture, EsrSpec, ManetSpec, NetworkSpec};
+use crate::models::{Architecture, EsrSpec, ManetSpec, NetworkSpec, Padding};
 use crate::{Error, Result};
 
 /// The classes of MS-Celeb-1M, on which MA-Net's published weights were trained: people, not expressions.
@@ -98,9 +98,14 @@ impl Family {
     #[must_use]
     pub fn network(&self, size: usize, classes: usize) -> NetworkSpec {
         match *self {
-            Self::Esr { branches, width, attention, .. } => {
-                NetworkSpec::Esr(EsrSpec { branches: branches.max(1), width, size, classes, attention })
-            }
+            Self::Esr { branches, width, attention, .. } => NetworkSpec::Esr(EsrSpec {
+                branches: branches.max(1),
+                width,
+                size,
+                classes,
+                attention,
+                padding: Padding::Published,
+            }),
             Self::Manet { width, local_weight, .. } => {
                 NetworkSpec::Manet(ManetSpec { width, size, classes, local_weight })
             }

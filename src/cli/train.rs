@@ -67,6 +67,7 @@ fn train_to_the_end(run: Run) -> Result<Trained> {
     let _deferred = signal::defer();
     device::announce(run.device());
     note!("images: {}", run.images());
+    run.settings().warnings().iter().for_each(|warning| note!("warning: {warning}"));
     for note in run.notes() {
         note!("init: {note}");
     }

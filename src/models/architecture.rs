@@ -94,11 +94,19 @@ impl std::fmt::Display for Architecture {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Padding;
     use super::*;
     use serde_json::json;
 
     fn esr() -> NetworkSpec {
-        NetworkSpec::Esr(EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true })
+        NetworkSpec::Esr(EsrSpec {
+            branches: 3,
+            width: 0.5,
+            size: 64,
+            classes: 7,
+            attention: true,
+            padding: Padding::Published,
+        })
     }
 
     fn manet() -> NetworkSpec {

@@ -19,13 +19,44 @@ pub struct EsrSpec {
     pub branches: usize,
     /// Multiplier of all widths; 1 is the published network (64, 128, 128, 128 | 128, 256, 256, 512 channels).
     pub width: f64,
-    /// Side of the input images, in pixels; 96 in the paper, at least 54.
+    /// Side of the input images, in pixels; 96 in the paper, at least 54, with [`Padding::Same`] at least 8.
     pub size: usize,
     /// Classes, at least 2.
     #[serde(skip)]
     pub classes: usize,
     /// CBAM after every layer.
     pub attention: bool,
+    /// What surrounds the maps that are convolved.
+    #[serde(default, skip_serializing_if = "Padding::is_published")]
+    pub padding: Padding,
+}
+
+/// Zeros around the maps of an ESR's convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// As published: none but in the branches' last layer, so that each layer loses a border. Images of 96×96 pixels end
+    /// as maps of 6×6.
+    #[default]
+    Published,
+    /// So many that a convolution's map is as large as its input; only pooling makes maps smaller, to an eighth of the
+    /// image's side. Images of 48×48 pixels end as maps of 6×6. The weights are the same.
+    Same,
+}
+
+impl Padding {
+    /// Whether it is the published network's.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        *self == Self::Published
+    }
+}
+
+impl std::fmt::Display for Padding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_published() { "published" } else { "same" })
+    }
 }
 
 /// One layer: convolution, batch norm, ReLU, pooling, CBAM.
@@ -76,12 +107,29 @@ impl EsrSpec {
         ((published as f64 * self.width).round() as usize).max(usize::from(self.width > 0.0))
     }
 
+    /// The zeros on each side of a layer's input.
+    fn padding(&self, layer: &Layer) -> usize {
+        match self.padding {
+            Padding::Published => layer.padding,
+            Padding::Same => layer.kernel / 2,
+        }
+    }
+
     /// The smallest image that leaves a pixel for the last layer.
     #[must_use]
     pub fn smallest(&self) -> usize {
         BASE.iter().chain(&BRANCH).rev().fold(1, |size: usize, layer| {
             let size = if layer.pool { 2 * size } else { size };
-            (size + layer.kernel - 1).saturating_sub(2 * layer.padding).max(1)
+            (size + layer.kernel - 1).saturating_sub(2 * self.padding(layer)).max(1)
+        })
+    }
+
+    /// The side of the branches' last map, from which attention and Grad-CAM are read; 0 for an image that is too small.
+    #[must_use]
+    pub fn last_side(&self) -> usize {
+        BASE.iter().chain(&BRANCH).fold(self.size, |size, layer| {
+            let size = (size + 2 * self.padding(layer) + 1).saturating_sub(layer.kernel);
+            if layer.pool { size / 2 } else { size }
         })
     }
 
@@ -122,7 +170,7 @@ impl EsrSpec {
         let number = index + 1;
         // The branches' first layer reads the one base: an ordinary convolution to all branches' channels.
         let groups = if index == 0 { 1 } else { layers.parts_of(stage) };
-        let conv = Conv2d { stride: 1, padding: layer.padding, groups };
+        let conv = Conv2d { stride: 1, padding: self.padding(layer), groups };
         let spec = ConvSpec { out: self.channels(layer.out), kernel: layer.kernel, conv, bias: true };
         let x = layers.conv(&format!("{stage}.conv{number}"), x, spec)?;
         let norm = format!("{stage}.bn{number}");
@@ -141,7 +189,7 @@ mod tests {
     use super::*;
 
     fn spec() -> EsrSpec {
-        EsrSpec { branches: 9, width: 1.0, size: 96, classes: 8, attention: true }
+        EsrSpec { branches: 9, width: 1.0, size: 96, classes: 8, attention: true, padding: Padding::Published }
     }
 
     fn build(spec: &EsrSpec, images: usize) -> Result<(Graph, Network)> {
@@ -179,6 +227,18 @@ mod tests {
         let (graph, esr) = build(&EsrSpec { size: smallest, ..spec() }, 2).expect("a valid network");
         assert_eq!(graph.tensor(esr.maps[0].map).shape.dims()[2..], [1, 1]);
         assert!(build(&EsrSpec { size: smallest - 1, ..spec() }, 2).is_err());
+    }
+
+    #[test]
+    fn with_padding_maps_shrink_by_pooling_alone() {
+        let same = |size| EsrSpec { size, padding: Padding::Same, ..spec() };
+        assert_eq!((same(48).last_side(), spec().last_side(), same(48).smallest(), spec().smallest()), (6, 6, 8, 54));
+        for (spec, side) in [(same(48), 6), (same(8), 1), (same(63), 7), (EsrSpec { size: 70, ..spec() }, 3)] {
+            let (graph, esr) = build(&spec, 1).expect("a valid network");
+            assert_eq!(graph.tensor(esr.maps[0].map).shape.dims()[2..], [side, side]);
+            assert_eq!(spec.last_side(), side);
+            assert_eq!(parameters(&graph), 20_832_332);
+        }
     }
 
     #[test]

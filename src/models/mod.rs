@@ -5,7 +5,7 @@ pub mod esr;
 pub mod manet;
 
 pub use architecture::{Architecture, Unknown};
-pub use esr::EsrSpec;
+pub use esr::{EsrSpec, Padding};
 pub use manet::ManetSpec;
 
 use std::ops::Range;
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_weights_of_the_heads_are_as_many_as_the_heads() {
-        let esr = EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true };
+        let esr =
+            EsrSpec { branches: 3, width: 0.5, size: 64, classes: 7, attention: true, padding: Padding::Published };
         for spec in [
             NetworkSpec::Esr(esr),
             NetworkSpec::Manet(ManetSpec { width: 0.25, size: 32, classes: 7, local_weight: 0.25 }),

@@ -16,7 +16,7 @@ use crate::{
     diversity::{Diversity, Loss, diversified_loss},
     exec::{Executor, Precision, Program},
     graph::Graph,
-    models::{EsrSpec, ManetSpec, Network, NetworkSpec},
+    models::{EsrSpec, ManetSpec, Network, NetworkSpec, Padding},
     nn::{Mode, variables},
     ops::TensorId,
 };
@@ -88,7 +88,14 @@ impl Golden {
         let spec = match text("model")?.as_str() {
             "esr" => {
                 let branches = parse("branches")? as usize;
-                NetworkSpec::Esr(EsrSpec { branches, width: 1.0, size: ESR_SIZE, classes, attention })
+                NetworkSpec::Esr(EsrSpec {
+                    branches,
+                    width: 1.0,
+                    size: ESR_SIZE,
+                    classes,
+                    attention,
+                    padding: Padding::Published,
+                })
             }
             "manet" => {
                 let local_weight = parse("lam")?;

@@ -15,7 +15,7 @@ use moue::{
         gpu::{AdapterReport, GpuExecutor, Options, Selector, TileStore, Variant, adapters},
     },
     graph::{Graph, Init},
-    models::esr::EsrSpec,
+    models::esr::{EsrSpec, Padding},
     nn::{Mode, variables},
     ops::{Conv2d, Emit, TensorId},
 };
@@ -185,7 +185,7 @@ fn mixed_precision_is_given_or_refused_in_a_sentence(adapter: usize) -> Outcome 
 
 /// The losses of some steps of a small ESR on random images.
 fn losses(adapter: usize, mixed: bool, steps: usize) -> moue::Result<Vec<f32>> {
-    let spec = EsrSpec { branches: 2, width: 0.25, size: 54, classes: 8, attention: true };
+    let spec = EsrSpec { branches: 2, width: 0.25, size: 54, classes: 8, attention: true, padding: Padding::Published };
     let mut g = Graph::new();
     let images = g.input("images", [16, 3, 54, 54]);
     let targets = g.input("targets", [16, 8]);

@@ -17,7 +17,7 @@ use crate::{
     Result,
     checkpoint::write_atomic,
     data::Spec,
-    models::{EsrSpec, ManetSpec, NetworkSpec},
+    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
     train::bench::{BenchSpec, Roofline, bench, peak_rss_bytes, trace},
 };
 
@@ -104,6 +104,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             size: args.size.unwrap_or(96),
             classes,
             attention: !args.no_attention,
+            padding: Padding::Published,
         }),
         Model::Manet => NetworkSpec::Manet(ManetSpec {
             width,

@@ -36,9 +36,9 @@ impl Settings {
     /// The network.
     #[must_use]
     pub fn network(&self, classes: usize) -> NetworkSpec {
-        let Self { branches, width, image_size: size, attention, local_weight, .. } = *self;
+        let Self { branches, width, image_size: size, attention, padding, local_weight, .. } = *self;
         match self.model {
-            ModelKind::Esr => NetworkSpec::Esr(EsrSpec { branches, width, size, classes, attention }),
+            ModelKind::Esr => NetworkSpec::Esr(EsrSpec { branches, width, size, classes, attention, padding }),
             ModelKind::Manet => NetworkSpec::Manet(ManetSpec { width, size, classes, local_weight }),
         }
     }
@@ -63,6 +63,21 @@ impl Settings {
                 ObjectiveKind::Sum => Objective::Sum,
             },
         }
+    }
+
+    /// What a user should know of these settings before a training begins, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let NetworkSpec::Esr(spec) = self.network(0) else { return Vec::new() };
+        let side = spec.last_side();
+        if side >= 3 || !self.diversified_kinds().contains(&"spatial") {
+            return Vec::new();
+        }
+        let cells = side * side;
+        vec![format!(
+            "spatial diversity compares maps of {side}×{side}, on which branches can differ by little more than which of \
+             {cells} cells they dim; images of 70 pixels, or of 48 with --padding same, have larger ones"
+        )]
     }
 
     /// The kinds of maps that are diversified, of those that the network has.

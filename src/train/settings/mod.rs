@@ -19,7 +19,7 @@ use crate::{
     Error, Result,
     data::{ClassMap, Targets},
     exec::{DeviceChoice, Precision},
-    models::ManetSpec,
+    models::{ManetSpec, Padding},
 };
 use words::{
     BranchSchedule, Colour, Gamma, InitPart, ModelKind, Normalise, ObjectiveKind, Resident, SelectOn, SimilarityKind,
@@ -87,6 +87,10 @@ pub struct Settings {
     /// CBAM attention in the branches (esr; manet always has it)
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = Set, help_heading = "Network")]
     pub attention: bool,
+    /// Zeros around the maps that are convolved (esr): same keeps their size, so that images of 48 pixels end as maps of
+    /// 6×6 as those of 96 do in the published network
+    #[arg(long, help_heading = "Network")]
+    pub padding: Padding,
     /// λ of Eq. 5, 0 to 1: the weight of the local branch in the loss and in the answer (manet)
     #[arg(long, value_name = "λ", help_heading = "Network")]
     pub local_weight: f64,
@@ -223,6 +227,7 @@ impl Default for Settings {
             width: 0.25,
             image_size: 64,
             attention: true,
+            padding: Padding::Published,
             local_weight: ManetSpec::LOCAL_WEIGHT,
             init: None,
             init_part: InitPart::Full,
