@@ -105,7 +105,7 @@ impl Dataset {
                 usable: split.samples.len(),
                 groups: self.groups_in(split),
                 expected: match &spec {
-                    Some(Spec::FerPlus(_)) => ferplus::expected(name),
+                    Some(Spec::FerPlus(_, votes)) if name != "train" || !votes.uncertain => ferplus::expected(name),
                     Some(Spec::AffectNet(_)) => affectnet::expected(name, split.samples.len()),
                     Some(Spec::Fer2013(_)) => fer2013::expected(name, self.splits.contains_key("valid")),
                     Some(Spec::Synthetic(spec)) => spec.count(name),

@@ -4,7 +4,7 @@
 //! distribution" (2016). The majority rule is the one of the paper that moue implements: votes of 1 become 0,
 //! and an image counts if one class holds more than half of the votes left, `unknown` and `not a face`
 //! included; images whose majority is one of those two are dropped. That leaves 25,045 images to train,
-//! 3,191 to validate and 3,137 to test with.
+//! 3,191 to validate and 3,137 to test with. [`FerPlusVotes`] says what else of the votes trains.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,16 +30,66 @@ const COLUMNS: [usize; 8] = [0, 1, 3, 2, 6, 5, 4, 7];
 /// Eight classes, `unknown` and `not a face`.
 const VOTES: usize = 10;
 
+/// What else of the annotators' votes is in the training split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FerPlusVotes {
+    /// `uncertain=votes`: images without a majority whose most frequent vote is an expression train too. Their label is
+    /// the expression with the most votes, of equal ones the first of the classes; what soft targets train on is the
+    /// whole distribution.
+    pub uncertain: bool,
+    /// `identical=merged`: training images of the same pixels share the mean of their distributions, and the label of
+    /// its largest.
+    pub merged: bool,
+}
+
+impl FerPlusVotes {
+    const OPTIONS: [&str; 2] = [",uncertain=votes", ",identical=merged"];
+
+    /// Takes the options off a folder's end.
+    pub(super) fn split_off(text: &str) -> Result<(&str, Self)> {
+        let (mut dir, mut votes) = (text, Self::default());
+        while let Some((option, rest)) =
+            Self::OPTIONS.iter().find_map(|option| Some((option, dir.strip_suffix(option)?)))
+        {
+            dir = rest;
+            match *option {
+                ",uncertain=votes" => votes.uncertain = true,
+                _ => votes.merged = true,
+            }
+        }
+        match dir.rsplit_once(',') {
+            Some((_, option)) if option.starts_with("uncertain=") || option.starts_with("identical=") => {
+                Err(Error::Usage {
+                    setting: "the data set".into(),
+                    expected: "ferplus:DIR, then uncertain=votes or identical=merged, each after a comma".into(),
+                    found: format!("`{option}`"),
+                    hint: "leave it out to train on images with a majority alone".into(),
+                })
+            }
+            _ => Ok((dir, votes)),
+        }
+    }
+}
+
+impl std::fmt::Display for FerPlusVotes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (option, is_on) in Self::OPTIONS.into_iter().zip([self.uncertain, self.merged]) {
+            f.write_str(if is_on { option } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
 /// The number of images that a split has after the majority rule.
 pub(super) fn expected(split: &str) -> Option<usize> {
     PARTS.iter().find(|part| part.0 == split).map(|part| part.3)
 }
 
 /// Loads the named splits; the classes are [`EXPRESSIONS`].
-pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
+pub(super) fn load(dir: &Path, votes: FerPlusVotes, names: &[&str]) -> Result<Loaded> {
     let layout = Layout::of(dir)?;
     let kaggle = match &layout {
-        Layout::Kaggle { pixels, votes } => Some(kaggle(pixels, votes, names)?),
+        Layout::Kaggle { pixels, votes: table } => Some(kaggle(pixels, table, names, votes)?),
         Layout::Folders { .. } => None,
     };
     let (mut splits, mut known) = (BTreeMap::new(), Known::default());
@@ -51,13 +101,15 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
                 known.add_path(dir, &labels.join(part.1));
             }
         }
-        Layout::Kaggle { pixels, votes } => [pixels, votes].into_iter().for_each(|path| known.add_path(dir, path)),
+        Layout::Kaggle { pixels, votes: table } => {
+            [pixels, table].into_iter().for_each(|path| known.add_path(dir, path))
+        }
     }
     for (name, part, usage, _) in PARTS.into_iter().filter(|part| names.contains(&part.0)) {
-        let split = match (&layout, &kaggle) {
+        let mut split = match (&layout, &kaggle) {
             (Layout::Folders { images, labels }, _) => {
                 let (images, labels) = (images.join(part), labels.join(part));
-                let split = folders(name, &images, &labels)?;
+                let split = folders(name, &images, &labels, votes)?;
                 known.add_path(dir, &labels.join("label.csv"));
                 let listed = split.samples.iter().map(|sample| &sample.id);
                 for id in listed.chain(split.dropped.iter().map(|drop| &drop.id)) {
@@ -65,12 +117,14 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
                 }
                 split
             }
-            (Layout::Kaggle { votes, .. }, Some(splits)) => splits.get(name).cloned().ok_or_else(|| Error::File {
-                path: votes.clone(),
-                expected: format!("rows whose Usage is {usage}"),
-                found: "none".into(),
-                hint: "download fer2013new.csv from the FER+ project again".into(),
-            })?,
+            (Layout::Kaggle { votes: table, .. }, Some(splits)) => {
+                splits.get(name).cloned().ok_or_else(|| Error::File {
+                    path: table.clone(),
+                    expected: format!("rows whose Usage is {usage}"),
+                    found: "none".into(),
+                    hint: "download fer2013new.csv from the FER+ project again".into(),
+                })?
+            }
             (Layout::Kaggle { .. }, None) => unreachable!("invariant: read above"),
         };
         if split.samples.is_empty() {
@@ -80,6 +134,9 @@ pub(super) fn load(dir: &Path, names: &[&str]) -> Result<Loaded> {
                 found: format!("none among {} listed", split.dropped.len()),
                 hint: "unpack the data again".into(),
             });
+        }
+        if votes.merged && name == "train" {
+            merge_identical(&mut split.samples);
         }
         splits.insert(name.to_string(), split);
     }
@@ -118,7 +175,7 @@ impl Layout {
 }
 
 /// One split in the canonical layout.
-fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
+fn folders(name: &str, images: &Path, labels: &Path, options: FerPlusVotes) -> Result<Split> {
     let path = labels.join("label.csv");
     let mut pending = Vec::new();
     let mut dropped = Vec::new();
@@ -134,7 +191,7 @@ fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
             });
         }
         let id = format!("{name}/{file}");
-        match majority(&counts(&path, line, &record, 2)?) {
+        match labelled(&counts(&path, line, &record, 2)?, options.uncertain && name == "train") {
             Ok((label, votes)) => {
                 pending.push(Pending { votes: Some(votes), ..Pending::new(id, images.join(file), label) })
             }
@@ -155,7 +212,7 @@ fn folders(name: &str, images: &Path, labels: &Path) -> Result<Split> {
 }
 
 /// The splits of the Kaggle files: row i of one file belongs to row i of the other.
-fn kaggle(pixels: &Path, votes: &Path, names: &[&str]) -> Result<BTreeMap<String, Split>> {
+fn kaggle(pixels: &Path, votes: &Path, names: &[&str], options: FerPlusVotes) -> Result<BTreeMap<String, Split>> {
     const HINT: &str = "take fer2013.csv from Kaggle and fer2013new.csv from the FER+ project";
     let mut splits = BTreeMap::<String, Split>::new();
     let mut faces = rows(pixels, true)?;
@@ -183,7 +240,7 @@ fn kaggle(pixels: &Path, votes: &Path, names: &[&str]) -> Result<BTreeMap<String
         }
         let split = splits.entry(part.0.into()).or_default();
         let id = format!("{}/{}", part.0, &record[1]);
-        match majority(&counts(votes, line, &record, 2)?) {
+        match labelled(&counts(votes, line, &record, 2)?, options.uncertain && part.0 == "train") {
             Ok((label, votes)) => {
                 let image = Arc::new(face_of(pixels, face_line, face.get(1).unwrap_or_default())?);
                 split.samples.push(Sample { votes: Some(votes), ..Sample::new(id, image, label) });
@@ -231,12 +288,59 @@ fn counts(path: &Path, line: u64, record: &csv::StringRecord, first: usize) -> R
     Ok(votes)
 }
 
+/// The label and the distribution over the eight classes by the majority rule; of an image without a majority, where
+/// `uncertain` are wanted, by the most votes.
+fn labelled(votes: &[u32; VOTES], uncertain: bool) -> std::result::Result<(usize, Vec<f32>), String> {
+    let by_majority = majority(votes);
+    if !uncertain || !matches!(&by_majority, Err(reason) if reason == NO_MAJORITY) {
+        return by_majority;
+    }
+    let kept = votes.map(|vote| if vote == 1 { 0 } else { vote });
+    let most = kept[..8].iter().copied().max().unwrap_or_default();
+    if most == 0 || most < kept[8].max(kept[9]) {
+        return by_majority;
+    }
+    let faces: u32 = kept[..8].iter().sum();
+    let mut distribution = vec![0.0; 8];
+    for (&class, &vote) in COLUMNS.iter().zip(&kept) {
+        distribution[class] = vote as f32 / faces as f32;
+    }
+    Ok((largest(&distribution), distribution))
+}
+
+/// The class of the largest share, of equal ones the first.
+fn largest(distribution: &[f32]) -> usize {
+    (0..distribution.len())
+        .rev()
+        .fold(0, |best, class| if distribution[class] >= distribution[best] { class } else { best })
+}
+
+/// Gives images of the same pixels the mean of their distributions.
+fn merge_identical(samples: &mut [Sample]) {
+    let mut alike = BTreeMap::<Vec<u8>, Vec<usize>>::new();
+    for (index, sample) in samples.iter().enumerate() {
+        alike.entry(sample.image.pixels.clone()).or_default().push(index);
+    }
+    for group in alike.values().filter(|group| group.len() > 1) {
+        let all: Vec<Vec<f32>> = group.iter().filter_map(|&index| samples[index].votes.clone()).collect();
+        let mean: Vec<f32> =
+            (0..8).map(|class| all.iter().map(|votes| votes[class]).sum::<f32>() / all.len() as f32).collect();
+        for &index in group {
+            samples[index].label = largest(&mean);
+            samples[index].votes = Some(mean.clone());
+        }
+    }
+}
+
+/// Why most images are dropped.
+const NO_MAJORITY: &str = "no majority";
+
 /// The label by the majority rule and the distribution over the eight classes, or why there is none.
 fn majority(votes: &[u32; VOTES]) -> std::result::Result<(usize, Vec<f32>), String> {
     let kept = votes.map(|vote| if vote == 1 { 0 } else { vote });
     let total: u32 = kept.iter().sum();
     let Some((top, &most)) = kept.iter().enumerate().find(|(_, vote)| 2 * **vote > total) else {
-        return Err("no majority".into());
+        return Err(NO_MAJORITY.into());
     };
     match top {
         8 => return Err("the majority votes unknown".into()),
@@ -269,6 +373,49 @@ mod tests {
         let (label, votes) = majority(&[0, 0, 0, 0, 0, 0, 7, 0, 3, 0]).expect("7 of 10 is a majority");
         assert_eq!((EXPRESSIONS[label], votes[label]), ("fear", 1.0));
         assert_eq!(majority(&[0, 0, 0, 0, 0, 0, 5, 0, 5, 0]), Err("no majority".into()));
+    }
+
+    #[test]
+    fn an_uncertain_image_trains_with_its_votes_where_most_of_them_name_an_expression() {
+        // 4 sadness, 4 anger, 2 unknown: no majority; of equal ones the first class.
+        let votes = [0, 0, 0, 4, 4, 0, 0, 0, 2, 0];
+        assert_eq!(labelled(&votes, false), Err(NO_MAJORITY.into()));
+        let (label, shares) = labelled(&votes, true).expect("an uncertain image");
+        assert_eq!(EXPRESSIONS[label], "sadness");
+        assert_eq!(shares, [0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0]);
+        // More say unknown than any expression; nothing is left of single votes.
+        assert_eq!(labelled(&[3, 0, 0, 2, 0, 0, 0, 0, 5, 0], true), Err(NO_MAJORITY.into()));
+        assert_eq!(labelled(&[1; 10], true), Err(NO_MAJORITY.into()));
+        assert_eq!(labelled(&[0, 0, 0, 0, 0, 0, 0, 0, 6, 2], true), Err("the majority votes unknown".into()));
+        assert_eq!(labelled(&[5, 0, 0, 4, 1, 0, 0, 0, 1, 0], true), majority(&[5, 0, 0, 4, 1, 0, 0, 0, 1, 0]));
+    }
+
+    #[test]
+    fn images_of_the_same_pixels_share_the_mean_of_their_votes() {
+        let sample = |tone: u8, label: usize, shares: [f32; 2]| {
+            let image = Arc::new(Image { width: 1, height: 1, channels: 1, pixels: vec![tone] });
+            let votes = [&shares[..], &[0.0; 6]].concat();
+            Sample { votes: Some(votes), ..Sample::new(format!("{tone}/{label}"), image, label) }
+        };
+        let mut samples = [sample(7, 0, [1.0, 0.0]), sample(9, 0, [1.0, 0.0]), sample(7, 1, [0.0, 1.0])];
+        samples[2].votes = Some(vec![0.25, 0.0, 0.75, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        merge_identical(&mut samples);
+        let expected = Some(vec![0.625, 0.0, 0.375, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!((&samples[0].votes, &samples[2].votes), (&expected, &expected));
+        assert_eq!(
+            (samples[2].label, samples[1].label, &samples[1].votes.as_ref().expect("votes")[..2]),
+            (0, 0, &[1.0, 0.0][..])
+        );
+    }
+
+    #[test]
+    fn options_of_the_votes_stand_after_the_folder_and_others_are_refused() {
+        let both = FerPlusVotes { uncertain: true, merged: true };
+        assert_eq!(FerPlusVotes::split_off("a,b,identical=merged,uncertain=votes").expect("options"), ("a,b", both));
+        assert_eq!(both.to_string(), ",uncertain=votes,identical=merged");
+        assert_eq!(FerPlusVotes::split_off("a,b").expect("a folder"), ("a,b", FerPlusVotes::default()));
+        let error = FerPlusVotes::split_off("a,uncertain=yes").expect_err("refused").to_string();
+        assert!(error.contains("uncertain=votes") && error.contains("`uncertain=yes`"), "{error}");
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub use self::{
     copies::{Contradiction, CopyIndex, LEAST_CORRELATION, Labelled, Match, NearCopy},
     dataset::{Dataset, Dropped, Sample, Split},
     decode::{MAX_PIXELS, limit_pixels},
+    ferplus::FerPlusVotes,
     loader::{Batch, Loader, LoaderOptions, Targets},
     pool::Pool,
     prepared::{PER_SHARD, Prepared},

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::dataset::Loaded;
-use super::{Dataset, Faces, SyntheticSpec, affectnet, fer2013, ferplus, folder, rafdb, synthetic};
+use super::{Dataset, Faces, FerPlusVotes, SyntheticSpec, affectnet, fer2013, ferplus, folder, rafdb, synthetic};
 use crate::{Error, Result};
 
 /// The splits a data set may have, in the order in which they are reported.
@@ -15,8 +15,9 @@ pub const SPLITS: [&str; 3] = ["train", "valid", "test"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spec {
-    /// `ferplus:DIR`, FER+ in any of its three layouts.
-    FerPlus(PathBuf),
+    /// `ferplus:DIR`, FER+ in any of its three layouts; `ferplus:DIR,uncertain=votes,identical=merged` with more of its
+    /// votes to train on.
+    FerPlus(PathBuf, FerPlusVotes),
     /// `fer2013:DIR`, FER2013 as its table or as folders.
     Fer2013(PathBuf),
     /// `rafdb:DIR`, RAF-DB's aligned faces, or `rafdb-original:DIR`, its photographs, in either layout.
@@ -54,7 +55,7 @@ impl Spec {
             });
         }
         let Loaded { classes, splits, unused } = match self {
-            Self::FerPlus(dir) => ferplus::load(dir, names)?,
+            Self::FerPlus(dir, votes) => ferplus::load(dir, *votes, names)?,
             Self::Fer2013(dir) => fer2013::load(dir, names)?,
             Self::RafDb(dir, faces) => rafdb::load(dir, *faces, names)?,
             Self::AffectNet(dir) => affectnet::load(dir, names)?,
@@ -78,7 +79,7 @@ impl FromStr for Spec {
                 found: format!("`{text}`"),
                 hint: "name the folder after the colon".into(),
             }),
-            ("ferplus", dir) => Ok(Self::FerPlus(dir.into())),
+            ("ferplus", rest) => FerPlusVotes::split_off(rest).map(|(dir, votes)| Self::FerPlus(dir.into(), votes)),
             ("fer2013", dir) => Ok(Self::Fer2013(dir.into())),
             ("rafdb", dir) => Ok(Self::RafDb(dir.into(), Faces::Aligned)),
             ("rafdb-original", dir) => Ok(Self::RafDb(dir.into(), Faces::Original)),
@@ -103,7 +104,7 @@ impl FromStr for Spec {
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FerPlus(dir) => write!(f, "ferplus:{}", dir.display()),
+            Self::FerPlus(dir, votes) => write!(f, "ferplus:{}{votes}", dir.display()),
             Self::Fer2013(dir) => write!(f, "fer2013:{}", dir.display()),
             Self::RafDb(dir, Faces::Aligned) => write!(f, "rafdb:{}", dir.display()),
             Self::RafDb(dir, Faces::Original) => write!(f, "rafdb-original:{}", dir.display()),
