@@ -1,13 +1,20 @@
 //! Answers over a whole split: the network's, votes, mean probabilities, each head.
 
-use super::session::Answers;
+use super::{session::Answers, settings::words::Monitor};
 use crate::{
     Result,
     data::{Loader, LoaderOptions, Sample, Transform},
-    evaluation::MapSums,
+    evaluation::{Answered, MapSums},
     models::{Decision, NetworkSpec},
     predict::{arg_max, majority_vote, softmax},
 };
+
+/// The annotators' distributions over the classes `[N, K]`, where every image has one.
+#[must_use]
+pub fn votes_of(samples: &[Sample]) -> Option<Vec<f32>> {
+    let votes = samples.iter().map(|sample| sample.votes.as_deref()).collect::<Option<Vec<_>>>()?;
+    (!votes.is_empty()).then(|| votes.concat())
+}
 
 /// The inputs of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +81,20 @@ impl Predictions {
             arg_max(&sum)
         };
         self.probabilities.chunks(stride).map(mean).collect()
+    }
+
+    /// What an epoch is chosen by, the larger the better; `votes` `[N, K]` are the annotators', where the data have some.
+    #[must_use]
+    pub fn monitored(&self, monitor: Monitor, votes: Option<&[f32]>) -> f64 {
+        let mean = self.mean_probabilities();
+        let answered = Answered { classes: self.classes, probabilities: &mean, labels: &self.labels, votes };
+        match monitor {
+            Monitor::Accuracy => self.accuracy(&self.answers()),
+            Monitor::Balanced => answered.figures().balanced_accuracy,
+            Monitor::SoftCrossEntropy => {
+                -answered.soft_cross_entropies().iter().sum::<f64>() / self.labels.len().max(1) as f64
+            }
+        }
     }
 
     /// The share of images that a branch classifies correctly.
@@ -233,6 +254,21 @@ mod tests {
     fn a_network_answers_by_vote_or_by_its_last_head() {
         assert_eq!(predictions().answers(), [2, 0]);
         assert_eq!(Predictions { decision: Decision::Last, ..predictions() }.answers(), [0, 0]);
+    }
+
+    #[test]
+    fn an_epoch_is_chosen_by_what_is_monitored() {
+        // The mean answers 2 and 0; the labels are 2 and 1.
+        let found = |monitor, votes: Option<&[f32]>| predictions().monitored(monitor, votes);
+        assert_eq!((found(Monitor::Accuracy, None), found(Monitor::Balanced, None)), (0.5, 0.5));
+        // Two branches of three for class 2, then one of each class.
+        let [first, third] = [(0.25 + 0.5 + 0.5) / 3.0_f64, 1.0 / 3.0];
+        let expected = (first.ln() + third.ln()) / 2.0;
+        assert!((found(Monitor::SoftCrossEntropy, None) - expected).abs() < 1e-6);
+        let votes = [0.0, 0.0, 1.0, 0.0, 0.5, 0.5];
+        assert!((found(Monitor::SoftCrossEntropy, Some(&votes)) - expected).abs() < 1e-6);
+        let votes = [1.0, 0.0, 0.0, 0.0, 0.5, 0.5];
+        assert!(found(Monitor::SoftCrossEntropy, Some(&votes)) < expected - 0.1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod evaluate;
 mod heatmaps;
 mod metrics;
 mod model_card;
+mod observer;
 mod report;
 pub mod resident;
 pub mod run;

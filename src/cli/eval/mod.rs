@@ -18,7 +18,7 @@ use crate::{
     train::{
         Evaluation,
         ablation::exits,
-        evaluate::{Inputs, Predictions, evaluate},
+        evaluate::{Inputs, Predictions, evaluate, votes_of},
         session::Evaluator,
     },
 };
@@ -222,12 +222,11 @@ fn together(about: About, asked: &[Predictions], samples: &[Sample]) -> Kept {
     let means: Vec<Vec<f32>> = asked.iter().map(Predictions::mean_probabilities).collect();
     let mean = |index: usize| means.iter().map(|mean| mean[index]).sum::<f32>() / means.len() as f32;
     let members: Vec<Vec<Vec<u8>>> = asked.iter().map(Predictions::members).collect();
-    let has_votes = !samples.is_empty() && samples.iter().all(|sample| sample.votes.is_some());
     Kept {
         about,
         mean: (0..means[0].len()).map(mean).collect(),
         members: (0..samples.len()).flat_map(|image| members.iter().flat_map(move |own| own[image].clone())).collect(),
         labels: samples.iter().map(|sample| sample.label).collect(),
-        votes: has_votes.then(|| samples.iter().filter_map(|sample| sample.votes.clone()).flatten().collect()),
+        votes: votes_of(samples),
     }
 }

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{
-    evaluate::{Inputs, evaluate_unless},
+    evaluate::{Inputs, evaluate_unless, votes_of},
     metrics::{Evaluation, Summary},
     resident::Residency,
     session::Evaluator,
@@ -306,8 +306,7 @@ impl Run {
             return Ok(None);
         };
         let mean = predictions.mean_probabilities();
-        let votes: Option<Vec<f32>> =
-            validation.iter().map(|sample| sample.votes.clone()).collect::<Option<Vec<_>>>().map(|v| v.concat());
+        let votes = votes_of(validation);
         let answered = Answered {
             classes: classes.len(),
             probabilities: &mean,

@@ -22,7 +22,8 @@ use crate::{
     models::{ManetSpec, Padding},
 };
 use words::{
-    BranchSchedule, Colour, Gamma, InitPart, ModelKind, Normalise, ObjectiveKind, Resident, SelectOn, SimilarityKind,
+    BranchSchedule, Colour, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
+    SimilarityKind,
 };
 
 pub use given::Given;
@@ -167,7 +168,10 @@ pub struct Settings {
     /// The share of a stage during which the learning rate rises
     #[arg(long, value_name = "SHARE", help_heading = "Training")]
     pub warmup_fraction: f64,
-    /// Ends a stage after so many epochs without a better validation accuracy; 0: never
+    /// What the best epoch is best in, on the split that chooses it
+    #[arg(long, help_heading = "Training")]
+    pub monitor: Monitor,
+    /// Ends a stage after so many epochs without a better one; 0: never
     #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     pub patience: usize,
     /// The seed of everything random, below 2⁶³
@@ -252,6 +256,7 @@ impl Default for Settings {
             step_size: 10,
             step_gamma: 0.5,
             warmup_fraction: 0.25,
+            monitor: Monitor::Accuracy,
             patience: 0,
             seed: 0,
             device: DeviceChoice::Auto,

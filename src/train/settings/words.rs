@@ -74,6 +74,19 @@ words! {
 }
 
 words! {
+    /// What the best epoch is best in, on the split that chooses it.
+    Monitor {
+        /// The share of right answers.
+        Accuracy = "accuracy",
+        /// The mean over the classes of that share, by the branches' mean probabilities.
+        Balanced = "balanced",
+        /// The cross-entropy of the branches' mean probabilities against the annotators' votes, or the labels where there
+        /// are none: the lowest is the best.
+        SoftCrossEntropy = "soft-cross-entropy",
+    }
+}
+
+words! {
     /// How pixels become inputs.
     Normalise {
         /// As the weights to start from expect, else none.
