@@ -49,6 +49,44 @@ fn a_resumed_run_equals_an_uninterrupted_one_at_every_step_and_validation_of_eve
     }
 }
 
+/// 16 steps an epoch: the weights are averaged once in each.
+fn averaging() -> Settings {
+    Settings { ema: 0.9, batch_size: 3, ..settings(BranchSchedule::Joint) }
+}
+
+#[test]
+fn a_resumed_run_with_averaged_weights_equals_an_uninterrupted_one() {
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    // In the steps, in the estimates of batch norm after them, in the validation, in the second epoch.
+    for looks in [5, 16, 20, 34, 45, 70] {
+        support_train::resumes_to_the_same_bits(&mut executor, &averaging(), None, looks).expect("the same bits");
+    }
+}
+
+#[test]
+fn the_best_network_has_the_averaged_weights_and_training_goes_on_with_its_own() {
+    let mut memory = Memory::default();
+    run(&Settings { epochs: 1, ..averaging() }, &mut memory).expect("training");
+    let (best, (_, last, momenta)) = (memory.best.expect("a best network"), memory.last.expect("a state"));
+    let mut norms = 0;
+    for (name, (_, values)) in &best {
+        match momenta.get(&format!("{name}.average.momentum")) {
+            Some((_, average)) => assert_eq!(values, average, "{name}"),
+            None => {
+                assert!(name.contains(".running_"), "{name} has no average");
+                norms += usize::from(*values != last[name].1);
+            }
+        }
+    }
+    assert!(norms > 0, "the averaged network has batch-norm statistics of its own");
+
+    // The same steps without an average end with the same weights.
+    let mut plain = Memory::default();
+    run(&Settings { epochs: 1, ema: 0.0, ..averaging() }, &mut plain).expect("training");
+    assert_eq!(plain.last.expect("a state").1, last);
+    assert_eq!(plain.losses, memory.losses);
+}
+
 #[test]
 fn an_epochs_record_is_of_all_steps_however_many_are_reported() {
     let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");

@@ -2,11 +2,13 @@
 
 pub mod ablation;
 mod auto_gamma;
+mod average;
 pub mod bench;
 mod clock;
 mod confidence;
 mod curves;
 pub mod evaluate;
+mod evaluator;
 mod heatmaps;
 mod metrics;
 mod model_card;

@@ -1,12 +1,14 @@
 //! A network compiled on a device for training and for evaluation; both share the variables.
 
+pub use super::evaluator::{Answers, Evaluator, LearnersMaps};
+use super::evaluator::{EvalProgram, NormProgram};
 use crate::{
     Error, Result,
     data::{Batch, Pool, Transform},
     diversity::{Diversity, Loss, diversified_loss, map_gradients},
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
-    models::{Decision, Network, NetworkSpec},
+    models::{Decision, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
     train::{
@@ -45,18 +47,13 @@ struct TrainProgram {
     map_gradients: Vec<(String, TensorId)>,
 }
 
-struct EvalProgram {
-    program: Program,
-    images: TensorId,
-    network: Network,
-}
-
 /// A network on a device.
 pub struct Session<'e> {
     executor: &'e mut dyn Executor,
     spec: SessionSpec,
     train: TrainProgram,
     eval: EvalProgram,
+    norms: Option<NormProgram>,
 }
 
 /// The numbers of one training step.
@@ -94,26 +91,6 @@ impl TermReport {
         self.similarity = means.similarity.iter().map(|s| *s as f32).collect();
         self.mean_off_diagonal = mean_off_diagonal(&self.similarity);
     }
-}
-
-/// One batch's answers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answers {
-    /// Logits `[N, B·K]`, head-major.
-    pub logits: Vec<f32>,
-    /// The network's maps, as [`crate::models::Network`] has them.
-    pub maps: Vec<LearnersMaps>,
-}
-
-/// The maps of several learners for one batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LearnersMaps {
-    /// `branch`, `spatial` or `channel`.
-    pub kind: &'static str,
-    /// The number of learners L.
-    pub learners: usize,
-    /// `[N, L·F…]`, learner-major within an image.
-    pub values: Vec<f32>,
 }
 
 impl<'e> Session<'e> {
@@ -156,7 +133,7 @@ impl<'e> Session<'e> {
         let eval = EvalProgram::compile(executor, &spec.network, spec.batch)?;
         variables::write(executor, &train.graph, tensors)?;
         variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;
-        Ok(Self { executor, spec, train, eval })
+        Ok(Self { executor, spec, train, eval, norms: None })
     }
 
     /// What was compiled.
@@ -299,6 +276,18 @@ impl<'e> Session<'e> {
         self.eval.answer(self.executor, images)
     }
 
+    /// Moves the running estimates of all batch norms by a batch's statistics; nothing else changes.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] or [`Error::Device`] where the device does not carry it.
+    pub fn estimate_norms(&mut self, images: &[f32]) -> Result<()> {
+        let norms = match &self.norms {
+            Some(norms) => norms,
+            None => self.norms.insert(NormProgram::compile(self.executor, &self.spec)?),
+        };
+        norms.run(self.executor, images)
+    }
+
     /// Waits until all steps are done.
     ///
     /// # Errors
@@ -329,6 +318,14 @@ impl<'e> Session<'e> {
     /// [`Error::Device`] where the device fails.
     pub fn tensors(&mut self) -> Result<variables::Tensors> {
         variables::read(self.executor, &self.train.graph)
+    }
+
+    /// Writes variables, by their parts.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where some are missing or have another shape, [`Error::Device`] where the device fails.
+    pub fn set_tensors(&mut self, tensors: &variables::Tensors) -> Result<()> {
+        variables::write(self.executor, &self.train.graph, tensors)
     }
 
     /// The momenta, in parts.
@@ -394,90 +391,6 @@ impl TrainProgram {
         let find = |name: &str| graph.find(name).expect("invariant: sgd adds its inputs");
         let (lr, decay) = (find("lr"), find("decay"));
         Ok(Self { graph, program, images, pool, targets, weights, lr, decay, loss, sums, map_gradients })
-    }
-}
-
-impl EvalProgram {
-    fn compile(executor: &mut dyn Executor, spec: &NetworkSpec, batch: usize) -> Result<Self> {
-        let (graph, images, network) = eval_graph(spec, batch)?;
-        Ok(Self { program: executor.compile(&graph)?, images, network })
-    }
-
-    fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
-        executor.write(self.program, self.images, images)?;
-        executor.run(self.program)?;
-        let logits = executor.read(self.program, self.network.logits)?;
-        let maps = self.network.maps.iter().map(|maps| {
-            let values = executor.read(self.program, maps.map)?;
-            Ok(LearnersMaps { kind: maps.kind, learners: maps.learners, values })
-        });
-        Ok(Answers { logits, maps: maps.collect::<Result<_>>()? })
-    }
-}
-
-fn eval_graph(spec: &NetworkSpec, batch: usize) -> Result<(Graph, TensorId, Network)> {
-    let mut graph = Graph::new();
-    let images = graph.input("images", [batch, 3, spec.size(), spec.size()]);
-    let network = spec.build(&mut graph, images, Mode::Eval)?;
-    graph.output(network.logits);
-    for maps in &network.maps {
-        graph.output(maps.map);
-    }
-    Ok((graph, images, network))
-}
-
-/// A network on a device for evaluation alone.
-pub struct Evaluator<'e> {
-    executor: &'e mut dyn Executor,
-    eval: EvalProgram,
-}
-
-impl<'e> Evaluator<'e> {
-    /// Compiles a network for batches of `batch` images and writes its variables.
-    ///
-    /// # Errors
-    /// See [`Session::new`].
-    pub fn new(
-        executor: &'e mut dyn Executor,
-        spec: &NetworkSpec,
-        batch: usize,
-        tensors: &variables::Tensors,
-    ) -> Result<Self> {
-        executor.clear();
-        let eval = EvalProgram::compile(executor, spec, batch)?;
-        let (graph, ..) = eval_graph(spec, batch)?;
-        variables::write(executor, &graph, tensors)?;
-        Ok(Self { executor, eval })
-    }
-
-    /// The cost of a run.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.executor.stats(self.eval.program)
-    }
-
-    /// What each op of a run costs.
-    ///
-    /// # Errors
-    /// See [`Executor::costs`].
-    pub fn costs(&self) -> Result<Vec<OpCost>> {
-        self.executor.costs(self.eval.program)
-    }
-
-    /// Times each op of `runs` runs on the last batch.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the device cannot.
-    pub fn profile(&mut self, runs: usize) -> Result<Profile> {
-        self.executor.profile(self.eval.program, runs)
-    }
-
-    /// Answers to a batch of exactly the compiled size.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where the device fails.
-    pub fn answer(&mut self, images: &[f32]) -> Result<Answers> {
-        self.eval.answer(self.executor, images)
     }
 }
 

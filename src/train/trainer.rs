@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use super::observer::{EpochRecord, Observer, Save, Snapshot, StepRecord};
 use super::{
     auto_gamma::auto_gammas,
+    average::{Average, NORM_BATCHES},
     evaluate::{Inputs, Predictions, evaluate_unless, votes_of},
     schedule::{Stage, lr_factor, stages},
     session::{Session, SessionSpec, TermReport},
@@ -148,6 +149,9 @@ struct StageRun<'e, 'j> {
     stage: &'j Stage,
     state: State,
     best: Option<Tensors>,
+    average: Option<Average>,
+    /// The averaged network as it was validated last.
+    averaged: Option<Tensors>,
 }
 
 impl<'e, 'j> StageRun<'e, 'j> {
@@ -169,7 +173,12 @@ impl<'e, 'j> StageRun<'e, 'j> {
         session.set_momenta(&momenta)?;
         session.set_sums(&state.sums)?;
         session.configure(&stage.weights, settings.weight_decay, &state.gammas)?;
-        Ok(Self { session, job, stage, state, best: stage_best })
+        let average = if settings.ema > 0.0 {
+            Some(Average::new(settings.ema, &momenta, steps_done(job, &state)?))
+        } else {
+            None
+        };
+        Ok(Self { session, job, stage, state, best: stage_best, average, averaged: None })
     }
 
     fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
@@ -237,6 +246,10 @@ impl<'e, 'j> StageRun<'e, 'j> {
             }
             self.state.images += batch.count as u64;
             self.state.step += 1;
+            let done = self.state.epoch * steps + self.state.step;
+            if let Some(average) = self.average.as_mut().filter(|_| Average::is_due(done)) {
+                average.update(&self.session.tensors()?);
+            }
             loader.recycle(batch);
             let seconds = clock.elapsed().as_secs_f64();
             clock = Instant::now();
@@ -246,7 +259,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
         drop(loader);
         let means = self.session.means()?;
         let clock = Instant::now();
-        let validation = self.validate(observer)?;
+        let validation =
+            if self.average.is_some() { self.validate_average(observer)? } else { self.validate(observer)? };
         let validation_seconds = clock.elapsed().as_secs_f64();
         self.state.validation_seconds += validation_seconds;
         let Some(validation) = validation else { return Ok(Flow::Stop) };
@@ -318,10 +332,36 @@ impl<'e, 'j> StageRun<'e, 'j> {
         )
     }
 
+    /// The answers of the averaged network, with batch norms estimated anew on the epoch's first batches. The session has
+    /// its own weights again afterwards.
+    fn validate_average(&mut self, observer: &mut dyn Observer) -> Result<Option<Predictions>> {
+        let own = self.session.tensors()?;
+        let average = self.average.as_ref().expect("invariant: asked for where there is one");
+        self.session.set_tensors(&average.over(&own))?;
+        let job = Job { pool: None, ..self.job.clone() };
+        for batch in loader(&job, &State { step: 0, ..self.state.clone() })?.take(NORM_BATCHES) {
+            if observer.stops() {
+                self.session.set_tensors(&own)?;
+                return Ok(None);
+            }
+            self.session.estimate_norms(&batch?.images)?;
+        }
+        let validation = self.validate(observer)?;
+        self.averaged = Some(self.session.tensors()?);
+        self.session.set_tensors(&own)?;
+        Ok(validation)
+    }
+
     fn save(&mut self, what: Save, ends: bool, observer: &mut dyn Observer) -> Result<()> {
-        let tensors = self.session.tensors()?;
+        let tensors = match self.averaged.take_if(|_| what == Save::Best) {
+            Some(averaged) => averaged,
+            None => self.session.tensors()?,
+        };
         self.state.sums = if self.state.step > 0 { self.session.sums()? } else { Sums::default() };
-        let momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
+        let mut momenta = if what == Save::Last { Some(self.session.momenta()?) } else { None };
+        if let (Some(momenta), Some(average)) = (&mut momenta, &self.average) {
+            momenta.extend(average.kept());
+        }
         let network = self.session.spec().network.clone();
         let momenta = momenta.as_ref();
         let snapshot = Snapshot { state: &self.state, network: &network, tensors: &tensors, momenta, ends };
@@ -331,6 +371,11 @@ impl<'e, 'j> StageRun<'e, 'j> {
         }
         Ok(())
     }
+}
+
+/// Steps of this stage that are done.
+fn steps_done(job: &Job<'_>, state: &State) -> Result<usize> {
+    Ok(state.epoch * loader(job, state)?.len() + state.step)
 }
 
 fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {

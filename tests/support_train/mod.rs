@@ -60,6 +60,7 @@ pub(crate) struct Memory {
     pub(crate) epochs: Vec<Epoch>,
     pub(crate) last: Option<(State, Tensors, Tensors)>,
     pub(crate) stage_best: Option<Tensors>,
+    pub(crate) best: Option<Tensors>,
 }
 
 impl Observer for Memory {
@@ -92,7 +93,7 @@ impl Observer for Memory {
                 self.last = Some((snapshot.state.clone(), snapshot.tensors.clone(), momenta));
             }
             Save::StageBest => self.stage_best = Some(snapshot.tensors.clone()),
-            Save::Best => {}
+            Save::Best => self.best = Some(snapshot.tensors.clone()),
         }
         Ok(())
     }

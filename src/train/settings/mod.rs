@@ -168,6 +168,10 @@ pub struct Settings {
     /// The share of a stage during which the learning rate rises
     #[arg(long, value_name = "SHARE", help_heading = "Training")]
     pub warmup_fraction: f64,
+    /// Validates and keeps as the best network the moving average of the weights, with this decay a step, such as 0.999,
+    /// and batch-norm statistics of its own (joint schedule); 0: the weights themselves
+    #[arg(long, value_name = "DECAY", help_heading = "Training")]
+    pub ema: f64,
     /// What the best epoch is best in, on the split that chooses it
     #[arg(long, help_heading = "Training")]
     pub monitor: Monitor,
@@ -256,6 +260,7 @@ impl Default for Settings {
             step_size: 10,
             step_gamma: 0.5,
             warmup_fraction: 0.25,
+            ema: 0.0,
             monitor: Monitor::Accuracy,
             patience: 0,
             seed: 0,
@@ -343,10 +348,14 @@ impl Settings {
             ("momentum", self.momentum),
             ("label-smoothing", self.label_smoothing),
             ("warmup-fraction", self.warmup_fraction),
+            ("ema", self.ema),
         ] {
             if !(0.0..1.0).contains(&value) {
                 return wrong(setting, "a number from 0 to below 1", &value);
             }
+        }
+        if self.ema > 0.0 && self.branch_schedule != BranchSchedule::Joint {
+            return wrong("ema", "0 with branches that are trained one after another", &self.ema);
         }
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
             return wrong("val-fraction", "a share above 0 and below 1", &self.val_fraction);
