@@ -145,6 +145,23 @@ fn the_draw_is_limited_per_class_and_new_in_every_stage() {
 }
 
 #[test]
+fn a_balanced_epoch_has_as_many_images_of_each_class_and_is_as_long() {
+    // 12 images of class 0, 4 of class 1, 1 of class 2.
+    let labels = [vec![0; 12], vec![1; 4], vec![2]].concat();
+    let mut samples = flat(17);
+    samples.iter_mut().zip(&labels).for_each(|(sample, &label)| sample.label = label);
+    let order = |epoch| indices(&all(&samples, LoaderOptions { balanced: true, shuffle: true, epoch, ..options() }));
+    let first = order(0);
+    let of = |class: usize| first.iter().filter(|&&index| labels[index] == class).copied().collect::<Vec<_>>();
+    assert_eq!([of(0).len(), of(1).len(), of(2).len()], [6, 6, 5]);
+    // None of class 0 twice, each of class 1 once or twice, all of class 2 the one image.
+    let times = |index: usize| first.iter().filter(|&&other| other == index).count();
+    assert!((0..12).all(|index| times(index) <= 1) && (12..16).all(|index| (1..=2).contains(&times(index))));
+    assert_eq!(of(2), [16; 5]);
+    assert!(order(0) == first && order(1) != first);
+}
+
+#[test]
 fn votes_become_targets_where_there_are_some() {
     let mut samples = samples(4);
     samples[2].votes = Some(vec![0.1, 0.2, 0.7]);

@@ -52,6 +52,9 @@ pub struct LoaderOptions {
     pub mixup: f64,
     /// At most so many images of each class, drawn by `Rng::named("draw", &[seed, stage, class])`.
     pub limit_per_class: Option<usize>,
+    /// As many images of each class in an epoch: of a class with fewer than the mean each several times, of one with more
+    /// some, drawn by `Rng::named("balance", &[seed, epoch, class, pass])`. The epoch stays as long as it is.
+    pub balanced: bool,
     /// The stage of training; every stage draws anew.
     pub stage: u64,
     /// Where the images stay on the device: batches then hold records of them, drawn alike, instead of images. It is
@@ -76,6 +79,7 @@ impl Default for LoaderOptions {
             targets: Targets::Hard,
             mixup: 0.0,
             limit_per_class: None,
+            balanced: false,
             stage: 0,
             pool: None,
         }
@@ -274,8 +278,34 @@ fn order(samples: &[Sample], classes: usize, options: &LoaderOptions) -> Vec<usi
             drawn
         }
     };
+    if options.balanced {
+        order = balanced(samples, classes, options, order);
+    }
     if options.shuffle {
         Rng::named("shuffle", &[options.seed, options.epoch]).shuffle(&mut order);
+    }
+    order
+}
+
+/// As many indices as `drawn` has, of each class that occurs in it equally many; the first classes have one more where
+/// that does not divide.
+fn balanced(samples: &[Sample], classes: usize, options: &LoaderOptions, drawn: Vec<usize>) -> Vec<usize> {
+    let mut members = vec![Vec::new(); classes];
+    drawn.iter().for_each(|&index| members[samples[index].label].push(index));
+    let present = members.iter().filter(|own| !own.is_empty()).count();
+    let mut order = Vec::with_capacity(drawn.len());
+    let occurring = members.into_iter().enumerate().filter(|(_, own)| !own.is_empty());
+    for (place, (class, mut own)) in occurring.enumerate() {
+        let mut missing = drawn.len() / present + usize::from(place < drawn.len() % present);
+        for pass in 0.. {
+            Rng::named("balance", &[options.seed, options.epoch, class as u64, pass]).shuffle(&mut own);
+            let taken = missing.min(own.len());
+            order.extend(&own[..taken]);
+            missing -= taken;
+            if missing == 0 {
+                break;
+            }
+        }
     }
     order
 }

@@ -11,7 +11,10 @@ use super::{
     evaluate::{Inputs, Predictions, evaluate_unless, votes_of},
     schedule::{Stage, lr_factor, stages},
     session::{Session, SessionSpec, TermReport},
-    settings::{Settings, words::Gamma},
+    settings::{
+        Settings,
+        words::{Balance, Gamma},
+    },
     sums::Sums,
 };
 use crate::{
@@ -225,6 +228,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
             self.session.reset_sums()?;
         }
         let mut loader = loader(self.job, &self.state)?;
+        let class_weights = class_weights(self.job);
         let (steps, images) = (loader.len(), loader.images());
         let total = steps * self.stage.epochs;
         let factor = |epoch: usize, step: usize| lr_factor(settings, epoch * steps + step, total, steps);
@@ -235,6 +239,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
             }
             let mut batch = batch?;
             smooth(&mut batch.targets, settings.label_smoothing, self.job.classes);
+            weigh(&mut batch.targets, &class_weights);
             let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
             self.session.step(&batch)?;
@@ -395,6 +400,7 @@ fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
         targets: settings.targets,
         mixup: settings.mixup,
         limit_per_class: (settings.limit_per_class > 0).then_some(settings.limit_per_class),
+        balanced: settings.balance == Balance::Sampling,
         stage: state.stage as u64,
         pool: job.pool.clone(),
     };
@@ -406,6 +412,26 @@ fn smooth(targets: &mut [f32], share: f64, classes: usize) {
     if share > 0.0 {
         let (kept, spread) = ((1.0 - share) as f32, (share / classes as f64) as f32);
         targets.iter_mut().for_each(|target| *target = kept * *target + spread);
+    }
+}
+
+/// The weight of each class K in the loss: N / (K'·n_k) for the n_k of N training images, K' the classes that occur, so
+/// that the mean over the images is 1; nothing where all count alike.
+fn class_weights(job: &Job<'_>) -> Vec<f32> {
+    if job.settings.balance != Balance::Weights {
+        return Vec::new();
+    }
+    let mut counts = vec![0_usize; job.classes];
+    job.train.iter().for_each(|sample| counts[sample.label] += 1);
+    let present = counts.iter().filter(|count| **count > 0).count();
+    counts.iter().map(|&count| job.train.len() as f32 / (present * count.max(1)) as f32).collect()
+}
+
+/// Multiplies each target by its class's weight.
+fn weigh(targets: &mut [f32], weights: &[f32]) {
+    if !weights.is_empty() {
+        let rows = targets.chunks_mut(weights.len());
+        rows.for_each(|row| row.iter_mut().zip(weights).for_each(|(target, weight)| *target *= weight));
     }
 }
 
@@ -439,4 +465,30 @@ pub fn fresh(network: &NetworkSpec, seed: u64) -> Result<Tensors> {
     let x = graph.input("images", [1, 3, network.size(), network.size()]);
     network.build(&mut graph, x, Mode::Eval)?;
     Ok(initial(&graph, seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data::Image;
+
+    #[test]
+    fn a_rare_classs_images_count_more_and_the_mean_over_the_images_is_1() {
+        let image = Arc::new(Image { width: 1, height: 1, channels: 1, pixels: vec![0] });
+        let sample = |label| Sample::new(format!("{label}"), Arc::clone(&image), label);
+        // Class 1 does not occur.
+        let train: Vec<Sample> = [0, 0, 0, 2].map(sample).to_vec();
+        let settings = Settings { balance: Balance::Weights, ..Settings::default() };
+        let job = Job { settings: &settings, classes: 3, train: &train, validation: &[], pool: None };
+        let weights = class_weights(&job);
+        assert_eq!([weights[0], weights[2]], [4.0 / 6.0, 2.0]);
+        assert_eq!(train.iter().map(|sample| weights[sample.label]).sum::<f32>(), 4.0);
+        let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
+        weigh(&mut targets, &weights);
+        assert_eq!(targets, [4.0 / 6.0, 0.0, 0.0, 2.0 / 6.0, 0.0, 1.0]);
+        let plain = Settings::default();
+        assert!(class_weights(&Job { settings: &plain, ..job }).is_empty());
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
     models::{ManetSpec, Padding},
 };
 use words::{
-    BranchSchedule, Colour, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
+    Balance, BranchSchedule, Colour, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
     SimilarityKind,
 };
 
@@ -52,6 +52,9 @@ pub struct Settings {
     /// The share of each target that is spread evenly over all classes, from 0 to below 1
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub label_smoothing: f64,
+    /// How classes of different sizes are evened out in training
+    #[arg(long, help_heading = "Data")]
+    pub balance: Balance,
     /// At most so many training images of a class, drawn anew at every stage; 0: all
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_per_class: usize,
@@ -224,6 +227,7 @@ impl Default for Settings {
             mixup: 0.0,
             targets: Targets::Hard,
             label_smoothing: 0.0,
+            balance: Balance::None,
             limit_per_class: 0,
             val_fraction: 0.1,
             group_by: None,

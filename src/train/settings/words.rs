@@ -74,6 +74,18 @@ words! {
 }
 
 words! {
+    /// How classes of different sizes are evened out in training.
+    Balance {
+        /// Not at all.
+        None = "none",
+        /// Each image's cross-entropy counts by the inverse of its class's share, 1 in the mean.
+        Weights = "weights",
+        /// An epoch has as many images of each class: some several times, some not at all.
+        Sampling = "sampling",
+    }
+}
+
+words! {
     /// What the best epoch is best in, on the split that chooses it.
     Monitor {
         /// The share of right answers.
