@@ -247,14 +247,14 @@ print(json.dumps({
 ";
 
 #[test]
-#[ignore = "needs scikit-learn and scipy: set MOUE_TEST_PYTHON"]
+#[ignore = "needs scikit-learn and scipy: set MOUE_TEST_SKLEARN to a Python that has them"]
 fn figures_and_tests_are_those_of_scikit_learn_and_scipy() {
     let folder = folder();
     let folder = folder.path();
     let (one, other) = (drawn(1), drawn(2));
     one.write(&folder.join("one.safetensors"), false).expect("written");
     other.write(&folder.join("other.safetensors"), false).expect("written");
-    let python = std::env::var_os("MOUE_TEST_PYTHON").expect("MOUE_TEST_PYTHON");
+    let python = std::env::var_os("MOUE_TEST_SKLEARN").expect("MOUE_TEST_SKLEARN");
     let output = Command::new(python)
         .args(["-B", "-c", PYTHON, "one.safetensors", "other.safetensors"])
         .current_dir(folder)

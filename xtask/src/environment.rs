@@ -109,8 +109,13 @@ pub(crate) fn variables(drivers: &Drivers, full: bool) -> Result<Variables> {
     if let Some(shared) = shared() {
         set("MOUE_SHARED", shared.into());
     }
-    if let Some(python) = python() {
-        set("MOUE_TEST_PYTHON", python.into());
+    for (variable, modules) in [
+        ("MOUE_TEST_PYTHON", "torch, safetensors, onnx, onnxruntime"),
+        ("MOUE_TEST_SKLEARN", "numpy, safetensors, scipy, sklearn"),
+    ] {
+        if let Some(python) = python(variable, modules) {
+            set(variable, python.into());
+        }
     }
     if let Some(ferplus) = ferplus()? {
         set("MOUE_FERPLUS", ferplus.into());
@@ -187,12 +192,12 @@ pub(crate) fn shared() -> Option<PathBuf> {
     named.or(beside).filter(|path| path.join("golden").is_dir())
 }
 
-/// A Python with PyTorch and ONNX Runtime: named by the user, or the one of the yardsticks.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("MOUE_TEST_PYTHON").map(PathBuf::from);
+/// A Python that has these modules: named by the user in this variable, or the one of the yardsticks.
+fn python(variable: &str, modules: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
     let yardstick = target("yardstick").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let python = named.or_else(|| yardstick.is_file().then_some(yardstick))?;
-    let probe = ["-c", "import torch, safetensors, onnx, onnxruntime"];
+    let probe = ["-c", &format!("import {modules}")];
     Command::new(&python, probe).quiet().run().is_ok_and(|output| output.success()).then_some(python)
 }
 

@@ -14,8 +14,9 @@ use crate::{
     root, target,
 };
 
-/// What the yardsticks need: the networks, the exporter, the runtime.
-const PACKAGES: [&str; 6] = ["torch", "numpy", "safetensors", "onnxruntime", "onnx", "onnxscript"];
+/// What the yardsticks need: the networks, the exporter, the runtime; and what the figures of evaluations are compared with.
+const PACKAGES: [&str; 8] =
+    ["torch", "numpy", "safetensors", "onnxruntime", "onnx", "onnxscript", "scikit-learn", "scipy"];
 
 /// Says which packages there are, and whether PyTorch has a CUDA device.
 const PROBE: &str = "\
@@ -126,7 +127,7 @@ mod tests {
             |packages: Value| Python::of(Path::new("p"), &json!({"packages": packages, "cuda": null})).unwrap();
         let torch = python(json!({"torch": "2.15", "numpy": "2"}));
         assert!(torch.has_torch() && !torch.has_onnx() && torch.cuda.is_none());
-        assert_eq!(torch.missing(), ["safetensors", "onnxruntime", "onnx", "onnxscript"]);
+        assert_eq!(torch.missing(), ["safetensors", "onnxruntime", "onnx", "onnxscript", "scikit-learn", "scipy"]);
         assert!(!python(json!({"numpy": "2"})).has_torch());
         assert!(python(json!({"torch": "2", "numpy": "2", "onnx": "1", "onnxruntime": "1"})).has_onnx());
         assert!(Python::of(Path::new("p"), &json!({})).is_err());
