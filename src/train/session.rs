@@ -320,12 +320,15 @@ impl<'e> Session<'e> {
         variables::read(self.executor, &self.train.graph)
     }
 
-    /// Writes variables, by their parts.
+    /// Writes the network's variables, by their parts; sums over steps stay.
     ///
     /// # Errors
     /// [`Error::Data`] where some are missing or have another shape, [`Error::Device`] where the device fails.
     pub fn set_tensors(&mut self, tensors: &variables::Tensors) -> Result<()> {
-        variables::write(self.executor, &self.train.graph, tensors)
+        // Sums over steps are variables too, and those that are not given start anew.
+        let sums = self.sums()?;
+        variables::write(self.executor, &self.train.graph, tensors)?;
+        self.set_sums(&sums)
     }
 
     /// The momenta, in parts.
