@@ -1,4 +1,4 @@
-//! Predictions as files: what a network answered to the images of some splits, for [`super::compare`] and other programs.
+//! Predictions as files: what a network answered to the images of some splits, for [`super::compare()`] and other programs.
 //!
 //! A file is safetensors. Its tensors are `mean` `[N, K]` (f32, in a compact file f16), `members` `[N, B]` (the class
 //! that each branch answers, u8), `labels` `[N]` (u8) and, but in a compact file, `votes` `[N, K]` (f32) where the data

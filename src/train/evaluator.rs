@@ -129,7 +129,7 @@ impl<'e> Evaluator<'e> {
     /// Times each op of `runs` runs on the last batch.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device cannot.
+    /// [`crate::Error::Device`] where the device cannot.
     pub fn profile(&mut self, runs: usize) -> Result<Profile> {
         self.executor.profile(self.eval.program, runs)
     }
@@ -137,7 +137,7 @@ impl<'e> Evaluator<'e> {
     /// Answers to a batch of exactly the compiled size.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// [`crate::Error::Device`] where the device fails.
     pub fn answer(&mut self, images: &[f32]) -> Result<Answers> {
         self.eval.answer(self.executor, images)
     }
