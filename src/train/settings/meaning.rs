@@ -73,10 +73,11 @@ impl Settings {
         if side >= 3 || !self.diversified_kinds().contains(&"spatial") {
             return Vec::new();
         }
-        let cells = side * side;
+        let differ =
+            if side == 1 { "brightness alone".to_owned() } else { format!("which of {} cells they dim", side * side) };
         vec![format!(
-            "spatial diversity compares maps of {side}×{side}, on which branches can differ by little more than which of \
-             {cells} cells they dim; images of 70 pixels, or of 48 with --padding same, have larger ones"
+            "spatial diversity compares maps of {side}×{side}, on which branches differ by {differ}; images of 70 pixels, or \
+             of 48 with --padding same, have larger ones"
         )]
     }
 
