@@ -96,9 +96,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if group.x == count {
         let determinant = determinant_without(size, size, lane);
         if lane == 0u {
-            // Not max(): that may hide NaN, as of infinite products.
+            // A NaN, as of products that leave the range, stays one.
             let kept = select(determinant, params.eps, determinant < params.eps);
-            let value = select(determinant, log(kept), params.objective == LOG_DET);
+            let takes_logarithm = params.objective == LOG_DET && !is_nan(determinant);
+            let value = select(determinant, log(kept), takes_logarithm);
             d[0] = select(value, flaw.value, flaw.there);
         }
         return;

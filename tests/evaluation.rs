@@ -125,6 +125,17 @@ fn a_subset_and_groups_are_judged_by_themselves() {
     let hits = [3, 7, 20].iter().filter(|&&image| right[image]).count();
     assert_eq!((&said["images"], &said["accuracy"]), (&3.into(), &(hits as f64 / 3.0).into()));
 
+    // Two lists of as many images are not the same images.
+    for (list, first) in [("list", 3), ("other", 2)] {
+        fs::write(folder.join(list), format!("{}\n{}\n{}\n", ids[first], ids[7], ids[20])).expect("a list");
+        let file = format!("{list}.predictions");
+        eval(folder, &["--model", "a.safetensors", "--subset", list, "--predictions", &file, "--compact"]);
+    }
+    let (one, other) = ("list.predictions", "other.predictions");
+    let [about, others] = [one, other].map(|file| Kept::read(&folder.join(file)).expect("predictions").about);
+    assert!(about.splits[0].images == 3 && about.splits != others.splits, "{about:?}");
+    assert!(!moue(folder, &["compare", one, other]).status.success());
+
     let rows: String = ids.iter().enumerate().map(|(i, id)| format!("{},{id},x\n", ["young", "old"][i % 2])).collect();
     fs::write(folder.join("groups.csv"), format!("age,id,all\n{rows}")).expect("a table");
     let said = json(&eval(folder, &["--model", "a.safetensors", "--groups", "groups.csv"]));
@@ -154,6 +165,7 @@ fn bad_input_gets_one_sentence_with_what_was_expected_and_found() {
         (wrong_eval(&["--subset", "unknown"]), ["unknown", "found `test/99999`"]),
         (wrong_eval(&["--groups", "none.csv"]), ["none.csv", "a column `id` and at least one of groups"]),
         (wrong_eval(&["--groups", "short.csv"]), ["short.csv", "a row for each image"]),
+        (wrong_eval(&["--split", "test,valid,test"]), ["split", "each split once, found `test` twice"]),
         (wrong_eval(&["--model", "seven.safetensors"]), ["seven.safetensors", "the classes of a.safetensors"]),
         (
             moue(folder, &["compare", "test.safetensors", "valid.safetensors"]),

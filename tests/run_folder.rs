@@ -8,11 +8,11 @@ use std::path::Path;
 
 use moue::Error;
 use moue::checkpoint::{file_hash, load_model};
-use moue::evaluation::{Answered, MapSums, Members};
+use moue::evaluation::{Answered, Evaluation, MapSums, Members};
 use moue::predict::majority_vote;
 use moue::train::run::claim::Claim;
 use moue::train::run::{Place, RunFolder, State, Status};
-use moue::train::{EpochRecord, Evaluation, Given, Settings, Summary, curves_svg, read_records, similarity_svg};
+use moue::train::{EpochRecord, Given, Settings, Summary, curves_svg, read_records, similarity_svg};
 use serde_json::{Map, Value, json};
 use support_run::events::{events_path, parse_events, values};
 use support_run::{classes, config_in, meta, record, start, tensors};

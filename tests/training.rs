@@ -70,7 +70,7 @@ fn the_best_network_has_the_averaged_weights_and_training_goes_on_with_its_own()
     let (best, (_, last, momenta)) = (memory.best.expect("a best network"), memory.last.expect("a state"));
     let mut norms = 0;
     for (name, (_, values)) in &best {
-        match momenta.get(&format!("{name}.average.momentum")) {
+        match momenta.get(&format!("{name}.average")) {
             Some((_, average)) => assert_eq!(values, average, "{name}"),
             None => {
                 assert!(name.contains(".running_"), "{name} has no average");

@@ -20,7 +20,9 @@ const STATE: &str = "moue_state";
 /// The same as earlier versions wrote it.
 const OLD_STATE: &str = "moue-state";
 /// The end of a momentum's name.
-pub(super) const MOMENTUM: &str = ".momentum";
+const MOMENTUM: &str = ".momentum";
+/// The end of the name of a parameter's average over the steps of a training.
+const AVERAGE: &str = ".average";
 /// The end of the name of batch norm's count of batches, which PyTorch saves and nothing here reads.
 pub(super) const COUNTER: &str = "num_batches_tracked";
 
@@ -40,7 +42,8 @@ pub struct Model {
 pub struct TrainingState {
     /// The model as it was.
     pub model: Model,
-    /// The optimiser's momenta, `<name>.momentum`, each with its parameter's shape.
+    /// The optimiser's momenta, `<name>.momentum`, each with its parameter's shape; with `--ema` also the parameters'
+    /// averages, `<name>.average`.
     pub momenta: Tensors,
     /// The state of the training loop, as given to [`save_state`].
     pub state: Value,
@@ -255,8 +258,9 @@ fn serialise(path: &Path, meta: &ModelMeta, tensors: &Tensors, target: Target<'_
     for (is_momentum, (name, (shape, values))) in
         tensors.iter().map(|entry| (false, entry)).chain(momenta.map(|entry| (true, entry)))
     {
-        if is_momentum != name.ends_with(MOMENTUM) {
-            return Err(wrong(format!("names that end in `{MOMENTUM}` for momenta only"), format!("`{name}`")));
+        if is_momentum != is_of_training(name) {
+            let expected = format!("names that end in `{MOMENTUM}` or `{AVERAGE}` for a training's tensors only");
+            return Err(wrong(expected, format!("`{name}`")));
         }
         if shape.iter().product::<usize>() != values.len() {
             return Err(wrong(format!("values for `{name}` {shape:?}"), format!("{} of them", values.len())));
@@ -405,6 +409,11 @@ pub(super) fn meta_of(path: &Path, metadata: &HashMap<String, String>) -> Result
     Ok(Some(meta))
 }
 
+/// Whether a tensor of a checkpoint belongs to the training, not to the network.
+pub(super) fn is_of_training(name: &str) -> bool {
+    name.ends_with(MOMENTUM) || name.ends_with(AVERAGE)
+}
+
 /// What to do with a file of another program.
 const FOREIGN: &str = "train it with moue, convert it with `moue import`, or use a file that moue wrote";
 
@@ -436,7 +445,7 @@ fn read(path: &Path, bytes: &[u8]) -> Result<(Model, Tensors, Option<Value>)> {
     let state = state.map_err(|error| {
         wrong("the state of a training as JSON".into(), error.to_string(), "use another checkpoint")
     })?;
-    let names: Vec<_> = tensors.keys().filter(|name| name.ends_with(MOMENTUM)).cloned().collect();
+    let names: Vec<_> = tensors.keys().filter(|name| is_of_training(name)).cloned().collect();
     let momenta = names.into_iter().filter_map(|name| tensors.remove_entry(&name)).collect();
     Ok((Model { path: path.into(), meta, tensors }, momenta, state))
 }

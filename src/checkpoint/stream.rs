@@ -9,7 +9,7 @@ use safetensors::{Dtype, tensor::Metadata};
 use super::{
     ModelMeta,
     meta::branch_of,
-    model::{META, MOMENTUM},
+    model::{META, is_of_training},
 };
 use crate::{
     Error, Result,
@@ -274,7 +274,7 @@ fn read_header(bytes: &[u8]) -> Checked<Option<Header>> {
     for branch in 1..ends.len() {
         ends[branch] = ends[branch].max(ends[branch - 1]);
     }
-    if let Some(name) = all.keys().find(|name| !tensors.contains_key(*name) && !name.ends_with(MOMENTUM)) {
+    if let Some(name) = all.keys().find(|name| !tensors.contains_key(*name) && !is_of_training(name)) {
         return mismatch(format!("the {} tensors of the network", tensors.len()), format!("also `{name}`"));
     }
     let mut order: Vec<String> = tensors.keys().cloned().collect();

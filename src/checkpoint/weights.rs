@@ -52,7 +52,7 @@ impl Weights {
         }
         let model::Parts { metadata, mut tensors, others } = model::parts(path, bytes)?;
         let meta = model::meta_of(path, &metadata)?;
-        tensors.retain(|name, _| !name.ends_with(model::MOMENTUM));
+        tensors.retain(|name, _| !model::is_of_training(name));
         Ok(Self { path: path.into(), meta, tensors, others: named(others) })
     }
 }

@@ -13,9 +13,10 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::load_model,
+    evaluation::{Answered, Evaluation},
     exec::Precision,
     train::{
-        Evaluation, Given, Settings,
+        Given, Settings,
         ablation::{
             CellResult, DataSet, NetworkName, Variant,
             cells::{Cell, tabulate},
@@ -160,6 +161,9 @@ fn evaluate_cell(args: &Args, cell: &Cell, trained: &Trained) -> Result<CellResu
     let samples = &data.split(&args.split)?.samples;
     let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
     let answers = predictions.answers();
+    let mean = predictions.mean_probabilities();
+    let (classes, labels) = (predictions.classes, &predictions.labels);
+    let answered = Answered { classes, probabilities: &mean, labels, votes: None };
     let records = read_records(&folder.join("metrics.jsonl"))?;
     let last = records.last();
     let off_diagonal = |matrix: Option<&Vec<Vec<f64>>>| matrix.and_then(|s| mean_off_diagonal(s));
@@ -171,7 +175,7 @@ fn evaluate_cell(args: &Args, cell: &Cell, trained: &Trained) -> Result<CellResu
         exits: exits(&predictions),
         branches: predictions.branch_accuracy(),
         evaluation: Evaluation::from_predictions(&predictions.labels, &answers, &data.classes)?,
-        calibration_error: predictions.calibration_error(),
+        calibration_error: answered.figures().calibration_error,
         similarity: [
             off_diagonal(last.and_then(|record| record.similarity_spatial.as_ref())),
             off_diagonal(last.and_then(|record| record.similarity_channel.as_ref())),

@@ -58,7 +58,7 @@ pub struct SplitOf {
     pub name: String,
     /// Its images.
     pub images: usize,
-    /// The hash of its images and labels, as `moue data check` prints it.
+    /// The hash of its images and labels, as `moue data check` prints it; of a part of a split also that of the part's ids.
     pub hash: String,
 }
 
@@ -104,38 +104,19 @@ impl Kept {
         self.members.chunks(self.branches().max(1)).map(votes).collect()
     }
 
-    /// Only the images for which `keep` says so, by their number.
-    #[must_use]
-    pub fn only(&self, keep: impl Fn(usize) -> bool) -> Self {
-        fn rows<T: Copy>(values: &[T], width: usize, kept: &[usize]) -> Vec<T> {
-            kept.iter().flat_map(|&image| values[image * width..(image + 1) * width].iter().copied()).collect()
-        }
-        let kept: Vec<usize> = (0..self.images()).filter(|&image| keep(image)).collect();
-        let classes = self.about.classes.len();
-        let mut about = self.about.clone();
-        let mut first = 0;
-        for split in &mut about.splits {
-            let end = first + split.images;
-            split.images = kept.iter().filter(|&&image| (first..end).contains(&image)).count();
-            first = end;
-        }
-        if !about.ids.is_empty() {
-            about.ids = kept.iter().map(|&image| self.about.ids[image].clone()).collect();
-        }
-        Self {
-            about,
-            mean: rows(&self.mean, classes, &kept),
-            members: rows(&self.members, self.branches(), &kept),
-            labels: rows(&self.labels, 1, &kept),
-            votes: self.votes.as_ref().map(|votes| rows(votes, classes, &kept)),
-        }
-    }
-
     /// Writes the file; a compact one has a quarter of the length, and needs another file of the same images for the votes.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be written.
+    /// [`Error::Io`] where it cannot be written, [`Error::Data`] for more than 256 classes.
     pub fn write(&self, path: &Path, compact: bool) -> Result<()> {
+        if self.about.classes.len() > 256 {
+            return Err(Error::Data {
+                what: "the predictions".into(),
+                expected: "at most 256 classes, which a byte can tell apart".into(),
+                found: self.about.classes.len().to_string(),
+                hint: "leave --predictions out".into(),
+            });
+        }
         let (images, classes) = (self.images(), self.about.classes.len());
         let floats = |values: &[f32], half: bool| -> Vec<u8> {
             if half {

@@ -7,7 +7,7 @@ pub(super) const EVERY: usize = 16;
 /// Batches from which the averaged network's batch norms are estimated anew.
 pub(super) const NORM_BATCHES: usize = 50;
 /// What the average of a tensor is called among a checkpoint's momenta, behind the tensor's name.
-const ENDING: &str = ".average.momentum";
+const ENDING: &str = ".average";
 
 /// An exponential moving average of the parameters (Polyak & Juditsky 1992; with a decay as in Tarvainen & Valpola 2017):
 /// `a ← d·a + (1 − d)·w`, d the decay over [`EVERY`] steps. Early on, t readings into a training, d is at most

@@ -115,9 +115,7 @@ impl Predictions {
         let hits = classes.iter().zip(&self.labels).filter(|(a, b)| a == b).count();
         hits as f64 / self.labels.len().max(1) as f64
     }
-}
 
-impl Predictions {
     /// The probabilities `[N, K]` that the answers rest on: the mean over the heads that vote, or the last head's.
     #[must_use]
     pub fn mean_probabilities(&self) -> Vec<f32> {
@@ -146,25 +144,6 @@ impl Predictions {
         }
         sum.iter_mut().for_each(|sum| *sum /= count);
         sum
-    }
-
-    /// Expected calibration error of the answer's probabilities (the mean over the heads that vote, or the last
-    /// head's): over 15 bins of equal width, the share of images in a bin times |accuracy − mean confidence| there (Guo
-    /// et al., "On calibration of modern neural networks", 2017). 0 to 1.
-    #[must_use]
-    pub fn calibration_error(&self) -> f64 {
-        const BINS: usize = 15;
-        let mut bins = [[0.0_f64; 2]; BINS];
-        for (image, &label) in self.labels.iter().enumerate() {
-            let probabilities = self.answering(image);
-            let class = arg_max(&probabilities);
-            let confidence = f64::from(probabilities[class]);
-            let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
-            bins[bin][0] += f64::from(u8::from(class == label));
-            bins[bin][1] += confidence;
-        }
-        let gap: f64 = bins.iter().map(|[hits, confidence]| (hits - confidence).abs()).sum();
-        gap / self.labels.len().max(1) as f64
     }
 }
 
@@ -274,17 +253,5 @@ mod tests {
     #[test]
     fn each_branch_is_counted_alone() {
         assert_eq!(predictions().branch_accuracy(), [1.0, 0.5, 0.0]);
-    }
-
-    #[test]
-    fn calibration_is_the_gap_between_confidence_and_accuracy() {
-        let of = |classes: [usize; 2]| {
-            let one = |class: usize| (0..2).map(move |k| if k == class { 0.75 } else { 0.25 });
-            let probabilities = [0, 1].into_iter().flat_map(one).collect();
-            Predictions { classes: 2, branches: 1, labels: classes.to_vec(), probabilities, ..Predictions::default() }
-        };
-        assert!((of([0, 1]).calibration_error() - 0.25).abs() < 1e-9, "always right at 0.75");
-        assert!((of([1, 0]).calibration_error() - 0.75).abs() < 1e-9, "never right at 0.75");
-        assert!((of([0, 0]).calibration_error() - 0.25).abs() < 1e-9, "right every other time");
     }
 }

@@ -1,8 +1,9 @@
 //! Matrices as coloured squares: `confusion.svg` and `similarity.svg`.
 
 use super::curves::{Line, Panel, Unit, stage_starts};
-use super::metrics::{EpochRecord, Evaluation, mean_off_diagonal};
+use super::metrics::{EpochRecord, mean_off_diagonal};
 use super::svg::{Anchor, Svg};
+use crate::evaluation::Evaluation;
 
 /// The share of each class's images that was called each class, in percent, with the number of images.
 #[must_use]

@@ -28,7 +28,7 @@ pub use auto_gamma::auto_gammas;
 pub use confidence::confidence_svg;
 pub use curves::curves_svg;
 pub use heatmaps::{confusion_svg, similarity_svg};
-pub use metrics::{ClassScore, EpochRecord, Evaluation, Summary, mean_off_diagonal};
+pub use metrics::{EpochRecord, Summary, mean_off_diagonal};
 pub use model_card::model_card;
 pub use report::report_html;
 pub use run::read_records;

@@ -423,8 +423,12 @@ fn class_weights(job: &Job<'_>) -> Vec<f32> {
     }
     let mut counts = vec![0_usize; job.classes];
     job.train.iter().for_each(|sample| counts[sample.label] += 1);
+    if job.settings.limit_per_class > 0 {
+        counts.iter_mut().for_each(|count| *count = job.settings.limit_per_class.min(*count));
+    }
     let present = counts.iter().filter(|count| **count > 0).count();
-    counts.iter().map(|&count| job.train.len() as f32 / (present * count.max(1)) as f32).collect()
+    let images: usize = counts.iter().sum();
+    counts.iter().map(|&count| images as f32 / (present * count.max(1)) as f32).collect()
 }
 
 /// Multiplies each target by its class's weight.
@@ -488,6 +492,8 @@ mod tests {
         let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
         weigh(&mut targets, &weights);
         assert_eq!(targets, [4.0 / 6.0, 0.0, 0.0, 2.0 / 6.0, 0.0, 1.0]);
+        let limited = Settings { limit_per_class: 1, ..settings.clone() };
+        assert_eq!(class_weights(&Job { settings: &limited, ..job.clone() }), [1.0; 3]);
         let plain = Settings::default();
         assert!(class_weights(&Job { settings: &plain, ..job }).is_empty());
     }

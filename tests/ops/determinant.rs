@@ -59,7 +59,31 @@ fn flaw_is_seen(executor: &mut dyn Executor, objective: Objective, size: usize, 
     Ok(())
 }
 
+/// Three rows whose elimination leaves f32's range, and makes an infinity of which another is subtracted: the logarithm
+/// of the determinant 4m² is right or not finite, and no device takes it for that of eps.
+fn range_is_not_left_unseen(executor: &mut dyn Executor) -> Result<(), String> {
+    let m = f64::from(3e38_f32);
+    let s = Array::new(&[3, 3], vec![1.0, m, m, -1.0, m, -m, -1.0, m, m]);
+    let op = Determinant { objective: Objective::LogDet { eps: 1e-6 } };
+    let mut graph = Graph::new();
+    let input = graph.input("s", [3, 3]);
+    let outputs = graph.push(Op::from(op), &[input], &[]).map_err(text)?;
+    graph.output(outputs[0]);
+    executor.clear();
+    let program = executor.compile(&graph).map_err(text)?;
+    executor.write(program, input, &s.to_f32()).map_err(text)?;
+    executor.run(program).map_err(text)?;
+    let (found, expected) = (executor.read_f64(program, outputs[0]).map_err(text)?[0], (4.0 * m * m).ln());
+    let by_reference = reference(&op.into(), &[s], &mut [])[0].data[0];
+    let right = |value: f64| (value - expected).abs() < 1e-3;
+    if right(by_reference) && (!found.is_finite() || right(found)) {
+        return Ok(());
+    }
+    Err(format!("{found}, by the reference {by_reference}, expected {expected} or what is not finite"))
+}
+
 pub(super) fn cases(cases: &mut Cases) {
+    cases.add("logdet_does_not_hide_nan_of_infinities", |executor, _| range_is_not_left_unseen(executor));
     for size in [1, 2, 5] {
         for (what, flaw) in [("nan", f32::NAN), ("infinity", f32::INFINITY)] {
             for (name, objective) in [("det", Objective::Det), ("logdet", Objective::LogDet { eps: 1e-6 })] {

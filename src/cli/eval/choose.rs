@@ -1,4 +1,4 @@
-//! Some of a data set's images: those of a list, and those of each group of a table.
+//! Which of a data set's images are judged: all of some splits or those of a list, and those of each group of a table.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,8 +9,12 @@ use serde::Serialize;
 
 use crate::{
     Error, Result,
-    data::Sample,
-    evaluation::statistics::{permutation, wilson},
+    checkpoint::bytes_hash,
+    data::{Dataset, Mapping, Sample},
+    evaluation::{
+        SplitOf,
+        statistics::{permutation, wilson},
+    },
 };
 
 /// Permutations behind a p.
@@ -22,8 +26,61 @@ fn read(path: &Path) -> Result<String> {
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
+/// The images that are judged.
+pub(super) struct Chosen {
+    /// Those whose labels the model has.
+    pub(super) known: Vec<Sample>,
+    /// Those whose labels it lacks: no answer to them is right.
+    pub(super) unknown: Vec<Sample>,
+    /// How many the class map leaves out.
+    pub(super) left_out: usize,
+    /// The splits of the known.
+    pub(super) splits: Vec<SplitOf>,
+}
+
+impl Chosen {
+    /// From these splits, of which `list` may name some images.
+    pub(super) fn of(data: &Dataset, splits: &[String], list: Option<&Path>, mapping: &Mapping) -> Result<Self> {
+        if let Some(twice) = splits.iter().enumerate().find(|(place, name)| splits[..*place].contains(name)) {
+            return Err(Error::Usage {
+                setting: "split".into(),
+                expected: "each split once".into(),
+                found: format!("`{}` twice", twice.1),
+                hint: "name it once".into(),
+            });
+        }
+        let ids = list.map(subset).transpose()?;
+        let mut missing = ids.clone().unwrap_or_default();
+        let mut chosen = Self { known: Vec::new(), unknown: Vec::new(), left_out: 0, splits: Vec::new() };
+        for name in splits {
+            let all = &data.split(name)?.samples;
+            let mut samples = all.clone();
+            if let Some(ids) = &ids {
+                samples.retain(|sample| ids.contains(&sample.id));
+                let found: BTreeSet<_> = samples.iter().map(|sample| &sample.id).collect();
+                missing.retain(|id| !found.contains(id));
+            }
+            let mapped = mapping.apply(&samples);
+            let mut hash = data.hashes.get(name).cloned().unwrap_or_default();
+            if mapped.known.len() < all.len() {
+                // Of a part the whole split's hash says too little.
+                let ids: Vec<&str> = mapped.known.iter().map(|sample| sample.id.as_str()).collect();
+                hash = format!("{hash} of ids {}", bytes_hash(ids.join("\n").as_bytes()));
+            }
+            chosen.splits.push(SplitOf { name: name.clone(), images: mapped.known.len(), hash });
+            chosen.known.extend(mapped.known);
+            chosen.unknown.extend(mapped.unknown);
+            chosen.left_out += mapped.left_out;
+        }
+        match (missing.first(), list) {
+            (Some(id), Some(path)) => Err(unknown_image(path, id, &data.source, splits)),
+            _ => Ok(chosen),
+        }
+    }
+}
+
 /// The ids that a file lists, one a line.
-pub(super) fn subset(path: &Path) -> Result<BTreeSet<String>> {
+fn subset(path: &Path) -> Result<BTreeSet<String>> {
     let ids: BTreeSet<_> = read(path)?.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect();
     if ids.is_empty() {
         return Err(Error::File {
@@ -37,7 +94,7 @@ pub(super) fn subset(path: &Path) -> Result<BTreeSet<String>> {
 }
 
 /// The error for an id that no image has.
-pub(super) fn unknown_image(path: &Path, id: &str, source: &str, splits: &[String]) -> Error {
+fn unknown_image(path: &Path, id: &str, source: &str, splits: &[String]) -> Error {
     Error::File {
         path: path.into(),
         expected: format!("ids of images of {source}, split {}", splits.join(" or ")),

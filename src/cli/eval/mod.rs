@@ -3,20 +3,21 @@
 mod choose;
 mod say;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::{Outcome, device::DeviceArgs, output::note};
+use choose::Chosen;
+
 use crate::{
     Error, Result,
     checkpoint::{Model, file_hash, load_model},
     data::{ClassMap, Sample, Spec},
-    evaluation::{About, Kept, MapSums, Members, SplitOf, average_precision},
+    evaluation::{About, Evaluation, Kept, MapSums, Members, average_precision},
     models::Decision,
     predict::transform_of,
     train::{
-        Evaluation,
         ablation::exits,
         evaluate::{Inputs, Predictions, evaluate, votes_of},
         session::Evaluator,
@@ -126,26 +127,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     super::data::say_notes(&data);
     let mapping = args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, classes)?;
     mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
-    let (mut known, mut unknown, mut left_out, mut splits) = (Vec::new(), Vec::new(), 0, Vec::new());
-    let subset = args.subset.as_deref().map(choose::subset).transpose()?;
-    let mut missing = subset.clone().unwrap_or_default();
-    for name in &args.split {
-        let mut samples = data.split(name)?.samples.clone();
-        if let Some(subset) = &subset {
-            samples.retain(|sample| subset.contains(&sample.id));
-            let found: BTreeSet<_> = samples.iter().map(|sample| &sample.id).collect();
-            missing.retain(|id| !found.contains(id));
-        }
-        let mapped = mapping.apply(&samples);
-        let hash = data.hashes.get(name).cloned().unwrap_or_default();
-        splits.push(SplitOf { name: name.clone(), images: mapped.known.len(), hash });
-        known.extend(mapped.known);
-        unknown.extend(mapped.unknown);
-        left_out += mapped.left_out;
-    }
-    if let (Some(id), Some(path)) = (missing.first(), &args.subset) {
-        return Err(choose::unknown_image(path, id, &data.source, &args.split));
-    }
+    let Chosen { known, unknown, left_out, splits } = Chosen::of(&data, &args.split, args.subset.as_deref(), &mapping)?;
     let groups = args.groups.as_deref().map(|path| choose::groups(path, &known)).transpose()?;
 
     // The network has no logit for the labels of the unknown: it is asked about them under another, which they are then
@@ -162,7 +144,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         }
     }
     let ids = known.iter().map(|sample| sample.id.clone()).collect();
-    let about = About::new(classes.clone(), data.source.clone(), splits, hashes.clone(), ids);
+    // Without the folder, which means nothing elsewhere.
+    let source = data.source.split(':').next().unwrap_or_default().to_owned();
+    let about = About::new(classes.clone(), source, splits, hashes.clone(), ids);
     let kept = together(about, &asked, &known);
     if let Some(path) = &args.predictions {
         kept.write(path, args.compact)?;

@@ -2,8 +2,8 @@
 
 use super::{super::output::say, choose::Judged};
 use crate::{
-    evaluation::{Figures, MapFigures, Members, statistics::wilson},
-    train::{Evaluation, ablation::Exit},
+    evaluation::{Evaluation, Figures, MapFigures, Members, statistics::wilson},
+    train::ablation::Exit,
 };
 
 /// The figures, a few to a line.

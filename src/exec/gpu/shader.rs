@@ -198,7 +198,7 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "conv2d_grad_weight_f16" of "conv2d_grad_weight": "held_f16", "read_map", "tile", "conv2d_grad_weight"; needs F16;
     "cross_entropy": "reduce";
     "cross_entropy_grad": "index";
-    "determinant": ;
+    "determinant": "nan";
     "global_pool": "nan", "read_map", "describe", "index";
     "global_pool_grad": "read_map", "write_map", "index";
     "multiply": "index";

@@ -69,8 +69,8 @@ impl Cell {
         file: &Given,
         flags: &Given,
     ) -> Result<Vec<Self>> {
-        check_shared(file)?;
-        check_shared(flags)?;
+        check_shared(file, "")?;
+        check_shared(flags, "--")?;
         let rows = Row::all(networks, variants, gammas);
         let out = Settings::resolve(file, flags)?.out;
         let mut cells = Vec::new();
@@ -205,8 +205,8 @@ pub fn tabulate(cells: &[Cell], out: &Path, data: Option<super::DataSet>) -> Res
     }
 }
 
-/// Settings that the ablation decides for each cell.
-fn check_shared(given: &Given) -> Result<()> {
+/// Settings that the ablation decides for each cell; flags begin with `dashes`, the keys of a file do not.
+fn check_shared(given: &Given, dashes: &str) -> Result<()> {
     let decided = [
         ("model", "--networks"),
         ("branch-diversity", "--variants"),
@@ -221,10 +221,14 @@ fn check_shared(given: &Given) -> Result<()> {
     match decided.into_iter().find(|(key, _)| given.has(key)) {
         None => Ok(()),
         Some((key, instead)) => Err(Error::Usage {
-            setting: format!("--{key}"),
+            setting: format!("{dashes}{key}"),
             expected: format!("{instead}, which says it for all cells"),
-            found: format!("--{key}"),
-            hint: format!("use {instead}; an ablation in a folder that exists goes on by itself"),
+            found: if dashes.is_empty() {
+                format!("the key `{key}` in the file of settings")
+            } else {
+                format!("--{key}")
+            },
+            hint: format!("leave it out and use {instead}; an ablation in a folder that exists goes on by itself"),
         }),
     }
 }

@@ -15,12 +15,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Predictions;
-use super::metrics::Evaluation;
 use super::settings::{
     Given,
     words::{Gamma, ModelKind},
 };
-use crate::models::Decision;
+use crate::{evaluation::Evaluation, models::Decision};
 
 pub use chart::chart;
 pub use paper::{DataSet, published};
@@ -218,7 +217,8 @@ pub struct CellResult {
     pub branches: Vec<f64>,
     /// The figures of the network's answer: accuracy, balanced accuracy, each class, confusion.
     pub evaluation: Evaluation,
-    /// Expected calibration error of the answer's probabilities, 0 to 1.
+    /// Expected calibration error of the mean probabilities, 0 to 1, over 15 bins of equally many images; in files of earlier
+    /// versions over bins of equal width.
     pub calibration_error: f64,
     /// The mean of S off its diagonal in the last epoch, where the term was there: spatial, channel.
     pub similarity: [Option<f64>; 2],

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 
 use super::{
     evaluate::{Inputs, evaluate_unless, votes_of},
-    metrics::{Evaluation, Summary},
+    metrics::Summary,
     resident::Residency,
     session::Evaluator,
     settings::{Given, Settings, words::SelectOn},
@@ -42,7 +42,7 @@ use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
     data::Dataset,
-    evaluation::{Answered, MapSums, Members},
+    evaluation::{Answered, Evaluation, MapSums, Members},
     exec::open::{Opened, open},
     nn::variables::Tensors,
 };
