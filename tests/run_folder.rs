@@ -339,6 +339,7 @@ fn summary() -> Summary {
         parameters: 123_456,
         split: "validation".into(),
         evaluation: Some(Evaluation::from_predictions(&labels, &predictions, &classes()).unwrap()),
+        vote_accuracy: Some(0.859_375),
         branch_accuracy: vec![0.81, 0.83, 0.8, 0.85],
         model_hash: String::new(),
     }

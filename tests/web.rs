@@ -4,7 +4,7 @@ use moue::{
     checkpoint::{ModelMeta, ModelStream, StreamError, model_bytes, write_streamed},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
-    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
+    models::{Calibration, EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::{
         Mode,
         variables::{self, Tensors},
@@ -212,10 +212,23 @@ fn votes_are_counted_and_the_mean_is_the_branches_mean() {
     let answer = predict(&mut loaded(&streamed(&spec())), &picture(SIZE, SIZE), [SIZE, SIZE], 2).expect("an answer");
     assert_eq!(answer.branches.len(), 2);
     assert_eq!(answer.votes.iter().sum::<u32>(), 2);
-    assert!(answer.votes[answer.class] >= 1);
+    assert!(answer.votes[answer.vote] >= 1);
     let mean = (answer.branches[0].probabilities[3] + answer.branches[1].probabilities[3]) / 2.0;
-    assert!((answer.probabilities[3] - mean).abs() < 1e-6);
-    assert_eq!(answer.gammas, [10.0, 10.0]);
+    assert!((answer.mean[3] - mean).abs() < 1e-6);
+    assert_eq!((&answer.probabilities, answer.gammas), (&answer.mean, [10.0, 10.0]));
+
+    let (mut meta, tensors) = model(&spec());
+    let prior = (0..8).map(|class| if class == answer.class { 0.993 } else { 0.001 }).collect();
+    let calibration = Calibration { temperature: 0.9, tau: 1.0, prior };
+    meta.answer = Some(calibration.clone());
+    let bytes = write_streamed("model".as_ref(), &meta, &tensors).expect("a model");
+    let mut engine = loaded(&bytes);
+    let rare = predict(&mut engine, &picture(SIZE, SIZE), [SIZE, SIZE], 2).expect("an answer");
+    assert_eq!((&rare.mean, rare.vote, &rare.votes), (&answer.mean, answer.vote, &answer.votes));
+    assert_eq!(rare.probabilities, calibration.answer(&rare.mean));
+    assert_eq!(rare.class, moue::predict::arg_max(&rare.probabilities));
+    assert_ne!(rare.class, answer.class, "the prior decides here");
+    assert_eq!(engine.info().expect("what is known")["answer"], serde_json::json!(calibration));
 }
 
 #[test]
@@ -455,7 +468,8 @@ fn webassembly_answers_as_the_processor_does_and_refuses_the_same() {
     let mut engine = loaded(&bytes);
     for (index, found) in found["answers"].as_array().expect("answers").iter().enumerate() {
         let expected = predict(&mut engine, &rgba, [60, 50], index + 1).expect("an answer");
-        assert_eq!(found["class"], expected.class);
+        assert_eq!((&found["class"], &found["vote"]), (&expected.class.into(), &expected.vote.into()));
+        assert_near("the mean", &found["mean"], &expected.mean);
         assert_near("probabilities", &found["probabilities"], &expected.probabilities);
         for (found, expected) in found["branches"].as_array().expect("branches").iter().zip(&expected.branches) {
             assert_near("a branch", &found["probabilities"], &expected.probabilities);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    models::{Architecture, NetworkSpec},
+    models::{Architecture, Calibration, NetworkSpec},
 };
 
 /// The format that this version writes and reads.
@@ -39,6 +39,9 @@ pub struct ModelMeta {
     /// What it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<TrainingData>,
+    /// How its mean probabilities become its answer; none: they are the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Calibration>,
     /// What it reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<ModelResult>,
@@ -141,6 +144,7 @@ impl ModelMeta {
             colour: ColourOrder::default(),
             diversity: None,
             data: None,
+            answer: None,
             result: None,
         }
     }
@@ -168,7 +172,8 @@ impl ModelMeta {
     /// Checks that the metadata are complete and make sense; `path` is for the error only.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that lists no classes, names one twice, or has an impossible size or normalisation.
+    /// [`Error::File`] for a file that lists no classes, names one twice, or has an impossible size, normalisation or
+    /// calibration.
     pub fn check(&self, path: &Path) -> Result<()> {
         let wrong = |expected: &str, found: String| {
             Err(Error::File {
@@ -202,6 +207,9 @@ impl ModelMeta {
         let Normalisation { mean, std } = self.normalisation;
         if !mean.iter().all(|v| v.is_finite()) || !std.iter().all(|v| v.is_finite() && *v > 0.0) {
             return wrong("a finite mean and a positive std", format!("mean {mean:?}, std {std:?}"));
+        }
+        if let Some([expected, found]) = self.answer.as_ref().and_then(|answer| answer.fault(self.classes.len())) {
+            return wrong(&expected, found);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub use fit::{Fit, Want, fit};
 pub use meta::{ColourOrder, DiversityMeta, FORMAT, ModelMeta, ModelResult, Normalisation, TrainingData};
 pub use model::{Model, TrainingState, half_bytes, model_bytes, state_bytes, torch_bytes};
 #[cfg(feature = "cli")]
-pub use model::{load_model, load_state, save_model, save_state};
+pub use model::{load_model, load_state, save_model, save_state, with_meta};
 #[cfg(feature = "cli")]
 pub use names::{StateDict, gather};
 #[cfg(feature = "cli")]

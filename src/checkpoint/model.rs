@@ -159,6 +159,31 @@ pub fn save_state(path: &Path, meta: &ModelMeta, tensors: &Tensors, momenta: &Te
     super::write_atomic(path, "writing the checkpoint", |writer| writer.write_all(&bytes))
 }
 
+/// The bytes of a model file or checkpoint with other words about itself; of its tensors no byte changes, nor their order
+/// or types. `path` is for errors only.
+///
+/// # Errors
+/// [`Error::File`] for metadata that make no sense, or bytes that are no model's.
+#[cfg(feature = "cli")]
+pub fn with_meta(path: &Path, bytes: &[u8], meta: &ModelMeta) -> Result<Vec<u8>> {
+    meta.check(path)?;
+    let wrong = |found: &str| Error::File {
+        path: path.into(),
+        expected: "a model that moue wrote".into(),
+        found: found.into(),
+        hint: FOREIGN.into(),
+    };
+    let length = header_length(bytes).ok_or_else(|| wrong("other bytes"))?;
+    let (header, data) = bytes.get(8..).and_then(|rest| rest.split_at_checked(length)).ok_or_else(|| wrong("less"))?;
+    let mut header: serde_json::Map<String, Value> =
+        serde_json::from_slice(header).map_err(|error| wrong(&error.to_string()))?;
+    let Some(Value::Object(metadata)) = header.get_mut("__metadata__") else { return Err(wrong("no metadata")) };
+    metadata.insert(META.to_owned(), serde_json::json!(meta).to_string().into());
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), &*header, data].concat())
+}
+
 /// Reads a model file, or the model in a checkpoint.
 ///
 /// # Errors

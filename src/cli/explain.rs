@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// The class whose Grad-CAM is shown; by default the one that each branch votes for.
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
+    /// Answers with the mean of the branches' probabilities alone, whatever calibration the model has.
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -45,6 +48,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let image = Image::open(&args.image)?;
     let mut opened = args.device.open()?;
     let mut predictor = Predictor::new(&model.meta)?.explaining();
+    if args.raw {
+        predictor = predictor.raw();
+    }
     predictor.load(opened.executor.as_mut(), &model.tensors, network.heads())?;
     let prediction = &pollster::block_on(predictor.predict(opened.executor.as_mut(), &image, true))?;
     let name = &args.image.file_name().unwrap_or(args.image.as_os_str()).to_string_lossy();
@@ -105,7 +111,8 @@ fn class_of(name: &str, classes: &[String]) -> Result<usize> {
 
 fn print(args: &Args, explanation: &Explanation<'_>) {
     let Explanation { classes, prediction, .. } = explanation;
-    say!("{}: {}", args.image.display(), classes[prediction.class]);
+    let (class, p) = (&classes[prediction.class], prediction.probabilities[prediction.class]);
+    say!("{}: {class} {p:.3}", args.image.display());
     for Branch { name, answer, class, grad_cam } in explanation.branches() {
         let (vote, p) = (&classes[answer.class], answer.probabilities[answer.class]);
         let seen = answer.attention.as_ref().zip(explanation.attention()).map(|(map, (kind, _))| {
@@ -147,7 +154,8 @@ fn json(explanation: &Explanation<'_>) -> Map<String, Value> {
             Some(((*kind).to_owned(), json!({"of": of, "gamma": gamma, "s": rows, "determinant": kinship.determinant})))
         });
     let json = json!({
-        "prediction": classes[prediction.class], "classes": classes, "probabilities": named(&prediction.probabilities),
+        "prediction": classes[prediction.class], "vote": classes[prediction.vote], "classes": classes,
+        "probabilities": named(&prediction.probabilities), "mean": named(&prediction.mean),
         "attention": explanation.attention().map(|(kind, _)| kind),
         "branches": explanation.branches().map(branch).collect::<Vec<_>>(),
         "similarity": similarity.collect::<Map<_, _>>(),

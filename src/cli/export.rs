@@ -37,8 +37,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Format {
-    /// ONNX, for any number of images: logits [N, heads, classes] and the maps that diversity compares. A MA-Net's heads
-    /// are local, global and combined. The input is the picture of a face, resized bilinearly with half-pixel centres, without
+    /// ONNX, for any number of images: logits [N, heads, classes], the maps that diversity compares, and the answer's
+    /// probabilities [N, classes], with the model's calibration. A MA-Net's heads are local, global and combined. The input is the picture of a face, resized bilinearly with half-pixel centres, without
     /// antialias and without keeping its proportions (PyTorch's `F.interpolate(mode="bilinear", align_corners=False)`); a
     /// picture that is f ≥ 2 times as large is first averaged over f×f pixels. The metadata say it under `preprocessing`, with
     /// the order of the channels, mean and std.

@@ -102,6 +102,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         Normalise::Auto => known.map(|meta| meta.normalisation).unwrap_or_default(),
         given => given.normalisation().unwrap_or_default(),
     };
+    let same = |known: &&ModelMeta| {
+        known.architecture == meta.architecture
+            && known.classes == meta.classes
+            && (known.colour, known.normalisation) == (meta.colour, meta.normalisation)
+    };
+    meta.answer = known.filter(same).and_then(|known| known.answer.clone());
     save_model(&args.out, &meta, &tensors)?;
     Ok(Outcome::passed(report(args, &network, &meta, &fit)))
 }

@@ -2,6 +2,7 @@
 
 mod ablate;
 mod bench;
+mod calibrate;
 mod compare;
 mod data;
 pub mod device;
@@ -61,6 +62,8 @@ enum Command {
     Eval(eval::Args),
     /// Says whether networks differ, from their predictions on the same images.
     Compare(compare::Args),
+    /// Fits how a model's mean probabilities become its answer, and writes that into the model file.
+    Calibrate(calibrate::Args),
     /// Gives the probabilities of images.
     Predict(predict::Args),
     /// Shows what each branch of a model looks at in an image: attention and Grad-CAM, as a picture and in numbers.
@@ -130,6 +133,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Ablate(args) => ablate::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Verify(args) => verify::run(args),

@@ -27,9 +27,12 @@ pub(super) struct Args {
     /// Images of faces, cut to the face.
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// A table instead of text: image, prediction, then the ensemble's and each branch's probabilities.
+    /// A table instead of text: image, prediction, then the answer's and each branch's probabilities.
     #[arg(long)]
     csv: bool,
+    /// Answers with the mean of the branches' probabilities alone, whatever calibration the model has.
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -43,10 +46,12 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut opened = args.device.open()?;
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * transform.size * transform.size];
+    let calibration = model.meta.answer.as_ref().filter(|_| !args.raw);
     let mut predictions = Vec::new();
     for image in &images {
         transform.evaluate(image, &mut pixels)?;
-        predictions.push(decide(&evaluator.answer(&pixels)?.logits, classes.len(), network.decision()));
+        let logits = evaluator.answer(&pixels)?.logits;
+        predictions.push(decide(&logits, classes.len(), network.decision(), calibration));
     }
     if args.csv {
         print_csv(args, classes, &network, &predictions);
@@ -62,12 +67,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         .zip(&predictions)
         .map(|(path, prediction)| {
             json!({
-                "image": path.display().to_string(), "prediction": classes[prediction.class], "probabilities": named(&prediction.probabilities),
+                "image": path.display().to_string(), "prediction": classes[prediction.class], "vote": classes[prediction.vote],
+                "probabilities": named(&prediction.probabilities), "mean": named(&prediction.mean),
                 "branches": prediction.heads.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
             })
         })
         .collect();
-    Ok(Outcome::passed(json!({"images": json, "device": opened.name()})))
+    Ok(Outcome::passed(json!({"images": json, "calibration": calibration, "device": opened.name()})))
 }
 
 fn print_text(args: &Args, classes: &[String], predictions: &[Decided]) {

@@ -40,6 +40,8 @@ mod pool;
 #[cfg(feature = "cli")]
 mod prepared;
 #[cfg(feature = "cli")]
+mod prior;
+#[cfg(feature = "cli")]
 mod rafdb;
 #[cfg(feature = "cli")]
 mod spec;
@@ -65,6 +67,7 @@ pub use self::{
     loader::{Batch, Loader, LoaderOptions, Targets},
     pool::Pool,
     prepared::{PER_SHARD, Prepared},
+    prior::prior,
     rafdb::Faces,
     spec::{SPLITS, Spec},
     synthetic::SyntheticSpec,

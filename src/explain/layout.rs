@@ -67,7 +67,7 @@ fn title(scene: &mut Scene, of: &Explanation<'_>) {
                 of.prediction.votes.iter().zip(of.classes).filter(|(votes, _)| **votes > 0).collect();
             votes.sort_by_key(|(votes, _)| std::cmp::Reverse(**votes));
             let votes: Vec<_> = votes.into_iter().map(|(votes, class)| format!("{class} {votes}")).collect();
-            format!("apparent expression by vote: {}", votes.join(", "))
+            format!("apparent expression; the branches' votes: {}", votes.join(", "))
         }
         Decision::Last => "apparent expression by the combined head".into(),
     };
@@ -77,6 +77,7 @@ fn title(scene: &mut Scene, of: &Explanation<'_>) {
 /// The answer's probabilities, the face, and how alike the branches are.
 fn ensemble(scene: &mut Scene, of: &Explanation<'_>, face: &RgbImage, top: f64) {
     let heading = match of.network.decision() {
+        _ if of.prediction.probabilities != of.prediction.mean => "answer: calibrated probability",
         Decision::Vote => "all: mean probability",
         Decision::Last => "combined head",
     };

@@ -1,9 +1,11 @@
 //! Network architectures, and what training and evaluation need to know of any of them.
 
+mod answer;
 mod architecture;
 pub mod esr;
 pub mod manet;
 
+pub use answer::Calibration;
 pub use architecture::{Architecture, Unknown};
 pub use esr::{EsrSpec, Padding};
 pub use manet::ManetSpec;
@@ -65,7 +67,8 @@ pub struct Maps {
 /// How heads become one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decision {
-    /// By the majority of the heads; ties go to the lowest class.
+    /// All heads together: their mean probability, from which the answer is made ([`Calibration`]). They also vote; ties go
+    /// to the lowest class.
     #[default]
     Vote,
     /// The last head combines the others.

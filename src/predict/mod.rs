@@ -14,13 +14,13 @@ use crate::{
     diversity::{Diversity, Term, term},
     exec::{Executor, Program},
     graph::Graph,
-    models::{Decision, NetworkSpec},
+    models::{Calibration, Decision, NetworkSpec},
     nn::{Mode, variables},
     ops::{Patches, TensorId},
 };
 
 pub use evidence::{Evidence, evidence};
-pub use vote::{Decided, arg_max, decide, majority_vote, softmax};
+pub use vote::{Decided, arg_max, decide, majority_vote, mean_of, softmax};
 
 /// γ where the model file names none, as in the paper.
 const GAMMA: f64 = 10.0;
@@ -38,12 +38,17 @@ pub fn transform_of(meta: &ModelMeta) -> Transform {
 /// What a network says about an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// The mean of the branches' probabilities `[K]`; of a network whose last head answers, that head's.
+    /// The answer's probabilities `[K]`: what [`Calibration::answer`] makes of the mean, with the model's calibration; the
+    /// mean where it has none, and from a [`Predictor::raw`] one.
     pub probabilities: Vec<f32>,
+    /// The mean of the branches' probabilities `[K]`; of a network whose last head answers, that head's.
+    pub mean: Vec<f32>,
     /// How many branches chose each class `[K]`.
     pub votes: Vec<u32>,
-    /// The class that the network answers with: most votes, of equal ones the lowest; or the last head's.
+    /// The class that the network answers with: that of the largest of `probabilities`, of equal ones the lowest.
     pub class: usize,
+    /// The class with most votes, of equal ones the lowest; of a network whose last head answers, that head's.
+    pub vote: usize,
     /// One answer for each branch that was asked.
     pub branches: Vec<BranchAnswer>,
     /// How alike the branches' attention is, for each of [`KINDS`]; none without attention or with one branch.
@@ -107,6 +112,7 @@ pub struct Predictor {
     spec: NetworkSpec,
     transform: Transform,
     gammas: [f64; 2],
+    calibration: Option<Calibration>,
     input: Vec<f32>,
     explains: bool,
     loaded: Option<Loaded>,
@@ -144,13 +150,20 @@ impl Predictor {
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };
         let input = vec![0.0; 3 * size * size];
-        Ok(Self { spec, transform, gammas: KINDS.map(gamma), input, explains: false, loaded: None })
+        let (gammas, calibration) = (KINDS.map(gamma), meta.answer.clone());
+        Ok(Self { spec, transform, gammas, calibration, input, explains: false, loaded: None })
     }
 
     /// The same, with the branches' evidence in every answer.
     #[must_use]
     pub fn explaining(self) -> Self {
         Self { explains: true, loaded: None, ..self }
+    }
+
+    /// The same, with the mean probabilities as the answer's, whatever calibration the model has.
+    #[must_use]
+    pub fn raw(self) -> Self {
+        Self { calibration: None, ..self }
     }
 
     /// The whole network.
@@ -223,7 +236,8 @@ impl Predictor {
 
     fn prediction(&self, logits: &[f32]) -> Prediction {
         let classes = self.spec.classes();
-        let Decided { heads, probabilities, class } = decide(logits, classes, self.spec.decision());
+        let Decided { heads, mean, probabilities, class, vote } =
+            decide(logits, classes, self.spec.decision(), self.calibration.as_ref());
         let branches: Vec<_> = heads
             .into_iter()
             .map(|probabilities| BranchAnswer {
@@ -236,8 +250,10 @@ impl Predictor {
         let votes = |class| branches.iter().filter(|branch| branch.class == class).count() as u32;
         Prediction {
             probabilities,
+            mean,
             votes: (0..classes).map(votes).collect(),
             class,
+            vote,
             branches,
             kinships: [None, None],
             gammas: self.gammas,

@@ -1,6 +1,6 @@
-//! From logits to a decision: probabilities, and the vote of the branches.
+//! From logits to a decision: the branches' mean probabilities, the answer, and the vote.
 
-use crate::models::Decision;
+use crate::models::{Calibration, Decision};
 
 /// Softmax of a row of logits.
 #[must_use]
@@ -49,22 +49,42 @@ pub struct Decided {
     /// Softmax of each head's logits `[K]`.
     pub heads: Vec<Vec<f32>>,
     /// The mean of the heads' probabilities `[K]`; where the last head answers, that head's.
+    pub mean: Vec<f32>,
+    /// The answer's probabilities `[K]`: [`Calibration::answer`] to the mean, or the mean itself.
     pub probabilities: Vec<f32>,
-    /// The class by majority vote, ties to the lowest; where the last head answers, that head's.
+    /// The class that is answered: that of the largest of these, ties to the lowest.
     pub class: usize,
+    /// The class by majority vote, ties to the lowest; where the last head answers, that head's.
+    pub vote: usize,
 }
 
-/// The answer of a network to one image from its logits `[B, K]`.
+/// The answer of a network to one image from its logits `[B, K]`; without a calibration the mean is the answer.
 #[must_use]
-pub fn decide(logits: &[f32], classes: usize, decision: Decision) -> Decided {
+pub fn decide(logits: &[f32], classes: usize, decision: Decision, calibration: Option<&Calibration>) -> Decided {
     let heads: Vec<Vec<f32>> = logits.chunks(classes).map(softmax).collect();
-    if let (Decision::Last, Some(last)) = (decision, heads.last()) {
-        return Decided { probabilities: last.clone(), class: arg_max(last), heads };
+    let mean = mean_of(&heads.concat(), classes, decision);
+    let vote = match (decision, heads.last()) {
+        (Decision::Last, Some(last)) => arg_max(last),
+        _ => majority_vote(heads.iter().map(|head| arg_max(head)), classes),
+    };
+    let probabilities = calibration.map_or_else(|| mean.clone(), |calibration| calibration.answer(&mean));
+    Decided { class: arg_max(&probabilities), heads, mean, probabilities, vote }
+}
+
+/// The mean `[K]` of the heads' probabilities `[B, K]` of one image; where the last head answers, that head's.
+#[must_use]
+pub fn mean_of(heads: &[f32], classes: usize, decision: Decision) -> Vec<f32> {
+    let count = heads.len() / classes;
+    let answering = match decision {
+        Decision::Vote => heads,
+        Decision::Last => &heads[classes * count.saturating_sub(1)..],
+    };
+    let mut sum = vec![0.0; classes];
+    for head in answering.chunks_exact(classes) {
+        sum.iter_mut().zip(head).for_each(|(sum, p)| *sum += p);
     }
-    let mean = |class: usize| heads.iter().map(|head| head[class]).sum::<f32>() / heads.len() as f32;
-    let probabilities = (0..classes).map(mean).collect();
-    let class = majority_vote(heads.iter().map(|head| arg_max(head)), classes);
-    Decided { heads, probabilities, class }
+    let count = (answering.len() / classes) as f32;
+    sum.into_iter().map(|sum: f32| sum / count).collect()
 }
 
 #[cfg(test)]
@@ -72,15 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_heads_vote_or_the_last_one_answers() {
+    fn the_largest_of_the_probabilities_that_are_shown_is_the_answer_and_the_vote_stands_beside_it() {
         // Two heads for class 0, one, surer, for class 1.
         let logits = [1.0, 0.0, 1.0, 0.0, 0.0, 9.0];
-        let voted = decide(&logits, 2, Decision::Vote);
-        assert_eq!((voted.class, voted.heads.len()), (0, 3));
-        let mean = voted.heads.iter().map(|head| head[1]).sum::<f32>() / 3.0;
-        assert!((voted.probabilities[1] - mean).abs() < 1e-6 && mean > 0.5);
-        let last = decide(&logits, 2, Decision::Last);
-        assert_eq!((last.class, &last.probabilities), (1, &last.heads[2]));
+        let all = decide(&logits, 2, Decision::Vote, None);
+        assert_eq!((all.class, all.vote, all.heads.len()), (1, 0, 3));
+        let mean = all.heads.iter().map(|head| head[1]).sum::<f32>() / 3.0;
+        assert!((all.mean[1] - mean).abs() < 1e-6 && mean > 0.5);
+        assert_eq!(all.probabilities, all.mean);
+        let last = decide(&logits, 2, Decision::Last, None);
+        assert_eq!((last.class, last.vote, &last.mean), (1, 1, &last.heads[2]));
+        // Class 1 was met in training nine times as often as class 0.
+        let prior = Calibration { temperature: 1.0, tau: 1.0, prior: vec![0.1, 0.9] };
+        let rare = decide(&logits, 2, Decision::Vote, Some(&prior));
+        assert_eq!((rare.class, rare.vote, &rare.mean), (0, 0, &all.mean));
+        assert_eq!(rare.probabilities, prior.answer(&all.mean));
     }
 
     #[test]

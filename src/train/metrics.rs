@@ -96,7 +96,7 @@ pub fn mean_off_diagonal(matrix: &[Vec<f64>]) -> Option<f64> {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Summary {
-    /// The best validation accuracy, that of `checkpoints/best.safetensors`.
+    /// The best validation accuracy, which chose `checkpoints/best.safetensors`: by majority vote where branches vote.
     pub best_val_accuracy: f64,
     /// The epoch of the best, counted from 1.
     pub best_epoch: usize,
@@ -114,8 +114,10 @@ pub struct Summary {
     pub parameters: usize,
     /// The split that `evaluation` was made on, such as `validation`.
     pub split: String,
-    /// The best model's evaluation on that split.
+    /// The best model's evaluation on that split: of its answer, with the calibration that its file has.
     pub evaluation: Option<Evaluation>,
+    /// The accuracy of its branches' majority vote there; none where they do not vote.
+    pub vote_accuracy: Option<f64>,
     /// Each branch's accuracy in it.
     pub branch_accuracy: Vec<f64>,
     /// What the probabilities of that split are worth.

@@ -32,7 +32,7 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
             1 => "A convolutional network that names the apparent expression of one face in an image.".into(),
             branches => format!(
                 "An ensemble of convolutional networks that names the apparent expression of one face in an image, by \
-                 majority vote of its {branches} branches (ties go to the first class in the list)."
+                 the mean of its {branches} branches' probabilities."
             ),
         },
     );
@@ -72,6 +72,7 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
             ),
         ),
         ("Output", meta.classes.join(", ")),
+        ("Answer", answer(meta)),
         ("Made by", meta.created_by.clone()),
     ];
     for (key, value) in rows {
@@ -116,8 +117,15 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         config.seed,
         duration(summary.seconds),
         summary.device,
-        percent(summary.best_val_accuracy),
+        percent(summary.evaluation.as_ref().map_or(summary.best_val_accuracy, |evaluation| evaluation.accuracy)),
     );
+    if let Some(vote) = summary.vote_accuracy {
+        let _ = write!(
+            card,
+            " By majority vote of the branches (ties go to the first class in the list): {}.",
+            percent(vote)
+        );
+    }
     card.push_str(match config.select_on {
         SelectOn::Valid => {
             " The best epoch was chosen on this split, so expect a little less on new images of the same kind."
@@ -142,11 +150,31 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         card.push('\n');
     }
     card.push_str(USE);
+    card.push_str(match &meta.answer {
+        Some(_) => {
+            "- Its probabilities are calibrated on the images of the result above: on images of another kind 0.9 need not \
+             mean right in nine cases of ten.\n"
+        }
+        None => "- Its probabilities are not calibrated: 0.9 does not mean right in nine cases of ten.\n",
+    });
+    card.push_str(UNSUITABLE);
     card.push_str("\n## Run\n\n| | |\n|---|---|\n");
     for (key, value) in run_rows(facts, summary, meta) {
         let _ = writeln!(card, "| {key} | {} |", cell(&value));
     }
     card
+}
+
+/// How the answer comes from the mean probabilities, in words.
+fn answer(meta: &ModelMeta) -> String {
+    let Some(answer) = &meta.answer else { return "the class of the largest mean probability".into() };
+    let prior: Vec<_> = answer.prior.iter().map(|share| format!("{share:.4}")).collect();
+    format!(
+        "the largest of mean probability^(1/T) · prior^(−τ), T = {:.3}, τ = {}, prior {}",
+        answer.temperature,
+        answer.tau,
+        prior.join(", ")
+    )
 }
 
 /// Text that stays within its cell of a markdown table.
@@ -188,9 +216,10 @@ and the link differs between people, situations and cultures.
 - Its classes are a handful of labels that annotators had to choose from; much of what faces show fits none of them.
 - It expects one face, cropped much as in its training data. Pose, light, occlusion, image quality, age, skin tone and \
 disability change its errors. No evaluation by group is part of this card: make one before any use that touches people.
-- Its probabilities are not calibrated: 0.9 does not mean right in nine cases of ten.
 - Images unlike its training data get an answer all the same.
+";
 
+const UNSUITABLE: &str = "
 ## Prohibited and unsuitable uses
 
 - Inferring emotions of people at work or in education: the EU forbids it but for medical or safety reasons \

@@ -207,7 +207,8 @@ fn gamma(config: &Settings, meta: &ModelMeta) -> String {
 
 fn tiles(page: &mut Page, summary: &Summary) {
     let split = if summary.split.is_empty() { "validation" } else { &summary.split };
-    let mut tiles = vec![(percent(summary.best_val_accuracy), format!("best accuracy, {split}"))];
+    let accuracy = summary.evaluation.as_ref().map_or(summary.best_val_accuracy, |evaluation| evaluation.accuracy);
+    let mut tiles = vec![(percent(accuracy), format!("best accuracy, {split}"))];
     if let Some(evaluation) = &summary.evaluation {
         tiles.push((percent(evaluation.balanced_accuracy), "balanced accuracy".into()));
     }
@@ -243,9 +244,11 @@ fn branches(page: &mut Page, network: &NetworkSpec, summary: &Summary) {
     let count = summary.branch_accuracy.len() as f64;
     let mean = summary.branch_accuracy.iter().sum::<f64>() / count;
     page.add(&format!("<tr><th>mean of the branches</th>{}</tr>\n", bar(mean, &percent(mean))));
-    if let Some(evaluation) = &summary.evaluation {
-        let vote = evaluation.accuracy;
-        page.add(&format!("<tr class='sum'><th>majority vote</th>{}</tr>\n", bar(vote, &percent(vote))));
+    let answer = summary.evaluation.as_ref().map(|evaluation| evaluation.accuracy);
+    for (name, accuracy) in [("majority vote", summary.vote_accuracy), ("answer", answer)] {
+        if let Some(accuracy) = accuracy {
+            page.add(&format!("<tr class='sum'><th>{name}</th>{}</tr>\n", bar(accuracy, &percent(accuracy))));
+        }
     }
     page.add("</tbody></table>\n");
 }
@@ -356,6 +359,14 @@ pub(super) fn run_rows(facts: &Map<String, Value>, summary: &Summary, meta: &Mod
     rows.push(("input", format!("{0} × {0} pixels, {1}", meta.size, meta.colour)));
     let [mean, std] = [meta.normalisation.mean, meta.normalisation.std].map(|v| v.map(|v| v.to_string()).join(", "));
     rows.push(("normalisation", format!("mean {mean}; std {std}")));
+    if let Some(answer) = &meta.answer {
+        rows.push((
+            "answer",
+            format!("mean probability^(1/T) · prior^(−τ), T = {:.3}, τ = {}", answer.temperature, answer.tau),
+        ));
+        let prior = answer.prior.iter().zip(&meta.classes).map(|(share, class)| format!("{class} {share:.4}"));
+        rows.push(("prior", prior.collect::<Vec<_>>().join(", ")));
+    }
     rows.push(("model file", "checkpoints/best.safetensors".into()));
     rows.push(("its SHA-256", summary.model_hash.clone()));
     rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

@@ -92,7 +92,7 @@ impl Engine {
             "classes": meta.classes, "branches": heads.len(), "heads": heads, "size": spec.size(),
             "votes": spec.decision() == Decision::Vote,
             "colour": meta.colour, "parameters": self.stream.parameters(), "attention": attention,
-            "architecture": meta.architecture, "data": meta.data, "result": meta.result,
+            "architecture": meta.architecture, "data": meta.data, "result": meta.result, "answer": meta.answer,
             "created_by": meta.created_by,
         }))
     }

@@ -260,8 +260,10 @@ fn prediction(p: &Prediction) -> Object {
     let times = p.times;
     object([
         ("probabilities", floats(&p.probabilities)),
+        ("mean", floats(&p.mean)),
         ("votes", Uint32Array::from(&*p.votes).into()),
         ("class", p.class.into()),
+        ("vote", p.vote.into()),
         ("branches", branches.into()),
         ("spatial", kinship(spatial)),
         ("channel", kinship(channel)),

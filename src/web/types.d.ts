@@ -15,8 +15,13 @@ export interface ModelInfo {
   /** `votes`: whether the branches, called `heads`, vote; else the last one answers for all. */
   classes: string[]; branches: number; heads: string[]; votes: boolean; size: number; colour: 'rgb' | 'bgr'; parameters: number; attention: boolean;
   architecture: Record<string, unknown>; data: Record<string, unknown> | null; result: Record<string, unknown> | null;
+  /** How mean probabilities m become the answer's: those in proportion to m^(1/temperature) · prior^(−tau); null: they are the answer's. */
+  answer: Calibration | null;
   created_by: string;
 }
+
+/** A temperature, and the shares of the classes [K] in training with the power by which they are divided out. */
+export interface Calibration { temperature: number; tau: number; prior: number[] }
 
 /** A part of an image, in pixels. */
 export interface Box { x: number; y: number; width: number; height: number }
@@ -35,12 +40,16 @@ export interface Kinship { similarity: Float32Array; determinant: number }
 
 /** What a network says about an image. */
 export interface Prediction {
-  /** The mean of the branches' [K]. */
+  /** The answer's [K]: the mean of the branches' probabilities, with the model's calibration (`ModelInfo.answer`). */
   probabilities: Float32Array;
+  /** The mean of the branches' probabilities [K]; of a model whose branches do not vote, the last one's. */
+  mean: Float32Array;
   /** How many branches chose each class [K]. */
   votes: Uint32Array;
-  /** The class with most votes; of equal ones the lowest. */
+  /** The class of the largest probability; of equal ones the lowest. */
   class: number;
+  /** The class with most votes, of equal ones the lowest; of a model whose branches do not vote, the last one's. */
+  vote: number;
   branches: BranchAnswer[];
   /** None without attention or with one branch. */
   spatial: Kinship | null;

@@ -40,7 +40,7 @@ for (let branches = 1; branches <= info.branches; branches++) {
   const second = codeLater(engine.predict(rgba, ...size, null, branches, true));
   const answer = await first;
   answers.push({
-    class: answer.class, probabilities: [...answer.probabilities], votes: [...answer.votes],
+    class: answer.class, vote: answer.vote, probabilities: [...answer.probabilities], mean: [...answer.mean], votes: [...answer.votes],
     branches: answer.branches.map((b) => ({ probabilities: [...b.probabilities], attention: [...b.attention.values] })),
     spatial: answer.spatial && { similarity: [...answer.spatial.similarity], determinant: answer.spatial.determinant },
     channel: answer.channel && { similarity: [...answer.channel.similarity], determinant: answer.channel.determinant },

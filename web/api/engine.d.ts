@@ -1,6 +1,6 @@
 /** The engine's module, as wasm-bindgen writes it. Everything thrown is an Error with a string `code`. */
 
-import type { Box } from './types.d.ts';
+import type { Box, Calibration } from './types.d.ts';
 
 export default function init(arg?: { module_or_path: string | URL | Response | BufferSource }): Promise<unknown>;
 
@@ -18,12 +18,12 @@ export class Engine {
   info(): {
     classes: string[]; branches: number; heads: string[]; votes: boolean; size: number; colour: string; parameters: number; attention: boolean;
     architecture: Record<string, unknown>; data: Record<string, unknown> | null; result: Record<string, unknown> | null;
-    created_by: string;
+    answer: Calibration | null; created_by: string;
   };
   predict(
     rgba: Uint8Array, width: number, height: number, box: Box | null, branches: number, attention: boolean,
   ): Promise<{
-    probabilities: Float32Array; votes: Uint32Array; class: number;
+    probabilities: Float32Array; mean: Float32Array; votes: Uint32Array; class: number; vote: number;
     branches: {
       probabilities: Float32Array; class: number;
       attention: { width: number; height: number; values: Float32Array } | null;

@@ -108,6 +108,9 @@ export interface BackendInfo {
   recreated: number;
 }
 
+/** A temperature, and the shares of the classes in training with the power by which they are divided out. */
+export interface Calibration { temperature: number; tau: number; prior: number[] }
+
 export interface ModelInfo {
   classes: string[];
   /** Branches that the whole model has; `null` while that is unknown. */
@@ -128,6 +131,8 @@ export interface ModelInfo {
   data: Record<string, unknown> | null;
   /** What it reached: `split`, `accuracy` (0 to 1), perhaps `images`. */
   result: Record<string, unknown> | null;
+  /** How mean probabilities m become the answer's: those in proportion to m^(1/temperature) · prior^(−tau); null: they are the answer's. */
+  answer: Calibration | null;
   createdBy: string;
   source: Source;
   bytes: number;
@@ -181,12 +186,16 @@ export interface Face {
   box: Box | null;
   /** The detector's score; null where nothing was detected. */
   score: number | null;
-  /** The ensemble's: the mean over branches, one number per class, sum 1. */
+  /** The answer's: the mean with the model's calibration (`info.model.answer`), one number per class, sum 1. */
   probabilities: Float32Array;
+  /** The mean over branches; of a model whose branches do not vote, the last one's. */
+  mean: Float32Array;
   /** How many branches voted for each class. */
   votes: Uint32Array;
-  /** The ensemble's class: an index into `info.model.classes`. */
+  /** The class that is answered, that of the largest probability: an index into `info.model.classes`. */
   class: number;
+  /** The class with most votes, of equal ones the lowest; of a model whose branches do not vote, the last one's. */
+  vote: number;
   label: string;
   branches: BranchAnswer[];
   /** Between branches, from their spatial attention; null without attention or with one branch. */

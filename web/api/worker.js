@@ -285,7 +285,7 @@ async function predict(pixels, { branches = 0, face = 'detect', attention = true
       score: candidate?.score ?? null,
       label: classes[raw.class] ?? '',
     });
-    const arrays = [raw.probabilities, raw.votes, raw.spatial?.similarity, raw.channel?.similarity,
+    const arrays = [raw.probabilities, raw.mean, raw.votes, raw.spatial?.similarity, raw.channel?.similarity,
       ...raw.branches.flatMap((branch) => [branch.probabilities, branch.attention?.values])];
     for (const array of arrays) if (array) transfer.add(/** @type {ArrayBuffer} */ (array.buffer));
   }

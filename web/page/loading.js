@@ -74,7 +74,7 @@ const nameOf = (/** @type {unknown} */ id) => NAMES[String(id)] ?? String(id);
 
 /** The card's facts, as the model's file states them.
  * @param {import('../api/types.d.ts').ModelInfo} model */
-export function showCard({ classes, branches, totalBranches, size, colour, parameters, architecture, data, result, attention, createdBy, source, bytes }) {
+export function showCard({ classes, branches, totalBranches, size, colour, parameters, architecture, data, result, answer, attention, createdBy, source, bytes }) {
   const width = Number(architecture.width ?? 1);
   write('card-what', `${nameOf(architecture.model)} with ${totalBranches ?? branches} branches` +
     `${width === 1 ? '' : ` at ${width} of the full width`}${attention ? ' and attention (CBAM)' : ''}: ${count(parameters)} parameters, ` +
@@ -85,6 +85,9 @@ export function showCard({ classes, branches, totalBranches, size, colour, param
   write('card-result', result ? `Accuracy on the ${result.split} split: ${percent(Number(result.accuracy))}` +
     `${result['balanced_accuracy'] ? `, mean over classes ${percent(Number(result['balanced_accuracy']))}` : ''}` +
     `${result.images ? `, on ${count(result.images)} images` : ''}.` : 'The file does not say how accurate it is.');
+  write('card-answer', answer ? `The probabilities are the mean of the branches' at temperature ${answer.temperature.toFixed(2)}, ` +
+    `divided by the training's share of each class to the power ${answer.tau}; the answer is the largest.`
+    : 'The probabilities are the mean of the branches\'; the answer is the largest.');
 }
 
 export async function showKept() {

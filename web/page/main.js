@@ -22,7 +22,7 @@ const page = {
   /** Faces of the present picture: found, marked by hand, or none yet. @type {Box[] | 'detect' | 'none'} */ faces: 'detect',
   selected: 0,
   /** The branch whose attention lies over the picture. @type {number | null} */ branch: null,
-  /** Branches that vote; null: all. @type {number | null} */ branches: null,
+  /** Branches that answer; null: all. @type {number | null} */ branches: null,
   /** Milliseconds by number of branches. @type {Map<number, number>} */ cost: new Map(),
 };
 const slider = element('branches', HTMLInputElement);

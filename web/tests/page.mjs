@@ -80,6 +80,7 @@ test('the_page_answers_for_a_sample_as_soon_as_it_is_loaded', async (context) =>
   assert.match(await text(page, '#card-what'), /ESR with 9 branches at 0\.5 of the full width and attention/);
   assert.match(await text(page, '#card-data'), /Trained on FER\+: 25,045 train, 3,191 validation images/);
   assert.match(await text(page, '#card-result'), /Accuracy on the test split: 83\.7 %.* 3,137 images/);
+  assert.match(await text(page, '#card-answer'), /at temperature 0\.79, divided by the training's share of each class to the power 0\.2;/);
   assert.match(await text(page, '#card'), /Apparent expression, not felt emotion.*Art\. 5\(1\)\(f\)/);
   assert.deepEqual(page.errors, []);
 });

@@ -121,7 +121,7 @@ export function doubleModel(head = {}) {
     classes: ['neutral', 'happiness', 'surprise', 'sadness', 'anger', 'disgust', 'fear', 'contempt'], branches: 9, branch_bytes: 20_000,
     architecture: { model: 'esr', branches: 9, width: 0.5, size: 48, attention: true },
     data: { source: 'ferplus', hash: 'x', counts: { train: 25045, validation: 3191 } },
-    result: { split: 'test', accuracy: 0.8368, images: 3137 }, ...head,
+    result: { split: 'test', accuracy: 0.8368, images: 3137 }, answer: { temperature: 0.789, tau: 0.2, prior: Array(8).fill(1 / 8) }, ...head,
   };
   return Buffer.concat([Buffer.from(`moue-double\n${JSON.stringify(whole)}\n`), Buffer.alloc(whole.branches * Number(whole.branch_bytes), 7)]);
 }

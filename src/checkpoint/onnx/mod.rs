@@ -4,6 +4,7 @@
 //! moue stacks the branches of a layer, a `Concat` does the same in the file. Which dimension is the number of images is
 //! seen by building the graph for one image and for two.
 
+mod answer;
 mod ops;
 mod proto;
 mod writer;
@@ -30,10 +31,11 @@ pub type Named = (Graph, Vec<(&'static str, TensorId)>);
 /// The bytes of an ONNX file of the network that `build` makes for a number of images.
 ///
 /// The metadata hold what [`ModelMeta`] says, as JSON under `moue`, the class names under `classes`, and how a picture becomes
-/// the input under `preprocessing`.
+/// the input under `preprocessing`. Behind a result `logits` of the shape `[N, heads, K]` the file has one more at its end,
+/// `probabilities` `[N, K]`: the answer's, with the calibration of `meta`.
 ///
 /// # Errors
-/// What `build` returns; [`Error::Shape`] for an op that has no place in evaluation, [`Error::Data`] for a tensor that is
+/// What `build` returns; those of [`ModelMeta::network`]; [`Error::Shape`] for an op that has no place in evaluation, [`Error::Data`] for a tensor that is
 /// missing; [`Error::File`] for a file above 2 GB, which the format cannot hold. `path` is for errors only.
 pub fn onnx_bytes(
     path: &Path,
@@ -42,7 +44,7 @@ pub fn onnx_bytes(
     build: impl Fn(usize) -> Result<Named>,
 ) -> Result<Vec<u8>> {
     let (one, two) = (build(1)?, build(2)?);
-    let graph = write(&one, &two.0, tensors)?;
+    let graph = write(path, meta, &one, &two.0, tensors)?;
     let entry = |key: &str, value: String| proto::Entry { key: Some(key.into()), value: Some(value) };
     let model = proto::Model {
         ir_version: Some(IR_VERSION),
@@ -69,12 +71,16 @@ pub fn onnx_bytes(
 }
 
 /// The ONNX graph of `one`, which is `twice` but for the number of images.
-fn write(one: &Named, twice: &Graph, tensors: &Tensors) -> Result<proto::Graph> {
+fn write(path: &Path, meta: &ModelMeta, one: &Named, twice: &Graph, tensors: &Tensors) -> Result<proto::Graph> {
     let (graph, outputs) = one;
     let mut writer = Writer::new(one, twice, tensors);
     let needed = writer.needed();
     for node in graph.nodes().iter().filter(|node| node.outputs.iter().any(|id| needed.contains(id))) {
         ops::write(&mut writer, node, &needed)?;
+    }
+    let logits = outputs.iter().find(|(name, id)| *name == "logits" && graph.tensor(*id).shape.rank() == 3);
+    if let Some((_, logits)) = logits {
+        answer::write(&mut writer, *logits, meta.network(path)?.decision(), meta.answer.as_ref())?;
     }
     writer.finish(outputs)
 }

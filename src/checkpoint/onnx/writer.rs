@@ -19,6 +19,8 @@ pub(super) struct Writer<'g> {
     /// The names of the results.
     outputs: BTreeMap<TensorId, &'static str>,
     nodes: Vec<proto::Node>,
+    /// Results that are no tensor of the graph.
+    more: Vec<proto::ValueInfo>,
     initialisers: BTreeMap<String, proto::Tensor>,
 }
 
@@ -34,6 +36,7 @@ impl<'g> Writer<'g> {
             names: inputs.into_iter().map(|id| (id, graph.tensor(id).name.clone())).collect(),
             outputs: outputs.iter().map(|&(name, id)| (id, name)).collect(),
             nodes: vec![],
+            more: vec![],
             initialisers: BTreeMap::new(),
         }
     }
@@ -48,7 +51,7 @@ impl<'g> Writer<'g> {
         Ok(proto::Graph {
             name: Some("moue".into()),
             input: inputs.iter().map(|id| self.info(*id, &graph.tensor(*id).name)).collect(),
-            output: outputs.iter().map(|(name, id)| self.info(*id, name)).collect(),
+            output: outputs.iter().map(|(name, id)| self.info(*id, name)).chain(self.more.clone()).collect(),
             node: self.nodes,
             initializer: self.initialisers.into_values().collect(),
         })
@@ -82,13 +85,12 @@ impl<'g> Writer<'g> {
     }
 
     fn info(&self, id: TensorId, name: &str) -> proto::ValueInfo {
-        let dim = self.dims(id).into_iter().map(|size| match size {
-            -1 => proto::Dimension { value: None, name: Some("images".into()) },
-            size => proto::Dimension { value: Some(size), name: None },
-        });
-        let shape = Some(proto::TensorShape { dim: dim.collect() });
-        let tensor = Some(proto::TensorType { elem_type: Some(proto::FLOAT), shape });
-        proto::ValueInfo { name: Some(name.into()), kind: Some(proto::Type { tensor }) }
+        info(name, &self.dims(id))
+    }
+
+    /// Makes a value a result, of these sizes, −1 for the number of images.
+    pub(super) fn output(&mut self, name: &str, dims: &[i64]) {
+        self.more.push(info(name, dims));
     }
 
     /// The name of a tensor's value, which is written first where that is still to be done.
@@ -147,7 +149,8 @@ impl<'g> Writer<'g> {
         Ok(self.floats(part.into(), found.iter().map(|size| *size as i64).collect(), values))
     }
 
-    fn floats(&mut self, name: String, dims: Vec<i64>, values: &[f32]) -> String {
+    /// Numbers under a name.
+    pub(super) fn floats(&mut self, name: String, dims: Vec<i64>, values: &[f32]) -> String {
         let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initialise(name, dims, proto::FLOAT, raw)
     }
@@ -169,6 +172,11 @@ impl<'g> Writer<'g> {
         let name = format!("sizes/{}", sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(","));
         let raw = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
         self.initialise(name, vec![sizes.len() as i64], proto::INT64, raw)
+    }
+
+    /// One index.
+    pub(super) fn index(&mut self, index: i64) -> String {
+        self.initialise(format!("index/{index}"), vec![], proto::INT64, index.to_le_bytes().into())
     }
 
     /// An operator whose result is a tensor of the graph.
@@ -204,7 +212,14 @@ impl<'g> Writer<'g> {
         }
     }
 
-    fn push(&mut self, op: &str, input: Vec<String>, output: &str, attribute: Vec<proto::Attribute>) {
+    /// An operator; returns the name of its result.
+    pub(super) fn push(
+        &mut self,
+        op: &str,
+        input: Vec<String>,
+        output: &str,
+        attribute: Vec<proto::Attribute>,
+    ) -> String {
         let name = Some(format!("{op}/{}", self.nodes.len()));
         self.nodes.push(proto::Node {
             input,
@@ -213,5 +228,16 @@ impl<'g> Writer<'g> {
             op_type: Some(op.into()),
             attribute,
         });
+        output.to_owned()
     }
+}
+
+fn info(name: &str, dims: &[i64]) -> proto::ValueInfo {
+    let dim = dims.iter().map(|size| match size {
+        -1 => proto::Dimension { value: None, name: Some("images".into()) },
+        size => proto::Dimension { value: Some(*size), name: None },
+    });
+    let shape = Some(proto::TensorShape { dim: dim.collect() });
+    let tensor = Some(proto::TensorType { elem_type: Some(proto::FLOAT), shape });
+    proto::ValueInfo { name: Some(name.into()), kind: Some(proto::Type { tensor }) }
 }

@@ -15,7 +15,7 @@ use crate::{
     checkpoint::{Model, file_hash, load_model},
     data::{ClassMap, Sample, Spec},
     evaluation::{About, Evaluation, Kept, MapSums, Members, average_precision},
-    models::Decision,
+    models::{Calibration, Decision},
     predict::transform_of,
     train::{
         ablation::exits,
@@ -65,6 +65,9 @@ pub(super) struct Args {
     /// The accuracy of every early exit too: of the first branch, the first two, and so on.
     #[arg(long = "early-exits", alias = "exits")]
     exits: bool,
+    /// The mean of the branches' probabilities answers, whatever calibration the model has.
+    #[arg(long)]
+    raw: bool,
     /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
     #[arg(long = "tta-flip", alias = "mirror")]
     mirror: bool,
@@ -147,7 +150,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     // Without the folder, which means nothing elsewhere.
     let source = data.source.split(':').next().unwrap_or_default().to_owned();
     let about = About::new(classes.clone(), source, splits, hashes.clone(), ids);
-    let kept = together(about, &asked, &known);
+    let calibrations: Vec<_> = models.iter().map(|model| model.meta.answer.as_ref().filter(|_| !args.raw)).collect();
+    let kept = together(about, &asked, &calibrations, &known);
     if let Some(path) = &args.predictions {
         kept.write(path, args.compact)?;
     }
@@ -156,7 +160,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut labels = kept.labels.clone();
     let (mut answers, mut vote) = (answered.answers(), kept.vote());
     if !unknown.is_empty() {
-        let others = together(kept.about.clone(), &asked_unknown, &others);
+        let others = together(kept.about.clone(), &asked_unknown, &calibrations, &others);
         labels.extend(unknown.iter().map(|sample| sample.label));
         answers.extend(others.answered().answers());
         vote.extend(others.vote());
@@ -201,9 +205,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     })))
 }
 
-/// The answers of all models to the same images, joined: the mean of their probabilities, and all of their branches.
-fn together(about: About, asked: &[Predictions], samples: &[Sample]) -> Kept {
-    let means: Vec<Vec<f32>> = asked.iter().map(Predictions::mean_probabilities).collect();
+/// The answers of all models to the same images, joined: the mean of their probabilities, each by its own calibration,
+/// and all of their branches.
+fn together(about: About, asked: &[Predictions], by: &[Option<&Calibration>], samples: &[Sample]) -> Kept {
+    let answered = asked.iter().zip(by);
+    let means: Vec<Vec<f32>> = answered.map(|(predictions, by)| predictions.answer_probabilities(*by)).collect();
     let mean = |index: usize| means.iter().map(|mean| mean[index]).sum::<f32>() / means.len() as f32;
     let members: Vec<Vec<Vec<u8>>> = asked.iter().map(Predictions::members).collect();
     Kept {

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod answer;
 pub mod claim;
 mod facts;
 mod folder;
@@ -44,6 +45,7 @@ use crate::{
     data::Dataset,
     evaluation::{Answered, Evaluation, MapSums, Members},
     exec::open::{Opened, open},
+    models::Decision,
     nn::variables::Tensors,
 };
 use claim::Claim;
@@ -297,7 +299,7 @@ impl Run {
             Ended::Stopped(_) => return Ok(None),
             Ended::Finished(training) => training,
         };
-        let best = load_model(&folder.best())?;
+        let mut best = load_model(&folder.best())?;
         let network = best.network()?;
         let inputs = Inputs { batch: settings.batch_size, transform: settings.transform() };
         let mut evaluator = Evaluator::new(device.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
@@ -305,7 +307,15 @@ impl Run {
         let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
             return Ok(None);
         };
-        let mean = predictions.mean_probabilities();
+        let calibration = predictions.calibrate(settings.prior(job.train, classes.len()));
+        let answers = predictions.answered(Some(&calibration), predictions.branches);
+        let evaluation = Evaluation::from_predictions(&predictions.labels, &answers, classes)?;
+        // Both follow from the weights alone: a run that is killed here, and resumed, writes the same file.
+        best.meta.result = Some(predictions.result(settings.chosen_on(), Some(&calibration), classes)?);
+        best.meta.answer = Some(calibration);
+        folder.save_best(&best.meta, &best.tensors)?;
+        let vote = || predictions.accuracy(&predictions.vote(predictions.branches));
+        let mean = predictions.answer_probabilities(best.meta.answer.as_ref());
         let votes = votes_of(validation);
         let answered = Answered {
             classes: classes.len(),
@@ -324,7 +334,8 @@ impl Run {
             device: begin.device.clone(),
             parameters: parameters(&best.tensors),
             split: set.validation.to_owned(),
-            evaluation: Some(Evaluation::from_predictions(&predictions.labels, &predictions.answers(), classes)?),
+            evaluation: Some(evaluation),
+            vote_accuracy: (predictions.decision == Decision::Vote).then(vote),
             branch_accuracy: predictions.branch_accuracy(),
             figures: Some(answered.figures()),
             reliability: answered.reliability(),

@@ -12,7 +12,7 @@ use crate::{
         metrics::EpochRecord,
         schedule::Stage,
         session::TermReport,
-        settings::{Settings, words::SelectOn},
+        settings::Settings,
         trainer::{self, Observer, Save, Snapshot, StepRecord},
     },
 };
@@ -119,9 +119,8 @@ impl Observer for Recorder<'_> {
             images_per_s: record.images as f64 / record.training_seconds.max(1e-9),
         };
         if record.state.best.is_some_and(|(_, epoch)| epoch == record.state.epochs_done) {
-            let split = if self.settings.select_on == SelectOn::Test { "test" } else { "validation" };
             self.state.result = Some(ModelResult {
-                split: split.into(),
+                split: self.settings.chosen_on().into(),
                 accuracy: record.accuracy,
                 balanced_accuracy: None,
                 images: Some(record.validation.labels.len() as u64),

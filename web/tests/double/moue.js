@@ -84,7 +84,7 @@ export class Engine {
       classes, branches: this.usable(), size, colour: 'rgb', parameters: 1234567, attention: true,
       heads: this.head.heads ?? Array.from({ length: this.head.branches }, (_, i) => `branch${i}`), votes: this.head.votes ?? true,
       architecture: this.head.architecture ?? { model: 'esr', branches: this.head.branches },
-      data: this.head.data ?? null, result: this.head.result ?? null, created_by: 'the double',
+      data: this.head.data ?? null, result: this.head.result ?? null, answer: this.head.answer ?? null, created_by: 'the double',
     };
   }
 
@@ -123,7 +123,7 @@ export class Engine {
       determinant: 0.3 / used,
     };
     return {
-      probabilities, votes, class: probabilities.indexOf(Math.max(...probabilities)), branches: answers,
+      probabilities, mean: probabilities.slice(), votes, class: probabilities.indexOf(Math.max(...probabilities)), vote: votes.indexOf(Math.max(...votes)), branches: answers,
       spatial: similarity(0.7), channel: similarity(0.4), gamma: { spatial: 0.01, channel: 0.01 },
       milliseconds: { prepare: 0.1, run: performance.now() - begin, read: 0.1 },
     };

@@ -1,0 +1,148 @@
+//! `moue calibrate`: how a model's mean probabilities become its answer, fitted on a split of a data set.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{
+    Outcome,
+    device::DeviceArgs,
+    output::{note, say},
+};
+use crate::{
+    Error, Result,
+    checkpoint::{Model, bytes_hash, with_meta, write_atomic},
+    data::{ClassMap, Dataset, Mapping, Spec, Targets, prior},
+    predict::transform_of,
+    train::{
+        evaluate::{Inputs, Predictions, evaluate},
+        session::Evaluator,
+    },
+};
+
+/// Arguments of `moue calibrate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model file, of any kind that moue writes.
+    #[arg(long)]
+    model: PathBuf,
+    /// The data that the model was trained on: ferplus:DIR, fer2013:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
+    #[arg(long)]
+    data: Spec,
+    /// The split whose labels decide: images that the model was not trained on.
+    #[arg(long, default_value = "valid")]
+    split: String,
+    /// Lets the split test decide; what is then measured on it is optimistic.
+    #[arg(long)]
+    allow_test: bool,
+    /// What the training's cross-entropy compared with, for the prior: the mean of these over the split train.
+    #[arg(long, default_value = "hard")]
+    targets: Targets,
+    /// FROM=TO,…: images of the data's class FROM count as the model's class TO, `FROM=` leaves them out.
+    #[arg(long, value_name = "FROM=TO,…")]
+    class_map: Option<ClassMap>,
+    /// The file to write; the model file itself by default.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Images of a batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<Outcome> {
+    if args.split == "test" && !args.allow_test {
+        return Err(Error::Usage {
+            setting: "--split".into(),
+            expected: "a split that the model is not judged by".into(),
+            found: "`test`".into(),
+            hint: "take `valid`, or say --allow-test".into(),
+        });
+    }
+    let bytes = std::fs::read(&args.model)
+        .map_err(|source| Error::io(&args.model, "reading the model", source, "check the path and its permissions"))?;
+    let mut model = Model::from_bytes(&args.model, &bytes)?;
+    let network = model.network()?;
+    let data = args.data.load_splits(&["train", &args.split])?;
+    super::data::say_notes(&data);
+    let mapping =
+        args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, &model.meta.classes)?;
+    mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
+    let prior = prior_of(args, &model, &data, &mapping)?;
+    let known = mapping.apply(&data.split(&args.split)?.samples).known;
+    let mut opened = args.device.open()?;
+    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
+    let inputs = Inputs { batch: args.batch, transform: transform_of(&model.meta) };
+    let predictions = evaluate(&known, &network, &inputs, |images| evaluator.answer(images))?;
+
+    let before = figures(&predictions, &model)?;
+    if let Some(old) = &model.meta.answer {
+        note!("the model had a calibration, which is replaced: T {:.4}, τ {}", old.temperature, old.tau);
+    }
+    let calibration = predictions.calibrate(prior);
+    model.meta.answer = Some(calibration.clone());
+    model.meta.result = Some(predictions.result(&args.split, Some(&calibration), &model.meta.classes)?);
+    let after = figures(&predictions, &model)?;
+    let out = args.out.as_ref().unwrap_or(&args.model);
+    let bytes = with_meta(out, &bytes, &model.meta)?;
+    write_atomic(out, "writing the model", |writer| writer.write_all(&bytes))?;
+
+    say!(
+        "T {:.4}, τ {}, by {} images of the split {}",
+        calibration.temperature,
+        calibration.tau,
+        known.len(),
+        args.split
+    );
+    for (class, share) in model.meta.classes.iter().zip(&calibration.prior) {
+        say!("  {class:<12} prior {share:.4}");
+    }
+    for (when, [accuracy, balanced, likelihood]) in [("before", before), ("after", after)] {
+        say!(
+            "{when:<6} accuracy {accuracy:.4}; balanced {balanced:.4}; mean −ln probability of the label {likelihood:.4}"
+        );
+    }
+    let hash = bytes_hash(&bytes);
+    say!("{}: sha256 {hash}", out.display());
+    let named = |[accuracy, balanced, likelihood]: [f64; 3]| json!({"accuracy": accuracy, "balanced_accuracy": balanced, "negative_log_likelihood": likelihood});
+    Ok(Outcome::passed(json!({
+        "out": out.display().to_string(), "calibration": calibration, "split": args.split, "images": known.len(),
+        "before": named(before), "after": named(after), "model_sha256": hash, "data_sha256": data.hash(),
+        "device": opened.name(),
+    })))
+}
+
+/// The mean of the training's targets over the model's classes.
+fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Result<Vec<f64>> {
+    let classes = &model.meta.classes;
+    let train = &data.split("train")?.samples;
+    let hash = data.hashes.get("train").map(|hash| format!("train:{hash}"));
+    let trained = model.meta.data.as_ref().map_or("", |data| &data.hash);
+    if let Some(hash) = hash.filter(|hash| trained.contains("train:") && !trained.split(' ').any(|own| own == hash)) {
+        note!("the model was trained on other images, {trained}, than these, {hash}, of which the prior is");
+    }
+    if data.classes == *classes {
+        return Ok(prior(train, classes.len(), args.targets, None));
+    }
+    if args.targets == Targets::Soft {
+        return Err(Error::Usage {
+            setting: "--targets".into(),
+            expected: "`hard` for data of other classes than the model's".into(),
+            found: "`soft`".into(),
+            hint: "leave it out, or give the data that the model was trained on".into(),
+        });
+    }
+    Ok(prior(&mapping.apply(train).known, classes.len(), Targets::Hard, None))
+}
+
+/// Accuracy, balanced accuracy, and the mean of −ln of the label's probability, of the answer of the model as it is.
+fn figures(predictions: &Predictions, model: &Model) -> Result<[f64; 3]> {
+    let (classes, calibration) = (&model.meta.classes, model.meta.answer.as_ref());
+    let result = predictions.result("", calibration, classes)?;
+    let answers = predictions.answer_probabilities(calibration);
+    let of = |(answer, label): (&[f32], &usize)| -f64::from(answer[*label].max(f32::MIN_POSITIVE)).ln();
+    let sum: f64 = answers.chunks_exact(classes.len()).zip(&predictions.labels).map(of).sum();
+    let likelihood = sum / predictions.labels.len().max(1) as f64;
+    Ok([result.accuracy, result.balanced_accuracy.unwrap_or_default(), likelihood])
+}
