@@ -23,12 +23,20 @@ pub struct Diversity {
     pub released: bool,
     /// det, logdet or sum.
     pub objective: Objective,
+    /// Whether each term has a weight λ, an input that is written before each step; else λ is 1.
+    pub weighted: bool,
 }
 
 impl Diversity {
-    /// The paper's: all kinds that a network has, unit diagonal, determinant.
-    pub const PAPER: Self =
-        Self { branch: true, spatial: true, channel: true, released: false, objective: Objective::Det };
+    /// The paper's: all kinds that a network has, unit diagonal, determinant, without weights.
+    pub const PAPER: Self = Self {
+        branch: true,
+        spatial: true,
+        channel: true,
+        released: false,
+        objective: Objective::Det,
+        weighted: false,
+    };
     /// None.
     pub const NONE: Self = Self { branch: false, spatial: false, channel: false, ..Self::PAPER };
 
@@ -53,6 +61,8 @@ pub struct Term {
     pub maps: TensorId,
     /// The input γ `[1]`.
     pub gamma: TensorId,
+    /// The input λ `[1]`; none where it is 1.
+    pub weight: Option<TensorId>,
     /// S `[L, L]`.
     pub similarity: TensorId,
     /// D `[1]`.
@@ -75,20 +85,22 @@ pub struct Loss {
 }
 
 /// Adds the diversity of `learners` maps to a graph: any maps, of layers, branches or regions, stacked
-/// learner-major along the channels. Adds the input `gamma.<kind>` `[1]` (10 in the paper).
+/// learner-major along the channels. Adds the input `gamma.<kind>` `[1]` (10 in the paper), and `diversity_weight.<kind>`
+/// `[1]` where the terms are weighted.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] where the maps do not divide into the learners.
 pub fn term(graph: &mut Graph, kind: &str, maps: TensorId, learners: usize, spec: &Diversity) -> Result<Term> {
     graph.set_scope(format!("diversity.{kind}"));
     let gamma = graph.input(format!("gamma.{kind}"), [1]);
+    let weight = spec.weighted.then(|| graph.input(format!("diversity_weight.{kind}"), [1]));
     let op = Similarity { learners, zero_diagonal: spec.released };
     let similarity = graph.similarity(maps, gamma, op)?;
     let value = graph.determinant(similarity, spec.objective)?;
-    Ok(Term { kind: kind.to_owned(), maps, gamma, similarity, value })
+    Ok(Term { kind: kind.to_owned(), maps, gamma, weight, similarity, value })
 }
 
-/// `loss − Σ D` (Eq. 3); a similarity objective (`sum`) is added instead.
+/// `loss − Σ λ·D` (Eq. 3, where λ is 1); a similarity objective (`sum`) is added instead.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] for more than three terms.
@@ -98,11 +110,18 @@ pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Div
     }
     graph.set_scope("loss");
     let sign = if spec.objective == Objective::Sum { 1.0 } else { -1.0 };
-    let parts: Vec<_> = std::iter::once((loss, 1.0)).chain(terms.iter().map(|term| (term.value, sign))).collect();
+    let mut parts = vec![(loss, 1.0)];
+    for term in terms {
+        let value = match term.weight {
+            Some(weight) => graph.multiply(term.value, weight)?,
+            None => term.value,
+        };
+        parts.push((value, sign));
+    }
     graph.weighted_sum(&parts)
 }
 
-/// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ D`, a term for each kind of the network's maps that the
+/// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ λ·D`, a term for each kind of the network's maps that the
 /// specification wants and that has at least two learners.
 ///
 /// `targets` `[N, K]` are one-hot or distributions, `weights` `[B]` the heads' weights (0 for those not trained).

@@ -28,9 +28,10 @@ type Outcome = Result<(), Failed>;
 type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 10] = [
+    let claims: [(&str, Claim); 11] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
+        ("a_weight_of_diversity_takes_three_commands_a_term", a_weight_of_diversity_takes_three_commands_a_term),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
         ("a_gate_in_evaluation_mode_is_split_by_image", a_gate_in_evaluation_mode_is_split_by_image),
         ("a_gate_with_too_large_a_filter_is_an_error", a_gate_with_too_large_a_filter_is_an_error),
@@ -231,25 +232,43 @@ fn steps_create_no_resources_after_the_first(adapter: usize) -> Outcome {
 
 const AUGMENT: Augment = Augment { size: 96, mean: [0.0; 3], std: [1.0; 3], bgr: false };
 
+/// The commands of a training step of an ESR.
+fn commands(adapter: usize, spec: &EsrSpec, diversity: &Diversity) -> Result<usize, Failed> {
+    let mut graph = Graph::new();
+    // Batches are made on the device too: no step has more to do.
+    let (records, pool) = (graph.input("records", [32, RECORD]), graph.input("pool", [4096]));
+    let images = graph.augment(records, &[pool], Augment { size: spec.size, ..AUGMENT })?;
+    let targets = graph.input("targets", [32, spec.classes]);
+    let weights = graph.input("branch_weights", [spec.branches]);
+    let esr = spec.build(&mut graph, images, Mode::Train)?;
+    let loss = diversified_loss(&mut graph, &esr, targets, weights, diversity)?;
+    graph.sgd(loss.total, 0.9, false)?;
+    loss_sums(&mut graph, &loss)?;
+    graph.output(loss.total);
+    let mut executor = open(adapter, None)?;
+    let program = executor.compile(&graph)?;
+    Ok(executor.stats(program).dispatches)
+}
+
+/// A product with D, one with its gradient, and one of that with the cofactors: of constants it needs none.
+fn a_weight_of_diversity_takes_three_commands_a_term(adapter: usize) -> Outcome {
+    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true };
+    let count = |diversity| commands(adapter, &spec, &diversity);
+    let plain = count(Diversity::PAPER)?;
+    let weighted = count(Diversity { weighted: true, ..Diversity::PAPER })?;
+    println!("commands without and with a weight: {plain}, {weighted}");
+    if weighted == plain + 6 {
+        Ok(())
+    } else {
+        Err(format!("{weighted} commands with a weight, {plain} without").into())
+    }
+}
+
 fn an_esr_step_takes_at_most_130_commands(adapter: usize) -> Outcome {
     let mut counts = Vec::new();
     for branches in [2, 3, 9, 15, 16] {
         let spec = EsrSpec { branches, width: 1.0, size: 96, classes: 8, attention: true, padding: Padding::Published };
-        let mut graph = Graph::new();
-        // Batches are made on the device too: no step has more to do.
-        let (records, pool) = (graph.input("records", [32, RECORD]), graph.input("pool", [4096]));
-        let images = graph.augment(records, &[pool], AUGMENT)?;
-        let targets = graph.input("targets", [32, 8]);
-        let weights = graph.input("branch_weights", [branches]);
-        let esr = spec.build(&mut graph, images, Mode::Train)?;
-        let loss = diversified_loss(&mut graph, &esr, targets, weights, &Diversity::PAPER)?;
-        graph.sgd(loss.total, 0.9, false)?;
-        loss_sums(&mut graph, &loss)?;
-        graph.output(loss.total);
-        let mut executor = open(adapter, None)?;
-        let program = executor.compile(&graph)?;
-        let stats = executor.stats(program);
-        counts.push(stats.dispatches);
+        counts.push(commands(adapter, &spec, &Diversity::PAPER)?);
     }
     println!("commands with 2, 3, 9, 15, 16 branches: {counts:?}");
     if counts[2] != counts[3] || counts.iter().any(|&count| count > 130) {

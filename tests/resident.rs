@@ -13,7 +13,7 @@ use moue::{
     train::{
         Settings,
         resident::Residency,
-        settings::words::{BranchSchedule, Resident},
+        settings::words::{BranchSchedule, DiversityWeight, Resident},
         trainer::Start,
     },
 };
@@ -24,10 +24,11 @@ use support_train::{Memory, data, epochs_are_of_all_steps, resumes_to_the_same_b
 type Claim = fn(&mut dyn Executor) -> Result<(), String>;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 5] = [
+    let claims: [(&str, Claim); 6] = [
         ("its_loss_follows_label_smoothing", its_loss_follows_label_smoothing),
         ("its_losses_are_those_of_the_loaders_batches", its_losses_are_those_of_the_loaders_batches),
         ("a_resumed_run_equals_an_uninterrupted_one", a_resumed_run_equals_an_uninterrupted_one),
+        ("a_resumed_run_finds_the_same_weights_of_diversity", a_resumed_run_finds_the_same_weights_of_diversity),
         ("its_epochs_records_are_of_all_steps", its_epochs_records_are_of_all_steps),
         ("the_choice_follows_the_device_and_says_why", the_choice_follows_the_device_and_says_why),
     ];
@@ -80,6 +81,13 @@ fn its_losses_are_those_of_the_loaders_batches(executor: &mut dyn Executor) -> R
 
 fn a_resumed_run_equals_an_uninterrupted_one(executor: &mut dyn Executor) -> Result<(), String> {
     resumes_to_the_same_bits(executor, &short(BranchSchedule::Joint), Some(&pool()?), 2)
+}
+
+/// In the middle of the second epoch, for which they were found anew.
+fn a_resumed_run_finds_the_same_weights_of_diversity(executor: &mut dyn Executor) -> Result<(), String> {
+    let diversity_weight = DiversityWeight::Share(0.5);
+    let settings = Settings { diversity_weight, epochs: 2, ..short(BranchSchedule::Joint) };
+    resumes_to_the_same_bits(executor, &settings, Some(&pool()?), 5)
 }
 
 /// The cross-entropy is linear in the targets, so the first loss is linear in the share that is spread; it is largest for

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args, FromArgMatches};
+use moue::diversity::Diversity;
 use moue::exec::DeviceChoice;
 use moue::train::schedule::LrSchedule;
-use moue::train::settings::words::{BranchSchedule, Gamma, ModelKind};
+use moue::train::settings::words::{BranchSchedule, DiversityWeight, Gamma, ModelKind};
 use moue::train::{Given, Settings};
 use moue::{Error, Result};
 
@@ -109,6 +110,7 @@ fn a_wrong_value_is_named_with_its_line() {
     usage(file("gamma = \"big\""), &["a number or `auto`", "big"]);
     usage(file("lr = "), &["line 1", "TOML"]);
     usage(file("lr = 1\nlr = 2"), &["line 2", "TOML"]);
+    usage(file("diversity-weight = \"much\""), &["a number, or `share:` and a number", "much"]);
     for wrong in
         [&["--device", "gpu:"][..], &["--gamma", "big"], &["--objective", "none"], &["--lr"], &["--attention", "2"]]
     {
@@ -129,6 +131,27 @@ fn the_local_weight_is_a_setting_of_a_manet_and_the_papers_in_files_that_lack_it
     assert!(
         manet(0.6).difference(&manet(0.3)).is_some_and(|words| words.contains("`local-weight` 0.6 instead of 0.3"))
     );
+}
+
+#[test]
+fn the_weight_of_diversity_is_a_number_or_a_share_and_the_papers_where_nobody_says_it() {
+    let of = |more: &[&str]| Settings::resolve(&Given::default(), &flags(more).unwrap()).unwrap();
+    assert_eq!(of(&[]).diversity(), Diversity::PAPER);
+    assert_eq!(of(&["--diversity-weight", "1"]).diversity(), Diversity::PAPER);
+    for given in [
+        &["--diversity-weight", "0"][..],
+        &["--diversity-weight", "share:0.25"],
+        &["--diversity-warmup", "0.5"],
+        &["--diversity-epochs", "3"],
+    ] {
+        let settings = of(given);
+        assert_eq!(settings.diversity(), Diversity { weighted: true, ..Diversity::PAPER }, "{given:?}");
+        // As the run's file keeps them.
+        let again = Settings::resolve(&file(&settings.to_toml().unwrap()).unwrap(), &Given::default()).unwrap();
+        assert_eq!(again, settings);
+    }
+    assert_eq!(of(&["--diversity-weight", "share:0.25"]).diversity_weight, DiversityWeight::Share(0.25));
+    assert_eq!(of(&["--diversity-weight", "0.25"]).diversity_weight, DiversityWeight::Value(0.25));
 }
 
 #[test]
@@ -163,6 +186,11 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("fold", "2", "1, since there are no folds"),
         ("fold", "0", "no folds"),
         ("gamma", "0", "above 0, or `auto`"),
+        ("diversity-weight", "-0.5", "0 or a number above it"),
+        ("diversity-weight", "inf", "0 or a number above it"),
+        ("diversity-weight", "share:0", "a number above 0 after `share:`"),
+        ("diversity-weight", "share:NaN", "a number above 0 after `share:`"),
+        ("diversity-warmup", "-1", "0 or a number above"),
         ("name", "../x", "letters, digits"),
         ("name", ".x", "letters, digits"),
         ("data", " ", "ferplus:DIR"),
@@ -171,6 +199,10 @@ fn a_value_out_of_range_is_refused_by_name() {
         let options = flags(&[&format!("--{setting}={value}")]).unwrap();
         usage(Settings::resolve(&Given::default(), &options), &[needed, &format!("change --{setting}")]);
     }
+    let options = flags(&["--diversity-weight", "share:0.5", "--model", "manet"]).unwrap();
+    usage(Settings::resolve(&Given::default(), &options), &["a number for a MA-Net", "share:0.5"]);
+    let options = flags(&["--diversity-warmup", "3", "--diversity-epochs", "2"]).unwrap();
+    usage(Settings::resolve(&Given::default(), &options), &["at most the 2 of diversity-epochs", "found 3"]);
     let options = flags(&["--momentum", "0"]).unwrap();
     usage(Settings::resolve(&Given::default(), &options), &["nesterov", "momentum 0"]);
     let error = flags(&["--seed", "18446744073709551615"]).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use moue::{
     Error, Result,
     data::Batch,
     diversity::Diversity,
-    exec::cpu::CpuExecutor,
+    exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
     models::{EsrSpec, NetworkSpec, Padding},
     nn::{Mode, variables},
@@ -16,7 +16,7 @@ use moue::{
         Settings,
         schedule::LrSchedule,
         session::{Session, SessionSpec},
-        settings::words::{BranchSchedule, ModelKind},
+        settings::words::{BranchSchedule, DiversityWeight, ModelKind},
         trainer::{Ended, Start, State},
     },
 };
@@ -131,6 +131,111 @@ fn a_manets_loss_falls_and_counts_the_branches_by_their_weights() {
     assert!(last < first - 0.5, "{first} → {last}");
 }
 
+#[test]
+fn a_resumed_run_finds_the_same_weights_of_diversity() {
+    let weighed = |diversity_weight, schedule| Settings {
+        diversity_weight,
+        diversity_warmup: 1.5,
+        diversity_epochs: 2,
+        epochs: 3,
+        ..settings(schedule)
+    };
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    let mut check = |settings: &Settings, looks| {
+        support_train::resumes_to_the_same_bits(&mut executor, settings, None, looks).expect("the same bits");
+    };
+    let share = DiversityWeight::Share(0.5);
+    (0..12).for_each(|looks| check(&weighed(share, BranchSchedule::Joint), looks));
+    [2, 5, 14].into_iter().for_each(|looks| check(&weighed(share, BranchSchedule::Progressive), looks));
+    [1, 6].into_iter().for_each(|looks| check(&weighed(DiversityWeight::Value(0.5), BranchSchedule::Joint), looks));
+}
+
+#[test]
+fn diversity_weighs_what_its_settings_say() {
+    let reports = |settings: &Settings| {
+        let mut memory = Memory::default();
+        run(settings, &mut memory).expect("training");
+        memory.reports
+    };
+    let once = Settings { epochs: 3, log_every: 1, ..settings(BranchSchedule::Joint) };
+    let plain = reports(&once);
+    assert!(plain.iter().flat_map(|report| &report.terms).all(|term| term.weight == 1.0 && term.gradient_norm > 0.0));
+    // Three steps an epoch: rising over one and a half, over after two.
+    let factors = [0.0, 1.0 / 4.5, 2.0 / 4.5, 3.0 / 4.5, 4.0 / 4.5, 1.0, 0.0, 0.0, 0.0];
+    let settings = Settings {
+        diversity_weight: DiversityWeight::Value(0.25),
+        diversity_warmup: 1.5,
+        diversity_epochs: 2,
+        ..once.clone()
+    };
+    for (report, factor) in reports(&settings).iter().zip(factors) {
+        let weight = 0.25 * factor;
+        let sum: f64 = report.terms.iter().map(|term| weight * term.value).sum();
+        assert!((report.total - (report.cross_entropy - sum)).abs() < 1e-6, "{report:?}");
+        for term in &report.terms {
+            assert!((term.weight - weight).abs() < 1e-12, "{term:?}");
+            assert_eq!(term.gradient_norm > 0.0, weight > 0.0, "{term:?}");
+        }
+    }
+    // The first step has the same maps: its gradient is as much smaller as the weight.
+    let light = reports(&Settings { diversity_weight: DiversityWeight::Value(0.125), ..once.clone() });
+    for (light, plain) in light[0].terms.iter().zip(&plain[0].terms) {
+        assert!((light.gradient_norm / plain.gradient_norm - 0.125).abs() < 1e-6, "{light:?} {plain:?}");
+    }
+    // A share is found anew each epoch, and keeps its weight within one.
+    let shares = reports(&Settings { diversity_weight: DiversityWeight::Share(0.5), ..once });
+    for term in [0, 1] {
+        let weights: Vec<f64> = shares.iter().map(|report| report.terms[term].weight).collect();
+        assert!(weights.chunks(3).all(|epoch| epoch.iter().all(|weight| *weight == epoch[0])), "{weights:?}");
+        assert!(weights[0] != weights[3] && weights[3] != weights[6], "{weights:?}");
+    }
+}
+
+#[test]
+fn a_share_is_of_the_cross_entropys_gradient_in_the_same_maps() {
+    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+    let diversity = Diversity { weighted: true, ..Diversity::PAPER };
+    let spec = SessionSpec { network, batch: 16, diversity, momentum: 0.9, nesterov: true, shares: true };
+    let mut graph = Graph::new();
+    let images = graph.input("images", [16, 3, 54, 54]);
+    let built = spec.network.build(&mut graph, images, Mode::Train).expect("a network");
+    let tensors = variables::initial(&graph, 1);
+    let pixels = (0..16 * 3 * 54 * 54).map(|i| (i as f32 * 0.37).sin().abs()).collect();
+    let targets = (0..16 * 8).map(|i| if i % 8 == i / 8 % 3 { 1.0 } else { 0.0 }).collect();
+    let batch = Batch { images: pixels, targets, ..Batch::default() };
+    let head_weights = [1.0, 0.5];
+    // The cross-entropy's gradient in the channel vectors, by a program of its own.
+    let [targets, weights] = [graph.input("targets", [16, 8]), graph.input("weights", [2])];
+    let [loss, ..] = graph.cross_entropy(built.logits, targets, weights).expect("a loss");
+    let gradient = graph.gradients(loss, &[built.maps[1].map]).expect("a gradient")[0];
+    graph.output(gradient);
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    let program = executor.compile(&graph).expect("a program");
+    variables::write(&mut executor, &graph, &tensors).expect("variables");
+    for (id, values) in [(images, &batch.images), (targets, &batch.targets), (weights, &head_weights.to_vec())] {
+        executor.write(program, id, values).expect("an input");
+    }
+    executor.run(program).expect("a run");
+    let squares = |values: Vec<f32>| values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+    let expected = squares(executor.read(program, gradient).expect("a gradient")).sqrt();
+
+    let mut session = Session::new(&mut executor, spec, &tensors).expect("a session");
+    session.set_lr(|_| 0.0).expect("a rate");
+    session.configure(&head_weights, 0.0, &[1.0; 2]).expect("settings");
+    let weights = session.shares(0.25, std::slice::from_ref(&batch)).expect("weights");
+    assert_eq!(session.tensors().expect("variables"), tensors, "finding shares changes no variable");
+    assert_eq!(weights.len(), 2);
+    session.set_diversity_weights(&weights).expect("weights");
+    session.step(&batch).expect("a step");
+    let terms = session.report(0).expect("a report").terms;
+    assert!((terms[1].gradient_norm / expected - 0.25).abs() < 1e-4, "{terms:?}, cross-entropy {expected}");
+    // Over two batches the norm is of both gradients together, and a share twice as large has twice the weight.
+    let twice = session.shares(0.5, &[batch.clone(), batch]).expect("weights");
+    for (twice, once) in twice.iter().zip(&weights) {
+        assert!((twice / once - 2.0).abs() < 1e-6, "{twice} {once}");
+    }
+}
+
 /// Without γ the diversity loss would be gone, without a learning rate nothing would learn.
 #[test]
 fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
@@ -142,7 +247,7 @@ fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
         attention: true,
         padding: Padding::Published,
     });
-    let spec = SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true };
+    let spec = SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true, shares: false };
     let mut graph = Graph::new();
     let images = graph.input("images", [16, 3, 54, 54]);
     spec.network.build(&mut graph, images, Mode::Train).expect("a network");

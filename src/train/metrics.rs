@@ -1,5 +1,7 @@
 //! What is measured: the records of a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evaluation::{Evaluation, Figures, MapFigures, Members, Reliability};
@@ -60,6 +62,9 @@ pub struct EpochRecord {
     pub gradient_spatial: Option<f64>,
     /// The norm of the channel term's gradient with respect to its maps.
     pub gradient_channel: Option<f64>,
+    /// λ of each diversity term by its kind, at the last step; none where all are 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub diversity_weight: BTreeMap<String, f64>,
     /// Wall-clock seconds, training and validation.
     #[serde(deserialize_with = "nullable")]
     pub seconds: f64,

@@ -19,6 +19,7 @@ pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod settings;
+mod share;
 mod sums;
 pub mod svg;
 pub mod tensorboard;

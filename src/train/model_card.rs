@@ -47,8 +47,20 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
     let gammas: Vec<_> = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect();
     let diversity = if config.diversified() {
         let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
+        let weight = if config.diversity().weighted {
+            let mut weight = format!("; weight λ = {}", config.diversity_weight);
+            if config.diversity_warmup > 0.0 {
+                let _ = write!(weight, ", rising from 0 over {} epochs", config.diversity_warmup);
+            }
+            if config.diversity_epochs > 0 {
+                let _ = write!(weight, ", 0 after {} epochs", config.diversity_epochs);
+            }
+            weight
+        } else {
+            String::new()
+        };
         format!(
-            "{} of the similarity matrix of {}, {aim} (similarity `{}`; {})",
+            "{} of the similarity matrix of {}, {aim} (similarity `{}`; {}{weight})",
             config.objective,
             if manet { "the patches' and branches' pooled features" } else { "the branches' attention maps" },
             config.similarity,

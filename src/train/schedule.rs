@@ -96,6 +96,18 @@ pub fn lr_factor(settings: &Settings, step: usize, total: usize, per_epoch: usiz
     }
 }
 
+/// The factor of the diversity terms' weight at a step of a stage, of `per_epoch` in an epoch: it rises from 0 to 1 over
+/// [`Settings::diversity_warmup`], and is 0 after [`Settings::diversity_epochs`].
+#[must_use]
+pub fn diversity_factor(settings: &Settings, step: usize, per_epoch: usize) -> f64 {
+    let Settings { diversity_warmup: warmup, diversity_epochs: epochs, .. } = *settings;
+    if epochs > 0 && step >= epochs * per_epoch {
+        return 0.0;
+    }
+    let rising = warmup * per_epoch as f64;
+    if (step as f64) < rising { step as f64 / rising } else { 1.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +163,18 @@ mod tests {
         near(lr_factor(&curve(LrSchedule::OneCycle, 0.3), 0, 101, 10), 0.04);
         near(lr_factor(&curve(LrSchedule::OneCycle, 0.3), 30, 101, 10), 1.0);
         near(lr_factor(&curve(LrSchedule::OneCycle, 0.3), 100, 101, 10), 4e-6);
+    }
+
+    #[test]
+    fn the_weight_of_diversity_rises_from_0_and_ends() {
+        let factors = |diversity_warmup, diversity_epochs| {
+            let settings = Settings { diversity_warmup, diversity_epochs, ..Settings::default() };
+            (0..8).map(|step| diversity_factor(&settings, step, 2)).collect::<Vec<_>>()
+        };
+        assert_eq!(factors(0.0, 0), [1.0; 8]);
+        assert_eq!(factors(2.0, 0), [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(factors(0.0, 3), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(factors(0.5, 1), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     ops::TensorId,
     train::{
         resident::augmented,
+        share::Pulls,
         sums::{DeviceSums, Means, Sums, TermMeans},
     },
 };
@@ -30,6 +31,8 @@ pub struct SessionSpec {
     pub momentum: f64,
     /// Nesterov's variant.
     pub nesterov: bool,
+    /// Whether [`Session::shares`] is going to be asked.
+    pub shares: bool,
 }
 
 struct TrainProgram {
@@ -54,6 +57,11 @@ pub struct Session<'e> {
     train: TrainProgram,
     eval: EvalProgram,
     norms: Option<NormProgram>,
+    pulls: Option<Pulls>,
+    /// What [`Session::configure`] and [`Session::set_diversity_weights`] wrote last.
+    head_weights: Vec<f64>,
+    gammas: Vec<f64>,
+    diversity_weights: Vec<f64>,
 }
 
 /// The numbers of one training step.
@@ -80,8 +88,15 @@ pub struct TermReport {
     pub similarity: Vec<f32>,
     /// The mean of S off its diagonal.
     pub mean_off_diagonal: f64,
-    /// The norm of the gradient that the term sends into the maps.
+    /// The norm of the gradient that the term sends into the maps, its weight included.
     pub gradient_norm: f64,
+    /// λ, its weight in the loss.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl TermReport {
@@ -131,9 +146,11 @@ impl<'e> Session<'e> {
         executor.clear();
         let train = TrainProgram::compile(executor, &spec, pool)?;
         let eval = EvalProgram::compile(executor, &spec.network, spec.batch)?;
+        let pulls = if spec.shares { Pulls::compile(executor, &spec)? } else { None };
         variables::write(executor, &train.graph, tensors)?;
         variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;
-        Ok(Self { executor, spec, train, eval, norms: None })
+        let (head_weights, gammas, diversity_weights) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { executor, spec, train, eval, norms: None, pulls, head_weights, gammas, diversity_weights })
     }
 
     /// What was compiled.
@@ -163,7 +180,35 @@ impl<'e> Session<'e> {
         for (term, gamma) in loss.terms.iter().zip(gammas) {
             self.executor.write(*program, term.gamma, &[*gamma as f32])?;
         }
+        (self.head_weights, self.gammas) = (weights, gammas.to_vec());
         Ok(())
+    }
+
+    /// Writes the weight λ of each diversity term, where [`Diversity::weighted`] says that they have one.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn set_diversity_weights(&mut self, weights: &[f64]) -> Result<()> {
+        for (term, weight) in self.train.loss.terms.iter().zip(weights) {
+            if let Some(id) = term.weight {
+                self.executor.write(self.train.program, id, &[*weight as f32])?;
+            }
+        }
+        self.diversity_weights = weights.to_vec();
+        Ok(())
+    }
+
+    /// For each diversity term the weight with which its gradient in the maps has `share` times the norm of the
+    /// cross-entropy's, over some batches of this session's size whose images the host made. Nothing that is trained or
+    /// estimated changes.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device fails.
+    pub fn shares(&mut self, share: f64, batches: &[Batch]) -> Result<Vec<f64>> {
+        match &self.pulls {
+            Some(pulls) => pulls.shares(self.executor, share, &self.head_weights, &self.gammas, batches),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Writes the learning rate of every part, by its name.
@@ -246,7 +291,7 @@ impl<'e> Session<'e> {
         self.keep_answers(&mut hits);
         let mut terms = Vec::new();
         // Differentiation runs backwards, so the gradients come in another order than the terms.
-        for term in &self.train.loss.terms {
+        for (i, term) in self.train.loss.terms.iter().enumerate() {
             let similarity = self.executor.read(program, term.similarity)?;
             let value = f64::from(self.executor.read(program, term.value)?[0]);
             let scope = format!("diversity.{}", term.kind);
@@ -263,6 +308,7 @@ impl<'e> Session<'e> {
                 mean_off_diagonal: mean_off_diagonal(&similarity),
                 similarity,
                 gradient_norm,
+                weight: if term.weight.is_some() { self.diversity_weights[i] } else { 1.0 },
             });
         }
         Ok(StepReport { total: f64::from(total), cross_entropy, hits, terms })

@@ -9,11 +9,11 @@ use super::{
     auto_gamma::auto_gammas,
     average::{Average, NORM_BATCHES},
     evaluate::{Inputs, Predictions, evaluate_unless, votes_of},
-    schedule::{Stage, lr_factor, stages},
+    schedule::{Stage, diversity_factor, lr_factor, stages},
     session::{Session, SessionSpec, TermReport},
     settings::{
         Settings,
-        words::{Balance, Gamma},
+        words::{Balance, DiversityWeight, Gamma},
     },
     sums::Sums,
 };
@@ -29,8 +29,8 @@ use crate::{
     },
 };
 
-/// Batches from which γ is taken when it is automatic.
-const GAMMA_BATCHES: usize = 4;
+/// Batches from which γ is taken when it is automatic, and the weight of diversity when it is a share.
+const FIRST_BATCHES: usize = 4;
 
 /// What is trained, on what.
 #[derive(Debug, Clone)]
@@ -63,6 +63,9 @@ pub struct State {
     pub epochs_done: usize,
     /// γ of each term in this stage.
     pub gammas: Vec<f64>,
+    /// λ of each term in this epoch, before its schedule's factor; none where all are 1.
+    #[serde(default)]
+    pub diversity_weights: Vec<f64>,
     /// The validation accuracy of the best epoch so far, and which of all it was.
     pub best: Option<(f64, usize)>,
     /// What it reached in what `--monitor` names, the larger the better; none in states of versions that knew accuracy
@@ -168,6 +171,10 @@ impl<'e, 'j> StageRun<'e, 'j> {
         }
         if state.epoch == 0 && state.step == 0 {
             state.gammas = gammas(executor, job, &spec, &tensors, &state)?;
+            state.diversity_weights = match settings.diversity_weight {
+                DiversityWeight::Value(weight) if spec.diversity.weighted => vec![weight; state.gammas.len()],
+                _ => Vec::new(),
+            };
         }
         let mut session = match &job.pool {
             Some(pool) => Session::with_pool(executor, spec, &tensors, pool, &settings.transform())?,
@@ -232,6 +239,9 @@ impl<'e, 'j> StageRun<'e, 'j> {
         let (steps, images) = (loader.len(), loader.images());
         let total = steps * self.stage.epochs;
         let factor = |epoch: usize, step: usize| lr_factor(settings, epoch * steps + step, total, steps);
+        if self.state.step == 0 {
+            self.find_shares(steps)?;
+        }
         let mut clock = Instant::now();
         while let Some(batch) = loader.next() {
             if observer.stops() {
@@ -242,6 +252,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
             weigh(&mut batch.targets, &class_weights);
             let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
+            self.weigh_diversity(steps)?;
             self.session.step(&batch)?;
             if (self.state.step + 1).is_multiple_of(settings.log_every) || self.state.step + 1 == steps {
                 let report = self.session.report(self.state.epoch * steps + self.state.step)?;
@@ -314,6 +325,30 @@ impl<'e, 'j> StageRun<'e, 'j> {
         let ends = !more_stages && (self.state.epoch == self.stage.epochs || self.ended_early());
         self.save(Save::Last, ends, observer)?;
         Ok(Flow::GoOn)
+    }
+
+    /// Finds the weights of the diversity terms where they are shares, for the epoch that begins.
+    fn find_shares(&mut self, steps: usize) -> Result<()> {
+        let settings = self.job.settings;
+        let ended = settings.diversity_epochs > 0 && self.state.epoch >= settings.diversity_epochs;
+        if let DiversityWeight::Share(share) = settings.diversity_weight
+            && !ended
+            && steps > 0
+        {
+            let batches = first_batches(self.job, &self.state)?;
+            self.state.diversity_weights = self.session.shares(share, &batches)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the weights of the diversity terms for the next step.
+    fn weigh_diversity(&mut self, steps: usize) -> Result<()> {
+        if !self.session.spec().diversity.weighted {
+            return Ok(());
+        }
+        let factor = diversity_factor(self.job.settings, self.state.epoch * steps + self.state.step, steps);
+        let weights: Vec<f64> = self.state.diversity_weights.iter().map(|weight| weight * factor).collect();
+        self.session.set_diversity_weights(&weights)
     }
 
     /// The mean over the heads that learn, by their weights in the loss.
@@ -439,6 +474,19 @@ fn weigh(targets: &mut [f32], weights: &[f32]) {
     }
 }
 
+/// The first batches that training is going to see next, with images also where the device makes its own: what they are
+/// asked for is read back anyway.
+fn first_batches(job: &Job<'_>, state: &State) -> Result<Vec<Batch>> {
+    let job = Job { pool: None, ..job.clone() };
+    let mut batches: Vec<Batch> = loader(&job, state)?.take(FIRST_BATCHES).collect::<Result<_>>()?;
+    let class_weights = class_weights(&job);
+    for batch in &mut batches {
+        smooth(&mut batch.targets, job.settings.label_smoothing, job.classes);
+        weigh(&mut batch.targets, &class_weights);
+    }
+    Ok(batches)
+}
+
 fn gammas(
     executor: &mut dyn Executor,
     job: &Job<'_>,
@@ -452,9 +500,7 @@ fn gammas(
             Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
-            // The maps are read back anyway: the images go the host's way.
-            let job = Job { pool: None, ..job.clone() };
-            let batches: Vec<Batch> = loader(&job, state)?.take(GAMMA_BATCHES).collect::<Result<_>>()?;
+            let batches = first_batches(job, state)?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }

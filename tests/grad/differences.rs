@@ -32,6 +32,11 @@ impl Net {
         id
     }
 
+    /// Gives an input of the graph its values.
+    pub(crate) fn give(&mut self, id: TensorId, values: Array) {
+        self.values.push((id, values));
+    }
+
     /// An input in [-1, 1).
     pub(crate) fn random(&mut self, dims: &[usize]) -> TensorId {
         let values = Array::random(&format!("random {}", self.values.len()), dims);

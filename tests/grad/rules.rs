@@ -2,6 +2,7 @@
 
 use moue::{
     Result,
+    diversity::{Diversity, diversified, term},
     ops::{
         BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Patches, PatchesJoin, Pool2d, PoolKind, Pooling,
         Similarity, SpatialGate, SpatialGateEval, TensorId,
@@ -298,6 +299,25 @@ fn diversity_is_similarity_then_determinant() -> Result<()> {
         let gamma = net.input(Array::filled(&[1], 0.5));
         let s = net.graph.similarity(maps, gamma, Similarity { learners: 4, zero_diagonal: false })?;
         let loss = net.graph.determinant(s, objective)?;
+        net.check(loss, &[maps])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_weight_of_diversity_scales_its_gradient() -> Result<()> {
+    for (objective, weight) in [(Objective::Det, 0.3), (Objective::Sum, 2.5), (Objective::Det, 0.0)] {
+        let mut net = Net::new();
+        let maps = net.random(&[3, 2 * 5]);
+        let loss = net.weigh(maps)?;
+        let spec = Diversity { objective, weighted: true, ..Diversity::PAPER };
+        let terms = ["one", "other"].map(|kind| term(&mut net.graph, kind, maps, 2, &spec));
+        let terms = terms.into_iter().collect::<Result<Vec<_>>>()?;
+        for (term, weight) in terms.iter().zip([weight, 1.0]) {
+            net.give(term.gamma, Array::filled(&[1], 0.25));
+            net.give(term.weight.expect("a weighted term"), Array::filled(&[1], weight));
+        }
+        let loss = diversified(&mut net.graph, loss, &terms, &spec)?;
         net.check(loss, &[maps])?;
     }
     Ok(())

@@ -95,6 +95,7 @@ pub(crate) fn record(epoch: usize, branches: usize) -> EpochRecord {
         gradient_branch: None,
         gradient_spatial: Some(0.01 * fall),
         gradient_channel: Some(3e-9),
+        diversity_weight: [("channel".into(), 0.5)].into(),
         seconds: 9.25,
         training_seconds: 8.5,
         images_per_s: 512.5,

@@ -288,6 +288,9 @@ impl RunFolder {
                 self.scalar(tag, record.step, value)?;
             }
         }
+        for (kind, weight) in &record.diversity_weight {
+            self.scalar(&format!("diversity_weight/{kind}"), record.step, *weight)?;
+        }
         for (branch, accuracy) in record.branch_accuracy.iter().enumerate() {
             self.scalar(&format!("accuracy/validation_branch_{}", branch + 1), record.step, *accuracy)?;
         }

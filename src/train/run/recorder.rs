@@ -84,6 +84,10 @@ impl Observer for Recorder<'_> {
             })
             .collect();
         values.extend(names.iter().map(|(name, value)| (name.as_str(), *value)));
+        let weights: Vec<_> = weights(self.settings, &report.terms)
+            .map(|(kind, weight)| (format!("diversity_weight_{kind}"), weight))
+            .collect();
+        values.extend(weights.iter().map(|(name, value)| (name.as_str(), *value)));
         values.push(("lr_factor", record.lr_factor));
         let step = record.state.images / self.settings.batch_size as u64;
         self.folder.step(step, &values)
@@ -114,6 +118,7 @@ impl Observer for Recorder<'_> {
             gradient_branch: term("branch").map(|term| term.gradient_norm),
             gradient_spatial: term("spatial").map(|term| term.gradient_norm),
             gradient_channel: term("channel").map(|term| term.gradient_norm),
+            diversity_weight: weights(self.settings, record.terms).collect(),
             seconds: record.seconds,
             training_seconds: record.training_seconds,
             images_per_s: record.images as f64 / record.training_seconds.max(1e-9),
@@ -151,6 +156,12 @@ impl Observer for Recorder<'_> {
     fn stops(&mut self) -> bool {
         self.observer.stops()
     }
+}
+
+/// λ of each term, where the settings give them weights.
+fn weights<'t>(settings: &Settings, terms: &'t [TermReport]) -> impl Iterator<Item = (String, f64)> + use<'t> {
+    let weighted = settings.diversity().weighted;
+    terms.iter().filter(move |_| weighted).map(|term| (term.kind.clone(), term.weight))
 }
 
 fn matrix(term: &TermReport) -> Vec<Vec<f64>> {

@@ -2,7 +2,7 @@
 
 use super::{
     Settings,
-    words::{Colour, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
+    words::{Colour, DiversityWeight, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
 };
 use crate::{
     Result,
@@ -62,6 +62,9 @@ impl Settings {
                 ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
                 ObjectiveKind::Sum => Objective::Sum,
             },
+            weighted: self.diversity_weight != DiversityWeight::Value(1.0)
+                || self.diversity_warmup > 0.0
+                || self.diversity_epochs > 0,
         }
     }
 
@@ -115,6 +118,7 @@ impl Settings {
             diversity: self.diversity(),
             momentum: self.momentum,
             nesterov: self.nesterov,
+            shares: matches!(self.diversity_weight, DiversityWeight::Share(_)),
         }
     }
 

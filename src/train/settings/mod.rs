@@ -22,7 +22,7 @@ use crate::{
     models::{ManetSpec, Padding},
 };
 use words::{
-    Balance, BranchSchedule, Colour, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
+    Balance, BranchSchedule, Colour, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
     SimilarityKind,
 };
 
@@ -131,6 +131,16 @@ pub struct Settings {
     /// γ of the similarity: a number, or `auto`
     #[arg(long, value_name = "VALUE|auto", help_heading = "Diversity")]
     pub gamma: Gamma,
+    /// λ, the weight of the diversity terms in the loss: a number, or `share:ρ`, which finds at each epoch's start the λ that
+    /// gives a term's gradient in its maps ρ times the norm of the cross-entropy's (esr)
+    #[arg(long, value_name = "VALUE|share:ρ", help_heading = "Diversity")]
+    pub diversity_weight: DiversityWeight,
+    /// Epochs of each stage over which the weight of the diversity terms rises from 0
+    #[arg(long, value_name = "EPOCHS", help_heading = "Diversity")]
+    pub diversity_warmup: f64,
+    /// Epochs of each stage after which the diversity terms have no weight; 0: they keep it
+    #[arg(long, value_name = "EPOCHS", help_heading = "Diversity")]
+    pub diversity_epochs: usize,
 
     /// When the branches are trained
     #[arg(long, help_heading = "Training")]
@@ -251,6 +261,9 @@ impl Default for Settings {
             similarity: SimilarityKind::Paper,
             objective: ObjectiveKind::Det,
             gamma: Gamma::Value(10.0),
+            diversity_weight: DiversityWeight::Value(1.0),
+            diversity_warmup: 0.0,
+            diversity_epochs: 0,
             branch_schedule: BranchSchedule::Joint,
             epochs: 8,
             stage_epochs: 4,
@@ -343,7 +356,9 @@ impl Settings {
         if self.width > 4.0 {
             return wrong("width", "at most 4", &self.width);
         }
-        for (setting, value) in [("mixup", self.mixup), ("weight-decay", self.weight_decay)] {
+        let from_0 =
+            [("mixup", self.mixup), ("weight-decay", self.weight_decay), ("diversity-warmup", self.diversity_warmup)];
+        for (setting, value) in from_0 {
             if !(value.is_finite() && value >= 0.0) {
                 return wrong(setting, "0 or a number above it", &value);
             }
@@ -384,6 +399,23 @@ impl Settings {
             && !(gamma.is_finite() && gamma > 0.0)
         {
             return wrong("gamma", "a number above 0, or `auto`", &gamma);
+        }
+        match self.diversity_weight {
+            DiversityWeight::Value(weight) if !(weight.is_finite() && weight >= 0.0) => {
+                return wrong("diversity-weight", "0 or a number above it, or `share:` and a number above 0", &weight);
+            }
+            DiversityWeight::Share(share) if !(share.is_finite() && share > 0.0) => {
+                return wrong("diversity-weight", "a number above 0 after `share:`", &share);
+            }
+            DiversityWeight::Share(_) if self.model == ModelKind::Manet => {
+                let expected = "a number for a MA-Net, whose answer does not pass through the maps that are compared";
+                return wrong("diversity-weight", expected, &self.diversity_weight);
+            }
+            _ => {}
+        }
+        if self.diversity_epochs > 0 && self.diversity_warmup > self.diversity_epochs as f64 {
+            let expected = format!("at most the {} of diversity-epochs", self.diversity_epochs);
+            return wrong("diversity-warmup", &expected, &self.diversity_warmup);
         }
         if let Some(name) = &self.name {
             let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));

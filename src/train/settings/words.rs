@@ -1,7 +1,6 @@
 //! The words that settings of a training can take.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -170,32 +169,97 @@ impl Serialize for Gamma {
     }
 }
 
+impl From<f64> for Gamma {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
+}
+
 impl<'de> Deserialize<'de> for Gamma {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrWord;
-        impl serde::de::Visitor<'_> for NumberOrWord {
-            type Value = Gamma;
+        deserializer.deserialize_any(NumberOrText { expected: "a number or `auto`", found: PhantomData })
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number or `auto`")
-            }
+/// λ, the weight of the diversity terms in the loss: a number, or `share:ρ`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DiversityWeight {
+    /// This number.
+    Value(f64),
+    /// For each term the λ, found anew at the start of each epoch, with which the gradient that the term sends into its
+    /// maps has this share of the norm of the cross-entropy's in the same maps.
+    Share(f64),
+}
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Gamma, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Gamma, E> {
-                Ok(Gamma::Value(value))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Gamma, E> {
-                Ok(Gamma::Value(value as f64))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Gamma, E> {
-                Ok(Gamma::Value(value as f64))
-            }
+impl fmt::Display for DiversityWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => write!(f, "{value}"),
+            Self::Share(share) => write!(f, "share:{share}"),
         }
-        deserializer.deserialize_any(NumberOrWord)
+    }
+}
+
+impl FromStr for DiversityWeight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = match text.strip_prefix("share:") {
+            Some(share) => share.parse().map(Self::Share),
+            None => text.parse().map(Self::Value),
+        };
+        number.map_err(|_| format!("expected a number, or `share:` and a number, found `{text}`"))
+    }
+}
+
+impl From<f64> for DiversityWeight {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl Serialize for DiversityWeight {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => serializer.serialize_f64(*value),
+            Self::Share(_) => serializer.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DiversityWeight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a number, or `share:` and a number";
+        deserializer.deserialize_any(NumberOrText { expected, found: PhantomData })
+    }
+}
+
+/// Reads what is a number or a text.
+struct NumberOrText<T> {
+    expected: &'static str,
+    found: PhantomData<T>,
+}
+
+impl<T: From<f64> + FromStr<Err = String>> serde::de::Visitor<'_> for NumberOrText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<T, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<T, E> {
+        Ok((value as f64).into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<T, E> {
+        Ok((value as f64).into())
     }
 }
