@@ -8,6 +8,7 @@ struct Params { learners: u32, objective: u32, eps: f32 }
 const DET: u32 = 0u;
 const LOG_DET: u32 = 1u;
 const SUM: u32 = 2u;
+const SHIFTED_LOG_DET: u32 = 3u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> s: array<f32>;
@@ -16,17 +17,22 @@ const SUM: u32 = 2u;
 
 var<workgroup> m: array<f32, 256>;
 
-// The determinant of s without a row and a column; learners stands for none.
+// The pivots of the last elimination, each with its sign in the determinant.
+var<private> pivots: array<f32, 16>;
+
+// The determinant of s, or of s + eps·I for SHIFTED_LOG_DET, without a row and a column; learners stands for none.
 // Barriers: called by whole workgroups, whose row is uniform.
 fn determinant_without(row: u32, column: u32, lane: u32) -> f32 {
     let rows = params.learners - select(0u, 1u, row < params.learners);
     let own = lane * 16u;
+    let shift = select(0.0, params.eps, params.objective == SHIFTED_LOG_DET);
     // What the previous call read is no longer needed.
     workgroupBarrier();
     if lane < rows {
-        let start = (lane + select(0u, 1u, lane >= row)) * params.learners;
+        let i = lane + select(0u, 1u, lane >= row);
         for (var j = 0u; j < rows; j += 1u) {
-            m[own + j] = s[start + j + select(0u, 1u, j >= column)];
+            let k = j + select(0u, 1u, j >= column);
+            m[own + j] = s[i * params.learners + k] + select(0.0, shift, i == k);
         }
     }
     var product = 1.0;
@@ -44,7 +50,8 @@ fn determinant_without(row: u32, column: u32, lane: u32) -> f32 {
         let head = m[pivot * 16u + k];
         // Moving the pivot before the others that are left passes this many of them.
         let passed = countOneBits(left & ((1u << pivot) - 1u));
-        product *= select(head, -head, (passed & 1u) == 1u);
+        pivots[k] = select(head, -head, (passed & 1u) == 1u);
+        product *= pivots[k];
         left &= ~(1u << pivot);
         if ((left >> lane) & 1u) == 1u && head != 0.0 {
             let factor = m[own + k] / head;
@@ -70,6 +77,41 @@ fn flaw_of(count: u32) -> Flaw {
     return flaw;
 }
 
+// The logarithm of the determinant whose elimination is in `pivots`, divided by the learners, and whether that is real and
+// at least log(eps). The product of the pivots themselves may be less than the smallest number.
+struct MeanLog { value: f32, is_kept: bool }
+
+fn mean_log() -> MeanLog {
+    var sum = 0.0;
+    var is_kept = true;
+    var is_negative = false;
+    for (var k = 0u; k < params.learners; k += 1u) {
+        if pivots[k] == 0.0 {
+            is_kept = false;
+        } else {
+            sum += log(abs(pivots[k]));
+            is_negative = is_negative != (pivots[k] < 0.0);
+        }
+    }
+    sum /= f32(params.learners);
+    return MeanLog(sum, is_kept && !is_negative && !(sum < log(params.eps)));
+}
+
+// An element of the inverse of s + eps·I, transposed, where that matrix is regular. Pivot by pivot: neither the cofactor
+// nor the determinant need be a number that f32 has.
+// Barriers: called by whole workgroups, whose row is uniform.
+fn inverse_at(row: u32, column: u32, lane: u32) -> f32 {
+    let size = params.learners;
+    determinant_without(size, size, lane);
+    var whole = pivots;
+    determinant_without(row, column, lane);
+    var ratio = 1.0 / whole[size - 1u];
+    for (var k = 0u; k + 1u < size; k += 1u) {
+        ratio *= pivots[k] / whole[k];
+    }
+    return select(ratio, -ratio, ((row + column) & 1u) == 1u);
+}
+
 @compute @workgroup_size(16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let size = params.learners;
@@ -93,6 +135,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let flaw = flaw_of(count);
+    if params.objective == SHIFTED_LOG_DET {
+        let slope = inverse_at(min(row, size - 1u), column, lane) / f32(size);
+        determinant_without(size, size, lane);
+        let whole = mean_log();
+        if lane == 0u && group.x == count {
+            d[0] = select(select(log(params.eps), whole.value, whole.is_kept), flaw.value, flaw.there);
+        }
+        if lane == 0u && group.x < count {
+            c[group.x] = select(select(0.0, slope, whole.is_kept), flaw.value, flaw.there);
+        }
+        return;
+    }
     if group.x == count {
         let determinant = determinant_without(size, size, lane);
         if lane == 0u {

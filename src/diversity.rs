@@ -21,7 +21,7 @@ pub struct Diversity {
     pub channel: bool,
     /// A zero diagonal of S as in the released code; the paper's is 1.
     pub released: bool,
-    /// det, logdet or sum.
+    /// det, logdet (of S, or of S + εI) or sum.
     pub objective: Objective,
     /// Whether each term has a weight λ, an input that is written before each step; else λ is 1.
     pub weighted: bool,

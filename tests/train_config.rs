@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args, FromArgMatches};
-use moue::diversity::Diversity;
+use moue::diversity::{Diversity, LOGDET_EPS};
 use moue::exec::DeviceChoice;
+use moue::ops::Objective;
 use moue::train::schedule::LrSchedule;
 use moue::train::settings::words::{BranchSchedule, DiversityWeight, Gamma, ModelKind};
 use moue::train::{Given, Settings};
@@ -199,6 +200,19 @@ fn a_value_out_of_range_is_refused_by_name() {
         let options = flags(&[&format!("--{setting}={value}")]).unwrap();
         usage(Settings::resolve(&Given::default(), &options), &[needed, &format!("change --{setting}")]);
     }
+    let epsilon = |value: &str, more: &[&str]| {
+        let options = flags(&[&["--objective", "logdet", "--logdet-epsilon", value], more].concat()).unwrap();
+        Settings::resolve(&Given::default(), &options)
+    };
+    assert_eq!(epsilon("0", &[]).unwrap().diversity().objective, Objective::LogDet { eps: LOGDET_EPS });
+    assert_eq!(epsilon("0.01", &[]).unwrap().diversity().objective, Objective::ShiftedLogDet { eps: 0.01 });
+    for wrong in ["0.0001", "-1", "2", "NaN"] {
+        let options = flags(&["--objective=logdet", &format!("--logdet-epsilon={wrong}")]).unwrap();
+        usage(Settings::resolve(&Given::default(), &options), &["0, or a number from 0.001 to 1"]);
+    }
+    usage(epsilon("0.01", &["--similarity", "released"]), &["logdet-epsilon", "a diagonal of 1", "released"]);
+    let options = flags(&["--logdet-epsilon", "0.01"]).unwrap();
+    usage(Settings::resolve(&Given::default(), &options), &["the objective logdet", "found det"]);
     let options = flags(&["--diversity-weight", "share:0.5", "--model", "manet"]).unwrap();
     usage(Settings::resolve(&Given::default(), &options), &["a number for a MA-Net", "share:0.5"]);
     let options = flags(&["--diversity-warmup", "3", "--diversity-epochs", "2"]).unwrap();

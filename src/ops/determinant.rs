@@ -15,6 +15,12 @@ pub enum Objective {
         /// The smallest determinant that is told apart from 0.
         eps: f64,
     },
+    /// `log(max(det(S + εI), ε^L))/L`, a diversity with a slope also where learners are alike; no gradient below the
+    /// maximum's second number, to which the determinant of a similarity matrix can fall by rounding alone.
+    ShiftedLogDet {
+        /// ε, above 0: what is added to the diagonal.
+        eps: f64,
+    },
     /// `Σ_{l≠k} S[l,k]`, a similarity: training minimises it.
     Sum,
 }
@@ -22,7 +28,8 @@ pub enum Objective {
 /// The diversity objective of a square matrix, with its gradient matrix.
 ///
 /// `C = ∂D/∂S`: for `Det` the cofactors, each by eliminating its own minor, so that S may be singular;
-/// for `LogDet` the cofactors divided by the determinant; for `Sum` 1 off the diagonal.
+/// for `LogDet` the cofactors divided by the determinant; for `ShiftedLogDet` those of S + εI, divided by L too; for `Sum`
+/// 1 off the diagonal.
 ///
 /// Input: S `[L, L]`, L at most 16. Outputs: D `[1]`, C `[L, L]`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -61,7 +61,11 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         };
         format!(
             "{} of the similarity matrix of {}, {aim} (similarity `{}`; {}{weight})",
-            config.objective,
+            if config.logdet_epsilon > 0.0 {
+                format!("logdet, with ε = {} on the diagonal and divided by the learners,", config.logdet_epsilon)
+            } else {
+                config.objective.to_string()
+            },
             if manet { "the patches' and branches' pooled features" } else { "the branches' attention maps" },
             config.similarity,
             if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }

@@ -271,6 +271,18 @@ fn logdet_above_and_below_eps() -> Result<()> {
 }
 
 #[test]
+fn logdet_shifted() -> Result<()> {
+    for learners in [1, 2, 5] {
+        let mut s = Array::uniform(&format!("S {learners}"), &[learners, learners], 0.0, 0.3);
+        (0..learners).for_each(|i| s.data[i * (learners + 1)] = 1.0);
+        determinant(s, Objective::ShiftedLogDet { eps: 0.01 })?;
+    }
+    determinant(Array::filled(&[4, 4], 1.0), Objective::ShiftedLogDet { eps: 0.1 })?;
+    // Below its least value.
+    determinant(Array::new(&[2, 2], vec![0.2, 1.0, 1.0, 0.2]), Objective::ShiftedLogDet { eps: 0.25 })
+}
+
+#[test]
 fn sum_of_similarities() -> Result<()> {
     determinant(Array::random("S", &[5, 5]), Objective::Sum)?;
     determinant(Array::random("S", &[1, 1]), Objective::Sum)
@@ -293,7 +305,8 @@ fn similarity_of_the_maps() -> Result<()> {
 
 #[test]
 fn diversity_is_similarity_then_determinant() -> Result<()> {
-    for objective in [Objective::Det, Objective::LogDet { eps: 1e-9 }, Objective::Sum] {
+    let all = [Objective::Det, Objective::LogDet { eps: 1e-9 }, Objective::ShiftedLogDet { eps: 0.05 }, Objective::Sum];
+    for objective in all {
         let mut net = Net::new();
         let maps = net.random(&[2, 4 * 3, 2, 1]);
         let gamma = net.input(Array::filled(&[1], 0.5));

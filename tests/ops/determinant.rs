@@ -32,6 +32,14 @@ fn every_objective(cases: &mut Cases, claim: &str, s: &Array) {
     }
 }
 
+/// S + εI may have a determinant that f32 has no number for: 4 learners that are nearly alike have ε³, 16 have ε¹⁵.
+fn shifted(cases: &mut Cases, claim: &str, s: &Array) {
+    for (word, eps) in [("a_tenth", 0.125), ("a_hundredth", 1.0 / 128.0), ("a_thousandth", 1.0 / 1024.0)] {
+        let objective = Objective::ShiftedLogDet { eps };
+        cases.op(&format!("logdet_shifted_by_{word}_{claim}"), Determinant { objective }, vec![s.clone()]);
+    }
+}
+
 /// A matrix with one entry that is not finite, of which a column of zeros would make the determinant 0: the objective and
 /// its gradient are not finite either, on the device and in the reference.
 fn flaw_is_seen(executor: &mut dyn Executor, objective: Objective, size: usize, flaw: f32) -> Result<(), String> {
@@ -86,7 +94,11 @@ pub(super) fn cases(cases: &mut Cases) {
     cases.add("logdet_does_not_hide_nan_of_infinities", |executor, _| range_is_not_left_unseen(executor));
     for size in [1, 2, 5] {
         for (what, flaw) in [("nan", f32::NAN), ("infinity", f32::INFINITY)] {
-            for (name, objective) in [("det", Objective::Det), ("logdet", Objective::LogDet { eps: 1e-6 })] {
+            for (name, objective) in [
+                ("det", Objective::Det),
+                ("logdet", Objective::LogDet { eps: 1e-6 }),
+                ("shifted_logdet", Objective::ShiftedLogDet { eps: 1e-2 }),
+            ] {
                 let claim = format!("{name}_of_{size}_learners_does_not_hide_{what}");
                 cases.add(&claim, move |executor, _| flaw_is_seen(executor, objective, size, flaw));
             }
@@ -95,7 +107,20 @@ pub(super) fn cases(cases: &mut Cases) {
     for learners in [1, 2, 3, 4, 9, 15, 16] {
         let claim = format!("of_{learners}_learners");
         every_objective(cases, &claim, &similar(&claim, learners, 1.0));
+        if [1, 2, 3, 9, 16].contains(&learners) {
+            shifted(cases, &claim, &similar(&claim, learners, 1.0));
+        }
     }
+    shifted(cases, "of_alike_learners", &similar("alike", 9, 0.01));
+    for learners in [2, 9, 16] {
+        shifted(cases, &format!("of_{learners}_equal_learners"), &Array::filled(&[learners, learners], 1.0));
+    }
+    // No similarity matrix: as rounding could make one, its determinant is below ε^L, also with the shift.
+    let below = Objective::ShiftedLogDet { eps: 0.25 };
+    let negative = Array::new(&[2, 2], vec![0.25, 1.0, 1.0, 0.25]);
+    cases.op("logdet_shifted_below_its_least_value", Determinant { objective: below }, vec![negative]);
+    let singular = Array::new(&[2, 2], vec![0.75, 1.0, 1.0, 0.75]);
+    cases.op("logdet_shifted_to_a_singular_matrix", Determinant { objective: below }, vec![singular]);
     every_objective(cases, "of_alike_learners", &similar("alike", 9, 0.01));
     let identity = |size: usize| {
         let mut s = Array::zeros(&[size, size]);

@@ -409,6 +409,10 @@ fn channel_attention_grad(groups: usize, inputs: &[Array], expected: &[Array], u
 /// part of `Σ |cofactor·entry|`, and where that is 0 (rank 1) by second-order terms.
 fn determinant(objective: Objective, s: &Array, expected: &[Array], u: f64) -> Vec<Tolerance> {
     let size = s.dims[0];
+    let mut s = s.clone();
+    if let Objective::ShiftedLogDet { eps } = objective {
+        (0..size).for_each(|i| s.data[i * size + i] += eps);
+    }
     let part = u * (8.0 + 4.0 * size as f64);
     let second = part * part * s.max_abs().max(1.0).powi(size as i32);
     let det = part * first_order_slack(size, &s.data) + second;
@@ -422,6 +426,21 @@ fn determinant(objective: Objective, s: &Array, expected: &[Array], u: f64) -> V
                 return vec![Tolerance::new(0.0, 8.0 * u), Tolerance::EXACT];
             }
             vec![Tolerance::new(relative + 8.0 * u, 8.0 * u), Tolerance::new(cofactors / value, part + 2.0 * relative)]
+        }
+        Objective::ShiftedLogDet { eps } => {
+            let (value, learners) = (super::reference::determinant(size, &s.data), size as f64);
+            if expected[1].max_abs() == 0.0 {
+                return vec![Tolerance::new(0.0, 8.0 * u), Tolerance::EXACT];
+            }
+            // No eigenvalue is below ε, so that errors of the second order are the square of those of the first.
+            let first = part * first_order_slack(size, &s.data) / value;
+            let relative = first + first * first;
+            let cofactors = part * cofactor_slack(size, &s.data).into_iter().fold(0.0, f64::max) * (1.0 + first);
+            // Up to L logarithms, each at most |log ε| or a little, are added and their sum divided by L; the inverse is a
+            // product of 2L quotients.
+            let logs = u * (8.0 + learners * eps.ln().abs());
+            let inverse = Tolerance::new(cofactors / value / learners, part + 2.0 * relative + 8.0 * u * learners);
+            vec![Tolerance::new(relative / learners + logs, 8.0 * u), inverse]
         }
         Objective::Sum => vec![Tolerance::sum(u, size * size, s.rms()), Tolerance::EXACT],
     }

@@ -63,6 +63,9 @@ impl<T: Scalar> Kernel<T> for Forward {
             gradient.fill(T::of(flaw));
             return;
         }
+        if let Objective::ShiftedLogDet { eps } = self.objective {
+            (0..size).for_each(|i| s[i][i] += eps);
+        }
         let entries = gradient.iter_mut().enumerate().map(|(i, gradient)| (i / size, i % size, gradient));
         let cofactor = |row: usize, column: usize| {
             let sign = if (row + column).is_multiple_of(2) { 1.0 } else { -1.0 };
@@ -79,6 +82,15 @@ impl<T: Scalar> Kernel<T> for Forward {
                 value[0] = T::of(if det < eps { eps } else { det }.ln());
                 for (row, column, gradient) in entries {
                     *gradient = if det <= eps { T::ZERO } else { T::of(cofactor(row, column) / det) };
+                }
+            }
+            Objective::ShiftedLogDet { eps } => {
+                let (det, least) = (determinant(s, size), eps.powi(size as i32));
+                // Not max(): a NaN must stay one.
+                value[0] = T::of(if det < least { least } else { det }.ln() / size as f64);
+                for (row, column, gradient) in entries {
+                    let slope = cofactor(row, column) / det / size as f64;
+                    *gradient = if det < least { T::ZERO } else { T::of(slope) };
                 }
             }
             Objective::Sum => {

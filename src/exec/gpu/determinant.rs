@@ -13,6 +13,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node, objective: Objective) -> 
         Objective::Det => (0, 0.0),
         Objective::LogDet { eps } => (1, eps as f32),
         Objective::Sum => (2, 0.0),
+        Objective::ShiftedLogDet { eps } => (3, eps as f32),
     };
     let learners = cx.shape(node.inputs[0]).dims()[0];
     let operands = vec![cx.read(node.inputs[0]), cx.write(node.outputs[0]), cx.write(node.outputs[1])];

@@ -59,6 +59,9 @@ impl Settings {
             released: self.similarity == SimilarityKind::Released,
             objective: match self.objective {
                 ObjectiveKind::Det => Objective::Det,
+                ObjectiveKind::LogDet if self.logdet_epsilon > 0.0 => {
+                    Objective::ShiftedLogDet { eps: self.logdet_epsilon }
+                }
                 ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
                 ObjectiveKind::Sum => Objective::Sum,
             },

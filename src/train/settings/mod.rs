@@ -128,6 +128,10 @@ pub struct Settings {
     /// What is made of the similarity matrix
     #[arg(long, help_heading = "Diversity")]
     pub objective: ObjectiveKind,
+    /// ε of `--objective logdet`, which becomes log det(S + εI) divided by the number of learners, from 0.001 to 1; 0: log
+    /// det S
+    #[arg(long, value_name = "ε", help_heading = "Diversity")]
+    pub logdet_epsilon: f64,
     /// γ of the similarity: a number, or `auto`
     #[arg(long, value_name = "VALUE|auto", help_heading = "Diversity")]
     pub gamma: Gamma,
@@ -260,6 +264,7 @@ impl Default for Settings {
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,
             objective: ObjectiveKind::Det,
+            logdet_epsilon: 0.0,
             gamma: Gamma::Value(10.0),
             diversity_weight: DiversityWeight::Value(1.0),
             diversity_warmup: 0.0,
@@ -399,6 +404,17 @@ impl Settings {
             && !(gamma.is_finite() && gamma > 0.0)
         {
             return wrong("gamma", "a number above 0, or `auto`", &gamma);
+        }
+        if self.logdet_epsilon != 0.0 {
+            if !(1e-3..=1.0).contains(&self.logdet_epsilon) {
+                return wrong("logdet-epsilon", "0, or a number from 0.001 to 1", &self.logdet_epsilon);
+            }
+            if self.objective != ObjectiveKind::LogDet {
+                return wrong("logdet-epsilon", "the objective logdet for it", &self.objective);
+            }
+            if self.similarity != SimilarityKind::Paper {
+                return wrong("logdet-epsilon", "a similarity matrix with a diagonal of 1 for it", &self.similarity);
+            }
         }
         match self.diversity_weight {
             DiversityWeight::Value(weight) if !(weight.is_finite() && weight >= 0.0) => {

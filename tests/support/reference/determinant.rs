@@ -74,8 +74,13 @@ pub(crate) fn cofactor_slack(size: usize, matrix: &[f64]) -> Vec<f64> {
 
 /// D, C.
 pub(super) fn forward(op: &Determinant, inputs: &[Array]) -> Vec<Array> {
-    let s = &inputs[0];
+    let mut s = inputs[0].clone();
     let size = s.dims[0];
+    if let Objective::ShiftedLogDet { eps } = op.objective {
+        for i in 0..size {
+            s.data[i * size + i] += eps;
+        }
+    }
     let mut gradient = Array::zeros(&[size, size]);
     for row in 0..size {
         for column in 0..size {
@@ -85,7 +90,7 @@ pub(super) fn forward(op: &Determinant, inputs: &[Array]) -> Vec<Array> {
     let det = determinant(size, &s.data);
     // Elimination ends at a pivot of 0, and `f64::max` takes the number.
     let flaw = s.data.iter().copied().find(|entry| !entry.is_finite());
-    if let (Some(flaw), Objective::Det | Objective::LogDet { .. }) = (flaw, op.objective) {
+    if let (Some(flaw), true) = (flaw, op.objective != Objective::Sum) {
         return vec![Array::filled(&[1], flaw), Array::filled(&[size, size], flaw)];
     }
     let value = match op.objective {
@@ -96,6 +101,13 @@ pub(super) fn forward(op: &Determinant, inputs: &[Array]) -> Vec<Array> {
                 *entry *= scale;
             }
             if det < eps { eps.ln() } else { det.ln() }
+        }
+        Objective::ShiftedLogDet { eps } => {
+            let least = eps.powi(size as i32);
+            for entry in &mut gradient.data {
+                *entry = if det < least { 0.0 } else { *entry / det / size as f64 };
+            }
+            if det < least { eps.ln() } else { det.ln() / size as f64 }
         }
         Objective::Sum => {
             let mut sum = 0.0;
