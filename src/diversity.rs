@@ -23,6 +23,8 @@ pub struct Diversity {
     pub released: bool,
     /// det, logdet (of S, or of S + εI) or sum.
     pub objective: Objective,
+    /// The share of the cross-entropy that is the mean answer's, 0 to 1; 0 in the paper.
+    pub answers: f64,
     /// Whether each term has a weight λ, an input that is written before each step; else λ is 1.
     pub weighted: bool,
 }
@@ -35,6 +37,7 @@ impl Diversity {
         channel: true,
         released: false,
         objective: Objective::Det,
+        answers: 0.0,
         weighted: false,
     };
     /// None.
@@ -74,7 +77,7 @@ pub struct Term {
 pub struct Loss {
     /// The loss `[1]` that training minimises.
     pub total: TensorId,
-    /// Σ over heads of the weighted cross-entropies `[1]`.
+    /// Σ over heads of the weighted cross-entropies `[1]`, with its share of the mean answer's.
     pub cross_entropy: TensorId,
     /// Each head's cross-entropy `[B]`.
     pub head_losses: TensorId,
@@ -124,6 +127,11 @@ pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Div
 /// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ λ·D`, a term for each kind of the network's maps that the
 /// specification wants and that has at least two learners.
 ///
+/// Where [`Diversity::answers`] α is above 0, the first sum is
+/// `(1−α)·Σ_b weight_b·CE(p_b) + α·W·CE(Σ_b weight_b·p_b / W)`, `W = Σ_b weight_b`, for the heads' answers p_b (Webb et al.
+/// 2020, Buschjäger et al. 2020): the second part asks the heads to be right together, and by the difference of the two, in
+/// which answers may differ.
+///
 /// `targets` `[N, K]` are one-hot or distributions, `weights` `[B]` the heads' weights (0 for those not trained).
 ///
 /// # Errors
@@ -136,7 +144,11 @@ pub fn diversified_loss(
     spec: &Diversity,
 ) -> Result<Loss> {
     graph.set_scope("loss");
-    let [cross_entropy, head_losses, hits] = graph.cross_entropy(network.logits, targets, weights)?;
+    let [mut cross_entropy, head_losses, hits] = graph.cross_entropy(network.logits, targets, weights)?;
+    if spec.answers > 0.0 {
+        let together = graph.mixture_cross_entropy(network.logits, targets, weights)?;
+        cross_entropy = graph.weighted_sum(&[(cross_entropy, 1.0 - spec.answers), (together, spec.answers)])?;
+    }
     let mut terms = Vec::new();
     for maps in network.maps.iter().filter(|maps| maps.learners > 1 && spec.wants(maps.kind)) {
         terms.push(term(graph, maps.kind, maps.map, maps.learners, spec)?);

@@ -19,7 +19,7 @@ use moue::{
     models::esr::{EsrSpec, Padding},
     nn::{Mode, variables},
     ops::{
-        Augment, BatchNorm, Conv2d, Emit, Function, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId,
+        Augment, BatchNorm, Conv2d, Emit, Function, Objective, Pool2d, Pooling, SpatialGate, SpatialGateEval, TensorId,
         augment::RECORD,
     },
 };
@@ -28,10 +28,11 @@ type Outcome = Result<(), Failed>;
 type Claim = fn(usize) -> Outcome;
 
 fn main() -> ExitCode {
-    let claims: [(&str, Claim); 11] = [
+    let claims: [(&str, Claim); 12] = [
         ("steps_create_no_resources_after_the_first", steps_create_no_resources_after_the_first),
         ("an_esr_training_step_takes_at_most_130_commands", an_esr_step_takes_at_most_130_commands),
         ("a_weight_of_diversity_takes_three_commands_a_term", a_weight_of_diversity_takes_three_commands_a_term),
+        ("diversity_of_answers_takes_four_commands", diversity_of_answers_takes_four_commands),
         ("tensors_larger_than_a_binding_are_split_by_image", tensors_larger_than_a_binding_are_split_by_image),
         ("a_gate_in_evaluation_mode_is_split_by_image", a_gate_in_evaluation_mode_is_split_by_image),
         ("a_gate_with_too_large_a_filter_is_an_error", a_gate_with_too_large_a_filter_is_an_error),
@@ -261,6 +262,22 @@ fn a_weight_of_diversity_takes_three_commands_a_term(adapter: usize) -> Outcome 
         Ok(())
     } else {
         Err(format!("{weighted} commands with a weight, {plain} without").into())
+    }
+}
+
+/// The mixture's cross-entropy, its gradient, and the sum of each with the branches' own; log det S and that of S + εI
+/// take no more than det S.
+fn diversity_of_answers_takes_four_commands(adapter: usize) -> Outcome {
+    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true };
+    let count = |diversity| commands(adapter, &spec, &diversity);
+    let plain = count(Diversity::PAPER)?;
+    let answers = count(Diversity { answers: 0.25, ..Diversity::PAPER })?;
+    let shifted = count(Diversity { objective: Objective::ShiftedLogDet { eps: 0.01 }, ..Diversity::PAPER })?;
+    println!("commands without and with diversity of answers, with log det of S + εI: {plain}, {answers}, {shifted}");
+    if (answers, shifted) == (plain + 4, plain) {
+        Ok(())
+    } else {
+        Err(format!("{answers} commands with diversity of answers, {shifted} with logdet, {plain} without").into())
     }
 }
 

@@ -139,6 +139,8 @@ fn the_weight_of_diversity_is_a_number_or_a_share_and_the_papers_where_nobody_sa
     let of = |more: &[&str]| Settings::resolve(&Given::default(), &flags(more).unwrap()).unwrap();
     assert_eq!(of(&[]).diversity(), Diversity::PAPER);
     assert_eq!(of(&["--diversity-weight", "1"]).diversity(), Diversity::PAPER);
+    let answers = Diversity { answers: 0.25, ..Diversity::PAPER };
+    assert_eq!(of(&["--answer-diversity", "0.25"]).diversity(), answers);
     for given in [
         &["--diversity-weight", "0"][..],
         &["--diversity-weight", "share:0.25"],
@@ -183,6 +185,8 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("local-weight", "-0.1", "from 0 to 1"),
         ("local-weight", "1.1", "from 0 to 1"),
         ("local-weight", "NaN", "from 0 to 1"),
+        ("answer-diversity", "-0.1", "from 0 to 1"),
+        ("answer-diversity", "1.1", "from 0 to 1"),
         ("folds", "1", "0 for none, or at least 2"),
         ("fold", "2", "1, since there are no folds"),
         ("fold", "0", "no folds"),

@@ -191,6 +191,28 @@ fn diversity_weighs_what_its_settings_say() {
     }
 }
 
+/// The first step's losses are of the same answers, whatever share of them is judged together.
+#[test]
+fn diversity_of_answers_takes_a_share_of_the_loss_to_the_mean_answer() {
+    let first = |settings: Settings| {
+        let mut memory = Memory { stop_after: Some(1), ..Memory::default() };
+        let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+        trained(&mut executor, &settings, None, Start::default(), &mut memory).expect("training");
+        memory.reports[0].clone()
+    };
+    let manet = Settings { model: ModelKind::Manet, image_size: 32, ..settings(BranchSchedule::Joint) };
+    for settings in [settings(BranchSchedule::Joint), settings(BranchSchedule::FineTune), manet] {
+        let of = |answer_diversity| first(Settings { answer_diversity, log_every: 1, ..settings.clone() });
+        let [none, half, all] = [0.0, 0.5, 1.0].map(of);
+        let [apart, half_way, together] = [&none, &half, &all].map(|report| report.cross_entropy);
+        assert!((half_way - (apart + together) / 2.0).abs() < 1e-5, "{apart} {half_way} {together}");
+        // No mixture's is above the mean of its parts'; of one branch alone they are the same.
+        let alone = settings.branch_schedule == BranchSchedule::FineTune;
+        assert!(if alone { (together - apart).abs() < 1e-5 } else { together < apart }, "{apart} {together}");
+        assert_eq!((&none.terms[0].similarity, none.hits), (&half.terms[0].similarity, half.hits));
+    }
+}
+
 #[test]
 fn a_share_is_of_the_cross_entropys_gradient_in_the_same_maps() {
     let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });

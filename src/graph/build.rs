@@ -5,9 +5,9 @@ use crate::{
     Result,
     ops::{
         Activation, Augment, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat,
-        Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, Multiply, Objective, Op, Patches, Pool2d,
-        Pooling, RunningSums, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId, WeightedSum,
-        running_sums::MOST_INPUTS, shape_error,
+        Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, MixtureCrossEntropy, Multiply, Objective, Op,
+        Patches, Pool2d, Pooling, RunningSums, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId,
+        WeightedSum, running_sums::MOST_INPUTS, shape_error,
     },
     shape::Shape,
 };
@@ -314,6 +314,19 @@ impl Graph {
     pub fn cross_entropy(&mut self, logits: TensorId, targets: TensorId, weights: TensorId) -> Result<[TensorId; 3]> {
         let outputs = self.push(CrossEntropy.into(), &[logits, targets, weights], &[])?;
         Ok([outputs[0], outputs[1], outputs[2]])
+    }
+
+    /// Softmax cross-entropy of the weighted mean of the branches' answers; inputs as [`Graph::cross_entropy`]'s → `[1]`.
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn mixture_cross_entropy(
+        &mut self,
+        logits: TensorId,
+        targets: TensorId,
+        weights: TensorId,
+    ) -> Result<TensorId> {
+        self.one(MixtureCrossEntropy.into(), &[logits, targets, weights])
     }
 
     /// Similarity matrix of L learners (paper Eq. 1): maps `[N, L·F]`, γ `[1]` → `[L, L]`.

@@ -15,13 +15,13 @@ const STEM: &str = "cross_entropy";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrossEntropy;
 
-/// N, B, K.
-fn sizes(logits: &Shape, targets: &Shape, weights: &Shape) -> Result<[usize; 3]> {
+/// N, B, K; `stem` is the op's.
+pub(super) fn sizes(stem: &'static str, logits: &Shape, targets: &Shape, weights: &Shape) -> Result<[usize; 3]> {
     let (&[n, k], &[b]) = (targets.dims(), weights.dims()) else {
         let found = format!("{targets}, {weights}");
-        return Err(shape_error(STEM, "targets [N, K] and branch weights [B]", found, "reshape"));
+        return Err(shape_error(stem, "targets [N, K] and branch weights [B]", found, "reshape"));
     };
-    expect_shape(STEM, "logits [N, B·K]", logits, &[n, b * k])?;
+    expect_shape(stem, "logits [N, B·K]", logits, &[n, b * k])?;
     Ok([n, b, k])
 }
 
@@ -32,7 +32,7 @@ impl Contract for CrossEntropy {
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
         expect_inputs(STEM, inputs, &[3])?;
-        let [_, b, _] = sizes(inputs[0], inputs[1], inputs[2])?;
+        let [_, b, _] = sizes(STEM, inputs[0], inputs[1], inputs[2])?;
         Ok(vec![Shape::new(&[1]), Shape::new(&[b]), Shape::new(&[b + 1])])
     }
 
@@ -59,7 +59,7 @@ impl Contract for CrossEntropyGrad {
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
         expect_inputs(STEM, inputs, &[4])?;
         expect_shape(STEM, "loss gradient", inputs[0], &[1])?;
-        sizes(inputs[1], inputs[2], inputs[3])?;
+        sizes(STEM, inputs[1], inputs[2], inputs[3])?;
         Ok(vec![inputs[1].clone()])
     }
 }

@@ -14,6 +14,7 @@ pub mod conv2d;
 pub mod cross_entropy;
 pub mod determinant;
 pub mod global_pool;
+pub mod mixture_cross_entropy;
 pub mod multiply;
 pub mod patches;
 pub mod pool2d;
@@ -36,6 +37,7 @@ pub use conv2d::{Conv2d, Conv2dGradInput, Conv2dGradWeight};
 pub use cross_entropy::{CrossEntropy, CrossEntropyGrad};
 pub use determinant::{Determinant, Objective};
 pub use global_pool::{GlobalPool, GlobalPoolGrad, Pooling};
+pub use mixture_cross_entropy::{MixtureCrossEntropy, MixtureCrossEntropyGrad};
 pub use multiply::Multiply;
 pub use patches::{Patches, PatchesJoin};
 pub use pool2d::{Pool2d, Pool2dGrad, PoolKind};
@@ -209,6 +211,8 @@ ops!(
     Determinant,
     GlobalPool,
     GlobalPoolGrad,
+    MixtureCrossEntropy,
+    MixtureCrossEntropyGrad,
     Multiply,
     Patches,
     PatchesJoin,

@@ -73,6 +73,11 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
     } else {
         "none".into()
     };
+    let diversity = if config.answer_diversity > 0.0 {
+        format!("{diversity}; of answers, {} of the cross-entropy is the mean answer's", config.answer_diversity)
+    } else {
+        diversity
+    };
     let [mean, std] = [meta.normalisation.mean, meta.normalisation.std].map(|v| v.map(|v| v.to_string()).join(", "));
     let rows = [
         ("File", format!("`checkpoints/best.safetensors`, SHA-256 `{}`", summary.model_hash)),

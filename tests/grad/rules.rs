@@ -228,6 +228,24 @@ fn cross_entropy_of_the_logits() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn mixture_cross_entropy_of_the_logits() -> Result<()> {
+    let one_hot = Array::new(&[3, 4], vec![0., 0., 1., 0., 1., 0., 0., 0., 0., 0., 0., 1.]);
+    let soft = Array::uniform("soft targets", &[3, 4], 0.0, 0.5);
+    for targets in [one_hot, soft] {
+        for weights in [vec![1.0, 0.0, 0.5, 2.0, 1.0], vec![0.0, 0.0, 0.0, 0.7, 0.0], vec![0.0; 5]] {
+            let mut net = Net::new();
+            let z = net.random(&[3, 5 * 4]);
+            let targets = net.input(targets.clone());
+            let weights = net.input(Array::new(&[5], weights));
+            let loss = net.graph.mixture_cross_entropy(z, targets, weights)?;
+            let loss = net.graph.weighted_sum(&[(loss, 1.5)])?;
+            net.check(loss, &[z])?;
+        }
+    }
+    Ok(())
+}
+
 fn determinant(s: Array, objective: Objective) -> Result<()> {
     let mut net = Net::new();
     let s = net.input(s);

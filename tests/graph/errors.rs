@@ -6,8 +6,9 @@ use moue::{
     ops::{
         ActivationGrad, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, BatchNormGrad, ChannelAttentionGrad,
         ChannelGateGrad, Concat, Conv2d, Conv2dGradInput, Conv2dGradWeight, CrossEntropyGrad, Emit, Function,
-        GlobalPoolGrad, Objective, Op, Patches, PatchesJoin, Pool2d, Pool2dGrad, PoolKind, Pooling, Sgd, Similarity,
-        SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval, SpatialGateGrad, TensorId, WeightedSum,
+        GlobalPoolGrad, MixtureCrossEntropy, MixtureCrossEntropyGrad, Objective, Op, Patches, PatchesJoin, Pool2d,
+        Pool2dGrad, PoolKind, Pooling, Sgd, Similarity, SimilarityGrad, Slice, SliceGrad, SpatialGate, SpatialGateEval,
+        SpatialGateGrad, TensorId, WeightedSum,
     },
 };
 
@@ -299,6 +300,14 @@ fn losses() {
     assert_says(
         &push(CrossEntropyGrad, &[&[1], &[5, 16], &[5, 8, 1], &[2]]),
         "cross_entropy: expected targets [N, K] and branch weights [B], found [5, 8, 1], [2]; reshape",
+    );
+    assert_says(
+        &push(MixtureCrossEntropy, &[&[5, 16], &[5, 8], &[3]]),
+        &format!("mixture_cross_entropy: expected logits [N, B·K] of shape [5, 24], found [5, 16]; {sizes}"),
+    );
+    assert_says(
+        &push(MixtureCrossEntropyGrad, &[&[1], &[5, 34], &[5, 2], &[17]]),
+        "mixture_cross_entropy: expected at most 16 branches, found 17; use fewer branches",
     );
     let mut graph = Graph::new();
     let mut input = |dims: &[usize]| -> TensorId { graph.input("s", moue::shape::Shape::new(dims)) };

@@ -5,7 +5,7 @@ use moue::ops::{CrossEntropy, CrossEntropyGrad};
 use crate::support::{case::Cases, data::Array};
 
 /// One-hot rows.
-fn one_hot(name: &str, n: usize, k: usize) -> Array {
+pub(super) fn one_hot(name: &str, n: usize, k: usize) -> Array {
     let labels = Array::uniform(&format!("{name} labels"), &[n], 0.0, k as f64);
     let mut targets = Array::zeros(&[n, k]);
     for (image, label) in labels.data.iter().enumerate() {
@@ -15,7 +15,7 @@ fn one_hot(name: &str, n: usize, k: usize) -> Array {
 }
 
 /// Rows that sum to 1, in eighths; the largest may occur twice.
-fn soft(name: &str, n: usize, k: usize) -> Array {
+pub(super) fn soft(name: &str, n: usize, k: usize) -> Array {
     let draws = Array::uniform(&format!("{name} draws"), &[n, 8], 0.0, k as f64);
     let mut targets = Array::zeros(&[n, k]);
     for (i, class) in draws.data.iter().enumerate() {

@@ -15,6 +15,7 @@ mod determinant;
 mod global_pool;
 #[cfg(not(target_family = "wasm"))]
 mod mixed;
+mod mixture_cross_entropy;
 mod multiply;
 mod patches;
 mod pool2d;
@@ -37,7 +38,7 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 20] = [
+    let ops: [(&'static str, Add); 21] = [
         ("activation", activation::cases),
         ("augment", augment::cases),
         ("axis_sum", axis_sum::cases),
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("cross_entropy", cross_entropy::cases),
         ("determinant", determinant::cases),
         ("global_pool", global_pool::cases),
+        ("mixture_cross_entropy", mixture_cross_entropy::cases),
         ("multiply", multiply::cases),
         ("patches", patches::cases),
         ("pool2d", pool2d::cases),

@@ -200,6 +200,18 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             let scale = max(0) * max(3) / images * largest_mass(&inputs[2]);
             vec![Tolerance::new(32.0 * u * scale, 16.0 * u)]
         }
+        Op::MixtureCrossEntropy(_) => {
+            // Of each logarithm: a branch's, that of its likeness to the likeliest, that of the mixture.
+            let (images, weights) = (inputs[1].dims[0] as f64, inputs[2].data.iter().sum::<f64>());
+            let each = 32.0 * u * (max(0) + 1.0) * largest_mass(&inputs[1]);
+            vec![Tolerance::new(each * weights, u * (8.0 + 2.0 * images.sqrt()))]
+        }
+        Op::MixtureCrossEntropyGrad(_) => {
+            // A branch's part of the mixture is at most W / weight.
+            let (images, weights) = (inputs[2].dims[0] as f64, inputs[3].data.iter().sum::<f64>());
+            let scale = max(0) * weights / images * largest_mass(&inputs[2]);
+            vec![Tolerance::new(64.0 * u * (max(1) + 1.0) * scale, 16.0 * u)]
+        }
         Op::Determinant(op) => determinant(op.objective, &inputs[0], expected, u),
         Op::GlobalPool(op) => {
             let [_, _, h, w] = inputs[0].nchw();

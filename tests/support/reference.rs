@@ -12,6 +12,7 @@ mod conv2d;
 mod cross_entropy;
 mod determinant;
 mod global_pool;
+mod mixture_cross_entropy;
 mod multiply;
 mod patches;
 mod pool2d;
@@ -58,6 +59,8 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
         Op::Determinant(op) => determinant::forward(op, inputs),
         Op::GlobalPool(op) => global_pool::forward(op, inputs),
         Op::GlobalPoolGrad(op) => global_pool::grad(op, inputs),
+        Op::MixtureCrossEntropy(_) => mixture_cross_entropy::forward(inputs),
+        Op::MixtureCrossEntropyGrad(_) => mixture_cross_entropy::grad(inputs),
         Op::Multiply(_) => multiply::forward(inputs),
         Op::Patches(op) => patches::cut(op, inputs),
         Op::PatchesJoin(op) => patches::join(op, inputs),

@@ -8,9 +8,9 @@ use crate::shape::Shape;
 
 /// N images, B branches, K classes.
 pub(super) struct Sizes {
-    n: usize,
-    b: usize,
-    k: usize,
+    pub(super) n: usize,
+    pub(super) b: usize,
+    pub(super) k: usize,
 }
 
 impl Sizes {
@@ -31,7 +31,7 @@ fn argmax(values: impl Iterator<Item = f64>) -> usize {
 }
 
 /// log Σ exp(z).
-fn log_sum_exp<T: Scalar>(z: &[T]) -> f64 {
+pub(super) fn log_sum_exp<T: Scalar>(z: &[T]) -> f64 {
     let max = z.iter().map(|z| z.wide()).fold(f64::NEG_INFINITY, f64::max);
     max + z.iter().map(|z| (z.wide() - max).exp()).sum::<f64>().ln()
 }

@@ -19,6 +19,7 @@ mod determinant;
 mod global_pool;
 mod kernel;
 mod memory;
+mod mixture_cross_entropy;
 mod multiply;
 mod parallel;
 mod patches;

@@ -4,7 +4,7 @@ use super::{
     Scalar, activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
     determinant, global_pool,
     kernel::{Kernel, nchw},
-    multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, weighted_sum,
+    mixture_cross_entropy, multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, weighted_sum,
 };
 use crate::{Result, exec::training, ops::Op, shape::Shape};
 
@@ -58,6 +58,12 @@ pub(super) fn prepare<T: Scalar>(
         Op::Determinant(op) => Box::new(determinant::Forward { objective: op.objective, size: inputs[0].dims()[0] }),
         Op::GlobalPool(op) => Box::new(global_pool::Forward { pooling: op.pooling, dims: nchw(inputs[0]) }),
         Op::GlobalPoolGrad(op) => trained(stem, || global_pool::Gradient { pooling: op.pooling, dims: op.shape })?,
+        Op::MixtureCrossEntropy(_) => {
+            trained(stem, || mixture_cross_entropy::Forward(cross_entropy::Sizes::new(inputs[1], inputs[2])))?
+        }
+        Op::MixtureCrossEntropyGrad(_) => {
+            trained(stem, || mixture_cross_entropy::Gradient(cross_entropy::Sizes::new(inputs[2], inputs[3])))?
+        }
         Op::Multiply(_) => Box::new(multiply::Forward),
         Op::Patches(op) => Box::new(patches::Forward(patches::Grid::new(*op, outputs[0]))),
         Op::PatchesJoin(op) => trained(stem, || patches::Join(patches::Grid::new(op.patches, inputs[0])))?,

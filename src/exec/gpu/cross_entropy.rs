@@ -10,7 +10,7 @@ params!(CrossEntropyParams for "cross_entropy" { images: u32, branches: u32, cla
 params!(CrossEntropyGradParams for "cross_entropy_grad" { images: u32, branches: u32, classes: u32 });
 
 /// N, B, K.
-fn sizes(cx: &Lower<'_>, targets: TensorId, weights: TensorId) -> [usize; 3] {
+pub(super) fn sizes(cx: &Lower<'_>, targets: TensorId, weights: TensorId) -> [usize; 3] {
     let dims = cx.shape(targets).dims();
     [dims[0], cx.elements(weights), dims[1]]
 }

@@ -22,6 +22,7 @@ mod inspect;
 mod kept;
 mod lower;
 mod memory;
+mod mixture_cross_entropy;
 mod multiply;
 mod partial_sums;
 mod patches;
@@ -370,6 +371,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::Determinant(op) => determinant::forward(cx, node, op.objective),
         Op::GlobalPool(op) => global_pool::forward(cx, node, op.pooling),
         Op::GlobalPoolGrad(op) => training(stem, || global_pool::grad(cx, node, *op)),
+        Op::MixtureCrossEntropy(_) => training(stem, || mixture_cross_entropy::forward(cx, node)),
+        Op::MixtureCrossEntropyGrad(_) => training(stem, || mixture_cross_entropy::grad(cx, node)),
         Op::Multiply(_) => multiply::forward(cx, node),
         Op::Patches(op) => patches::forward(cx, node, *op),
         Op::PatchesJoin(op) => training(stem, || patches::join(cx, node, op.patches)),
@@ -411,6 +414,7 @@ static PARAMS: &[Layout] = &[
     layout::<determinant::DeterminantParams>(),
     layout::<global_pool::GlobalPoolParams>(),
     layout::<global_pool::GlobalPoolGradParams>(),
+    layout::<mixture_cross_entropy::MixtureCrossEntropyParams>(),
     layout::<multiply::MultiplyParams>(),
     layout::<partial_sums::PartialSumsParams>(),
     layout::<patches::PatchesParams>(),

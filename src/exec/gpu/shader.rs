@@ -201,6 +201,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "determinant": "nan";
     "global_pool": "nan", "read_map", "describe", "index";
     "global_pool_grad": "read_map", "write_map", "index";
+    "mixture_cross_entropy": "reduce", "mixture";
+    "mixture_cross_entropy_grad": "index", "mixture";
     "multiply": "index";
     "partial_sums": "index";
     "patches": "index";

@@ -65,6 +65,7 @@ impl Settings {
                 ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
                 ObjectiveKind::Sum => Objective::Sum,
             },
+            answers: self.answer_diversity,
             weighted: self.diversity_weight != DiversityWeight::Value(1.0)
                 || self.diversity_warmup > 0.0
                 || self.diversity_epochs > 0,

@@ -128,6 +128,9 @@ pub struct Settings {
     /// What is made of the similarity matrix
     #[arg(long, help_heading = "Diversity")]
     pub objective: ObjectiveKind,
+    /// The share, 0 to 1, of the cross-entropy that is taken of the branches' mean answer instead of each branch's own
+    #[arg(long, value_name = "SHARE", help_heading = "Diversity")]
+    pub answer_diversity: f64,
     /// ε of `--objective logdet`, which becomes log det(S + εI) divided by the number of learners, from 0.001 to 1; 0: log
     /// det S
     #[arg(long, value_name = "ε", help_heading = "Diversity")]
@@ -264,6 +267,7 @@ impl Default for Settings {
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,
             objective: ObjectiveKind::Det,
+            answer_diversity: 0.0,
             logdet_epsilon: 0.0,
             gamma: Gamma::Value(10.0),
             diversity_weight: DiversityWeight::Value(1.0),
@@ -384,8 +388,10 @@ impl Settings {
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
             return wrong("val-fraction", "a share above 0 and below 1", &self.val_fraction);
         }
-        if !(0.0..=1.0).contains(&self.local_weight) {
-            return wrong("local-weight", "a share from 0 to 1", &self.local_weight);
+        for (setting, value) in [("local-weight", self.local_weight), ("answer-diversity", self.answer_diversity)] {
+            if !(0.0..=1.0).contains(&value) {
+                return wrong(setting, "a share from 0 to 1", &value);
+            }
         }
         if self.folds == 1 {
             return wrong("folds", "0 for none, or at least 2", &self.folds);
