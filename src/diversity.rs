@@ -3,7 +3,7 @@
 use crate::{
     Result,
     graph::Graph,
-    models::Network,
+    models::{BRANCH_LAYERS, Network},
     ops::{Objective, Op, Similarity, TensorId},
 };
 
@@ -25,6 +25,8 @@ pub struct Diversity {
     pub objective: Objective,
     /// The share of the cross-entropy that is the mean answer's, 0 to 1; 0 in the paper.
     pub answers: f64,
+    /// The layer of an ESR's branches whose attention is compared, 1 to [`BRANCH_LAYERS`], which is the paper's.
+    pub layer: usize,
     /// Whether each term has a weight λ, an input that is written before each step; else λ is 1.
     pub weighted: bool,
 }
@@ -38,6 +40,7 @@ impl Diversity {
         released: false,
         objective: Objective::Det,
         answers: 0.0,
+        layer: BRANCH_LAYERS,
         weighted: false,
     };
     /// None.
@@ -150,7 +153,7 @@ pub fn diversified_loss(
         cross_entropy = graph.weighted_sum(&[(cross_entropy, 1.0 - spec.answers), (together, spec.answers)])?;
     }
     let mut terms = Vec::new();
-    for maps in network.maps.iter().filter(|maps| maps.learners > 1 && spec.wants(maps.kind)) {
+    for maps in network.maps_of(spec.layer).iter().filter(|maps| maps.learners > 1 && spec.wants(maps.kind)) {
         terms.push(term(graph, maps.kind, maps.map, maps.learners, spec)?);
     }
     let total = diversified(graph, cross_entropy, &terms, spec)?;

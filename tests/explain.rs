@@ -10,7 +10,7 @@ use std::{
 
 use moue::{
     checkpoint::{ModelMeta, save_model},
-    data::{EXPRESSIONS, Image},
+    data::{ColourOrder, EXPRESSIONS, Image, Transform},
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
     models::{EsrSpec, Features, ManetSpec, NetworkSpec, Padding},
@@ -179,6 +179,58 @@ fn a_predictor_answers_by_the_weights_and_the_executor_that_it_is_given_or_refus
     predictor.load(&mut other, &second, 2).expect("a network");
     assert_eq!(answer(&mut predictor, &mut other).expect("an answer"), by_second);
     assert_eq!(answer(&mut rival, &mut one).expect("an answer"), by_first);
+}
+
+/// Also where a file does not say the layer, as those of earlier versions.
+#[test]
+fn branches_are_compared_in_the_layer_that_was_diversified() {
+    let spec = esr(3, true);
+    let classes = (0..spec.classes()).map(|k| format!("class {k}")).collect();
+    let mut meta = ModelMeta::new(spec.architecture(), classes, spec.size());
+    let tensors = tensors(&spec);
+    let image =
+        Image { width: 64, height: 64, channels: 3, pixels: (0..64 * 64 * 3).map(|i| (i % 251) as u8).collect() };
+    let mut executor = CpuExecutor::<f32>::new(Some(1)).expect("a thread");
+    for layer in [None, Some(1), Some(3), Some(4)] {
+        meta.diversity = layer.map(|layer| {
+            let mut json = serde_json::json!({"similarity": "paper", "objective": "det", "gamma": {"spatial": 0.5}});
+            if layer < 4 {
+                json["layer"] = layer.into();
+            }
+            serde_json::from_value(json).expect("a model's diversity")
+        });
+        let mut predictor = Predictor::new(&meta).expect("a predictor");
+        predictor.load(&mut executor, &tensors, 3).expect("a network");
+        let prediction = pollster::block_on(predictor.predict(&mut executor, &image, true)).expect("an answer");
+        // What the branches look at for their answer stays the last layer's.
+        assert_eq!(prediction.branches[0].attention.as_ref().expect("attention").values.len(), 4);
+        let found = prediction.kinships[0].as_ref().expect("spatial maps").similarity.clone();
+        let gamma = prediction.gammas[0];
+
+        let mut graph = Graph::new();
+        let images = graph.input("images", [1, 3, 64, 64]);
+        let network = spec.build(&mut graph, images, Mode::Eval).expect("a network");
+        let maps = network.maps_of(layer.unwrap_or(4))[0].map;
+        graph.output(maps);
+        graph.output(network.logits);
+        executor.clear();
+        let program = executor.compile(&graph).expect("a program");
+        variables::write(&mut executor, &graph, &tensors).expect("variables");
+        let mut input = vec![0.0; 3 * 64 * 64];
+        Transform { size: 64, normalise: None, order: ColourOrder::Rgb }
+            .evaluate(&image, &mut input)
+            .expect("an input");
+        executor.write(program, images, &input).expect("an input");
+        executor.run(program).expect("a run");
+        let maps = executor.read(program, maps).expect("maps");
+        let each: Vec<_> = maps.chunks(maps.len() / 3).collect();
+        for (at, found) in found.iter().enumerate() {
+            let pairs = each[at / 3].iter().zip(each[at % 3]);
+            let distance: f64 = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            let expected = (-gamma * distance).exp();
+            assert!((f64::from(*found) - expected).abs() < 1e-5, "layer {layer:?}, {at}: {found}, expected {expected}");
+        }
+    }
 }
 
 /// A folder with a face and a model of each network.

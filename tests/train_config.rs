@@ -141,6 +141,7 @@ fn the_weight_of_diversity_is_a_number_or_a_share_and_the_papers_where_nobody_sa
     assert_eq!(of(&["--diversity-weight", "1"]).diversity(), Diversity::PAPER);
     let answers = Diversity { answers: 0.25, ..Diversity::PAPER };
     assert_eq!(of(&["--answer-diversity", "0.25"]).diversity(), answers);
+    assert_eq!(of(&["--diversity-layer", "2"]).diversity(), Diversity { layer: 2, ..Diversity::PAPER });
     for given in [
         &["--diversity-weight", "0"][..],
         &["--diversity-weight", "share:0.25"],
@@ -186,6 +187,8 @@ fn a_value_out_of_range_is_refused_by_name() {
         ("local-weight", "1.1", "from 0 to 1"),
         ("local-weight", "NaN", "from 0 to 1"),
         ("answer-diversity", "-0.1", "from 0 to 1"),
+        ("diversity-layer", "0", "1 to 4"),
+        ("diversity-layer", "5", "1 to 4"),
         ("answer-diversity", "1.1", "from 0 to 1"),
         ("folds", "1", "0 for none, or at least 2"),
         ("fold", "2", "1, since there are no folds"),
@@ -219,6 +222,8 @@ fn a_value_out_of_range_is_refused_by_name() {
     usage(Settings::resolve(&Given::default(), &options), &["the objective logdet", "found det"]);
     let options = flags(&["--diversity-weight", "share:0.5", "--model", "manet"]).unwrap();
     usage(Settings::resolve(&Given::default(), &options), &["a number for a MA-Net", "share:0.5"]);
+    let options = flags(&["--diversity-layer", "2", "--model", "manet"]).unwrap();
+    usage(Settings::resolve(&Given::default(), &options), &["4, the last, for a MA-Net", "found 2"]);
     let options = flags(&["--diversity-warmup", "3", "--diversity-epochs", "2"]).unwrap();
     usage(Settings::resolve(&Given::default(), &options), &["at most the 2 of diversity-epochs", "found 3"]);
     let options = flags(&["--momentum", "0"]).unwrap();

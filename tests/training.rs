@@ -15,7 +15,7 @@ use moue::{
     train::{
         Settings,
         schedule::LrSchedule,
-        session::{Session, SessionSpec},
+        session::{Session, SessionSpec, StepReport},
         settings::words::{BranchSchedule, DiversityWeight, ModelKind},
         trainer::{Ended, Start, State},
     },
@@ -189,6 +189,29 @@ fn diversity_weighs_what_its_settings_say() {
         assert!(weights.chunks(3).all(|epoch| epoch.iter().all(|weight| *weight == epoch[0])), "{weights:?}");
         assert!(weights[0] != weights[3] && weights[3] != weights[6], "{weights:?}");
     }
+}
+
+#[test]
+fn an_earlier_layer_of_the_branches_is_compared_where_the_settings_say_so() {
+    let of = |diversity_layer| Settings { diversity_layer, ..settings(BranchSchedule::Joint) };
+    let first = |settings: Settings| {
+        let mut memory = Memory::default();
+        run(&Settings { log_every: 1, ..settings }, &mut memory).expect("training");
+        memory.reports[0].clone()
+    };
+    let reports = [1, 2, 3, 4].map(|layer| first(of(layer)));
+    for (i, report) in reports.iter().enumerate() {
+        // γ is found from the maps of the layer: the median similarity is that of the last layer, 1/e.
+        let similarity = report.terms[0].mean_off_diagonal;
+        assert!(similarity > 0.2 && similarity < 0.6, "layer {}: {similarity}", i + 1);
+        assert!(report.terms.iter().all(|term| term.gradient_norm > 0.0), "{report:?}");
+        let same = |other: &StepReport| other.terms[0].similarity == report.terms[0].similarity;
+        assert_eq!(reports.iter().filter(|other| same(other)).count(), 1, "layer {}", i + 1);
+        assert_eq!(report.cross_entropy, reports[0].cross_entropy, "the answers are the same");
+    }
+    let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+    let share = Settings { diversity_weight: DiversityWeight::Share(0.5), ..of(1) };
+    support_train::resumes_to_the_same_bits(&mut executor, &share, None, 5).expect("the same bits");
 }
 
 /// The first step's losses are of the same answers, whatever share of them is judged together.

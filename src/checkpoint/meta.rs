@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    models::{Architecture, Calibration, NetworkSpec},
+    models::{Architecture, BRANCH_LAYERS, Calibration, NetworkSpec},
 };
 
 /// The format that this version writes and reads.
@@ -98,6 +98,17 @@ pub struct DiversityMeta {
     pub objective: String,
     /// γ of Eq. 1, as used, for each kind of map that was diversified: `branch`, `spatial`, `channel`.
     pub gamma: BTreeMap<String, f64>,
+    /// The layer of an ESR's branches whose attention was compared, the first being 1; the last where a file does not say it.
+    #[serde(default = "last_layer", skip_serializing_if = "is_last_layer")]
+    pub layer: usize,
+}
+
+fn last_layer() -> usize {
+    BRANCH_LAYERS
+}
+
+fn is_last_layer(layer: &usize) -> bool {
+    *layer == BRANCH_LAYERS
 }
 
 /// The training data.

@@ -11,7 +11,7 @@ use crate::{
         ModelResult, Named, file_hash, half_bytes, load_model, onnx_bytes, torch_bytes, write_atomic, write_streamed,
     },
     graph::Graph,
-    models::NetworkSpec,
+    models::{BRANCH_LAYERS, NetworkSpec},
     nn::Mode,
     ops::Emit,
     shape::Shape,
@@ -63,7 +63,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
         let network = model.network()?;
-        ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, images))?)
+        let layer = meta.diversity.as_ref().map_or(BRANCH_LAYERS, |diversity| diversity.layer);
+        ("onnx", onnx_bytes(out, meta, tensors, |images| graph_of(&network, layer, images))?)
     } else if args.format.torch {
         ("torch", torch_bytes(out, meta, tensors)?)
     } else if args.format.web {
@@ -106,14 +107,14 @@ fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
     })
 }
 
-/// A network in evaluation mode; its heads and learners have a dimension of their own in every result.
-fn graph_of(network: &NetworkSpec, images: usize) -> Result<Named> {
+/// A network in evaluation mode, with the maps of the layer that was diversified; its heads and learners have a dimension of their own in every result.
+fn graph_of(network: &NetworkSpec, layer: usize, images: usize) -> Result<Named> {
     let mut graph = Graph::new();
     let x = graph.input("images", [images, 3, network.size(), network.size()]);
     let built = network.build(&mut graph, x, Mode::Eval)?;
     let logits = graph.reshape(built.logits, Shape::new(&[images, network.heads(), network.classes()]))?;
     let mut outputs = vec![("logits", logits)];
-    for maps in built.maps {
+    for maps in built.maps_of(layer) {
         let dims = graph.shape(maps.map).dims().to_vec();
         let map = match dims[..] {
             [n, features] => graph.reshape(maps.map, Shape::new(&[n, maps.learners, features / maps.learners]))?,

@@ -1,6 +1,6 @@
 //! ESR: one base, many branches, run as one grouped network (Siqueira et al. 2020; with CBAM: Heidari & Iosifidis).
 
-use super::{Features, Maps, Network};
+use super::{BRANCH_LAYERS, Features, Maps, Network};
 use crate::{
     Error, Result,
     graph::Graph,
@@ -73,7 +73,7 @@ const fn layer(out: usize, kernel: usize, padding: usize, pool: bool) -> Layer {
 
 const BASE: [Layer; 4] =
     [layer(64, 5, 0, false), layer(128, 3, 0, true), layer(128, 3, 0, false), layer(128, 3, 0, true)];
-const BRANCH: [Layer; 4] =
+const BRANCH: [Layer; BRANCH_LAYERS] =
     [layer(128, 3, 0, false), layer(256, 3, 0, true), layer(256, 3, 0, false), layer(512, 3, 1, false)];
 
 impl EsrSpec {
@@ -145,18 +145,22 @@ impl EsrSpec {
         for (index, layer) in BASE.iter().enumerate() {
             x = self.layer(&mut layers, "base", index, layer, x)?.0;
         }
-        let mut attention = None;
+        let mut attention = Vec::new();
         for (index, layer) in BRANCH.iter().enumerate() {
-            (x, attention) = self.layer(&mut layers, "branches.*", index, layer, x)?;
+            let (map, of_layer) = self.layer(&mut layers, "branches.*", index, layer, x)?;
+            x = map;
+            attention.extend(of_layer);
         }
         layers.graph.set_scope("branches.*.pool");
         let pooled = layers.graph.global_avg_pool(x)?;
         let classifier = "branches.*.fc";
         let logits = layers.linear(classifier, pooled, self.classes)?;
         let maps = |kind, map| Maps { kind, learners: self.branches, map };
-        let maps = attention.map(|(channel, spatial)| vec![maps("spatial", spatial), maps("channel", channel)]);
+        let both = |(channel, spatial)| vec![maps("spatial", spatial), maps("channel", channel)];
+        let mut earlier_maps: Vec<_> = attention.into_iter().map(both).collect();
+        let maps = earlier_maps.pop().unwrap_or_default();
         let features = Features { heads: 0..self.branches, map: x, patches: Patches::WHOLE, classifier };
-        Ok(Network { logits, maps: maps.unwrap_or_default(), features: vec![features] })
+        Ok(Network { logits, maps, earlier_maps, features: vec![features] })
     }
 
     fn layer(
@@ -219,6 +223,18 @@ mod tests {
         let expected: [(&str, usize, &[usize]); 2] = [("spatial", 9, &[2, 9, 6, 6]), ("channel", 9, &[2, 9 * 512])];
         assert_eq!(shapes, expected);
         assert_eq!(graph.tensor(esr.logits).shape.dims(), [2, 72]);
+    }
+
+    #[test]
+    fn each_layer_of_the_branches_has_maps_to_compare() {
+        let (graph, esr) = build(&EsrSpec { size: 64, branches: 3, ..spec() }, 2).expect("a valid network");
+        let sides = [1, 2, 3, 4].map(|layer| graph.tensor(esr.maps_of(layer)[0].map).shape.dims().to_vec());
+        assert_eq!(sides, [[2, 3, 10, 10], [2, 3, 4, 4], [2, 3, 2, 2], [2, 3, 2, 2]]);
+        let channels = [1, 2, 3, 4].map(|layer| graph.tensor(esr.maps_of(layer)[1].map).shape.dims().to_vec());
+        assert_eq!(channels, [[2, 3 * 128], [2, 3 * 256], [2, 3 * 256], [2, 3 * 512]]);
+        assert_eq!(esr.maps_of(4)[0].map, esr.maps[0].map);
+        let (_, plain) = build(&EsrSpec { attention: false, ..spec() }, 2).expect("a valid network");
+        assert!([1, 4].iter().all(|layer| plain.maps_of(*layer).is_empty()));
     }
 
     #[test]

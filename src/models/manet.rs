@@ -133,7 +133,7 @@ impl ManetSpec {
             Features { heads: 0..1, map: local_map, patches: QUADRANTS, classifier: "fc_1" },
             Features { heads: 1..2, map: global_map, patches: Patches::WHOLE, classifier: "fc_2" },
         ];
-        Ok(Network { logits, maps, features })
+        Ok(Network { logits, maps, earlier_maps: Vec::new(), features })
     }
 
     /// The two last layers of a branch.

@@ -34,8 +34,10 @@ pub enum NetworkSpec {
 pub struct Network {
     /// Logits `[N, B·K]`, head-major: of an ESR's branches, or of MA-Net's [`ManetSpec::HEADS`].
     pub logits: TensorId,
-    /// What diversity compares, in the order of the loss's terms.
+    /// What diversity compares, in the order of the loss's terms: those of the last layer.
     pub maps: Vec<Maps>,
+    /// The same of earlier layers, the first first: of an ESR's branches, whose last layer is the fourth.
+    pub earlier_maps: Vec<Vec<Maps>>,
     /// What the heads read; not those that combine other heads.
     pub features: Vec<Features>,
 }
@@ -62,6 +64,17 @@ pub struct Maps {
     pub learners: usize,
     /// `[N, L·F…]`, learner-major within an image.
     pub map: TensorId,
+}
+
+/// The layers of an ESR's branches, of which each has attention.
+pub const BRANCH_LAYERS: usize = 4;
+
+impl Network {
+    /// What diversity compares in a layer of an ESR's branches, 1 to [`BRANCH_LAYERS`]; of a MA-Net there is but the last.
+    #[must_use]
+    pub fn maps_of(&self, layer: usize) -> &[Maps] {
+        self.earlier_maps.get(layer.wrapping_sub(1)).unwrap_or(&self.maps)
+    }
 }
 
 /// How heads become one answer.

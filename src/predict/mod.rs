@@ -14,7 +14,7 @@ use crate::{
     diversity::{Diversity, Term, term},
     exec::{Executor, Program},
     graph::Graph,
-    models::{Calibration, Decision, NetworkSpec},
+    models::{BRANCH_LAYERS, Calibration, Decision, NetworkSpec},
     nn::{Mode, variables},
     ops::{Patches, TensorId},
 };
@@ -113,6 +113,8 @@ pub struct Predictor {
     transform: Transform,
     gammas: [f64; 2],
     calibration: Option<Calibration>,
+    /// The layer of an ESR's branches whose attention is compared.
+    layer: usize,
     input: Vec<f32>,
     explains: bool,
     loaded: Option<Loaded>,
@@ -147,11 +149,12 @@ impl Predictor {
     pub fn new(meta: &ModelMeta) -> Result<Self> {
         let spec = meta.network(Path::new("the model"))?;
         let gamma = |kind| meta.diversity.as_ref().and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
+        let layer = meta.diversity.as_ref().map_or(BRANCH_LAYERS, |diversity| diversity.layer);
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };
         let input = vec![0.0; 3 * size * size];
         let (gammas, calibration) = (KINDS.map(gamma), meta.answer.clone());
-        Ok(Self { spec, transform, gammas, calibration, input, explains: false, loaded: None })
+        Ok(Self { spec, transform, gammas, calibration, layer, input, explains: false, loaded: None })
     }
 
     /// The same, with the branches' evidence in every answer.
@@ -293,7 +296,7 @@ impl Predictor {
         let mut graph = Graph::new();
         let image = graph.input("images", [1, 3, spec.size(), spec.size()]);
         let network = spec.build(&mut graph, image, Mode::Eval)?;
-        let of = |kind: &str| network.maps.iter().copied().find(|maps| maps.kind == kind);
+        let of = |kind: &str| network.maps_of(self.layer).iter().copied().find(|maps| maps.kind == kind);
         let mut terms = [None, None];
         for (to, kind) in terms.iter_mut().zip(KINDS) {
             if let Some(maps) = of(kind).filter(|maps| maps.learners > 1) {

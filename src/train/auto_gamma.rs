@@ -26,8 +26,8 @@ pub fn auto_gammas(
     let mut graph = Graph::new();
     let images = graph.input("images", [n, 3, size, size]);
     let network = spec.network.build(&mut graph, images, Mode::Train)?;
-    let maps: Vec<Maps> =
-        network.maps.into_iter().filter(|maps| maps.learners > 1 && spec.diversity.wants(maps.kind)).collect();
+    let is_compared = |maps: &&Maps| maps.learners > 1 && spec.diversity.wants(maps.kind);
+    let maps: Vec<Maps> = network.maps_of(spec.diversity.layer).iter().filter(is_compared).copied().collect();
     if maps.is_empty() {
         return Ok(vec![]);
     }

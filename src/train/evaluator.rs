@@ -5,7 +5,7 @@ use crate::{
     Result,
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
-    models::{Network, NetworkSpec},
+    models::{BRANCH_LAYERS, Maps, NetworkSpec},
     nn::{Mode, variables},
     ops::TensorId,
 };
@@ -34,20 +34,21 @@ pub struct LearnersMaps {
 pub(super) struct EvalProgram {
     program: Program,
     images: TensorId,
-    network: Network,
+    logits: TensorId,
+    maps: Vec<Maps>,
 }
 
 impl EvalProgram {
-    pub(super) fn compile(executor: &mut dyn Executor, spec: &NetworkSpec, batch: usize) -> Result<Self> {
-        let (graph, images, network) = eval_graph(spec, batch)?;
-        Ok(Self { program: executor.compile(&graph)?, images, network })
+    pub(super) fn compile(executor: &mut dyn Executor, spec: &NetworkSpec, batch: usize, layer: usize) -> Result<Self> {
+        let EvalGraph { graph, images, logits, maps } = eval_graph(spec, batch, layer)?;
+        Ok(Self { program: executor.compile(&graph)?, images, logits, maps })
     }
 
     pub(super) fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
         executor.write(self.program, self.images, images)?;
         executor.run(self.program)?;
-        let logits = executor.read(self.program, self.network.logits)?;
-        let maps = self.network.maps.iter().map(|maps| {
+        let logits = executor.read(self.program, self.logits)?;
+        let maps = self.maps.iter().map(|maps| {
             let values = executor.read(self.program, maps.map)?;
             Ok(LearnersMaps { kind: maps.kind, learners: maps.learners, values })
         });
@@ -55,15 +56,24 @@ impl EvalProgram {
     }
 }
 
-fn eval_graph(spec: &NetworkSpec, batch: usize) -> Result<(Graph, TensorId, Network)> {
+struct EvalGraph {
+    graph: Graph,
+    images: TensorId,
+    logits: TensorId,
+    maps: Vec<Maps>,
+}
+
+/// A network in evaluation mode, with the maps of a layer of its branches.
+fn eval_graph(spec: &NetworkSpec, batch: usize, layer: usize) -> Result<EvalGraph> {
     let mut graph = Graph::new();
     let images = graph.input("images", [batch, 3, spec.size(), spec.size()]);
     let network = spec.build(&mut graph, images, Mode::Eval)?;
     graph.output(network.logits);
-    for maps in &network.maps {
+    let maps = network.maps_of(layer).to_vec();
+    for maps in &maps {
         graph.output(maps.map);
     }
-    Ok((graph, images, network))
+    Ok(EvalGraph { graph, images, logits: network.logits, maps })
 }
 
 /// A network in training mode without a loss: a run of it moves batch norms' running estimates alone.
@@ -106,8 +116,8 @@ impl<'e> Evaluator<'e> {
         tensors: &variables::Tensors,
     ) -> Result<Self> {
         executor.clear();
-        let eval = EvalProgram::compile(executor, spec, batch)?;
-        let (graph, ..) = eval_graph(spec, batch)?;
+        let eval = EvalProgram::compile(executor, spec, batch, BRANCH_LAYERS)?;
+        let EvalGraph { graph, .. } = eval_graph(spec, batch, BRANCH_LAYERS)?;
         variables::write(executor, &graph, tensors)?;
         Ok(Self { executor, eval })
     }

@@ -9,6 +9,7 @@ use super::report::{duration, percent, run_rows};
 use super::settings::Settings;
 use super::settings::words::{ModelKind, ObjectiveKind, SelectOn};
 use crate::checkpoint::ModelMeta;
+use crate::models::BRANCH_LAYERS;
 
 /// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
 #[must_use]
@@ -66,7 +67,13 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
             } else {
                 config.objective.to_string()
             },
-            if manet { "the patches' and branches' pooled features" } else { "the branches' attention maps" },
+            if manet {
+                "the patches' and branches' pooled features".into()
+            } else if config.diversity_layer < BRANCH_LAYERS {
+                format!("the branches' attention maps in their layer {}", config.diversity_layer)
+            } else {
+                "the branches' attention maps".into()
+            },
             config.similarity,
             if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }
         )

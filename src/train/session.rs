@@ -145,7 +145,7 @@ impl<'e> Session<'e> {
     ) -> Result<Self> {
         executor.clear();
         let train = TrainProgram::compile(executor, &spec, pool)?;
-        let eval = EvalProgram::compile(executor, &spec.network, spec.batch)?;
+        let eval = EvalProgram::compile(executor, &spec.network, spec.batch, spec.diversity.layer)?;
         let pulls = if spec.shares { Pulls::compile(executor, &spec)? } else { None };
         variables::write(executor, &train.graph, tensors)?;
         variables::write_momenta(executor, &train.graph, &variables::Tensors::new())?;

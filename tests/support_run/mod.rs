@@ -28,6 +28,7 @@ pub(crate) fn meta() -> ModelMeta {
     meta.normalisation.mean = [0.485, 0.456, 0.406];
     meta.data = Some(data());
     meta.diversity = Some(DiversityMeta {
+        layer: 4,
         similarity: "paper".into(),
         objective: "det".into(),
         gamma: BTreeMap::from([("channel".into(), 10.0), ("spatial".into(), 10.0)]),

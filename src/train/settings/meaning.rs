@@ -66,6 +66,7 @@ impl Settings {
                 ObjectiveKind::Sum => Objective::Sum,
             },
             answers: self.answer_diversity,
+            layer: self.diversity_layer,
             weighted: self.diversity_weight != DiversityWeight::Value(1.0)
                 || self.diversity_warmup > 0.0
                 || self.diversity_epochs > 0,
@@ -110,6 +111,7 @@ impl Settings {
             similarity: self.similarity.to_string(),
             objective: self.objective.to_string(),
             gamma: kinds.zip(gammas.iter().copied()).collect(),
+            layer: self.diversity_layer,
         })
     }
 

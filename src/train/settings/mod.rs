@@ -19,7 +19,7 @@ use crate::{
     Error, Result,
     data::{ClassMap, Targets},
     exec::{DeviceChoice, Precision},
-    models::{ManetSpec, Padding},
+    models::{BRANCH_LAYERS, ManetSpec, Padding},
 };
 use words::{
     Balance, BranchSchedule, Colour, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
@@ -128,6 +128,9 @@ pub struct Settings {
     /// What is made of the similarity matrix
     #[arg(long, help_heading = "Diversity")]
     pub objective: ObjectiveKind,
+    /// The layer of the branches whose attention is compared, 1 to 4, the last (esr)
+    #[arg(long, value_name = "LAYER", help_heading = "Diversity")]
+    pub diversity_layer: usize,
     /// The share, 0 to 1, of the cross-entropy that is taken of the branches' mean answer instead of each branch's own
     #[arg(long, value_name = "SHARE", help_heading = "Diversity")]
     pub answer_diversity: f64,
@@ -267,6 +270,7 @@ impl Default for Settings {
             spatial_diversity: true,
             similarity: SimilarityKind::Paper,
             objective: ObjectiveKind::Det,
+            diversity_layer: BRANCH_LAYERS,
             answer_diversity: 0.0,
             logdet_epsilon: 0.0,
             gamma: Gamma::Value(10.0),
@@ -410,6 +414,13 @@ impl Settings {
             && !(gamma.is_finite() && gamma > 0.0)
         {
             return wrong("gamma", "a number above 0, or `auto`", &gamma);
+        }
+        if !(1..=BRANCH_LAYERS).contains(&self.diversity_layer) {
+            return wrong("diversity-layer", &format!("1 to {BRANCH_LAYERS}"), &self.diversity_layer);
+        }
+        if self.model == ModelKind::Manet && self.diversity_layer != BRANCH_LAYERS {
+            let expected = format!("{BRANCH_LAYERS}, the last, for a MA-Net");
+            return wrong("diversity-layer", &expected, &self.diversity_layer);
         }
         if self.logdet_epsilon != 0.0 {
             if !(1e-3..=1.0).contains(&self.logdet_epsilon) {
