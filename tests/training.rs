@@ -171,7 +171,7 @@ fn diversity_weighs_what_its_settings_say() {
     for (report, factor) in reports(&settings).iter().zip(factors) {
         let weight = 0.25 * factor;
         let sum: f64 = report.terms.iter().map(|term| weight * term.value).sum();
-        assert!((report.total - (report.cross_entropy - sum)).abs() < 1e-6, "{report:?}");
+        assert!((report.total - (report.cross_entropy - sum)).abs() < 4e-6, "{report:?}");
         for term in &report.terms {
             assert!((term.weight - weight).abs() < 1e-12, "{term:?}");
             assert_eq!(term.gradient_norm > 0.0, weight > 0.0, "{term:?}");

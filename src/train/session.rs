@@ -308,7 +308,7 @@ impl<'e> Session<'e> {
                 mean_off_diagonal: mean_off_diagonal(&similarity),
                 similarity,
                 gradient_norm,
-                weight: if term.weight.is_some() { self.diversity_weights[i] } else { 1.0 },
+                weight: if term.weight.is_some() { self.diversity_weights.get(i).copied().unwrap_or(0.0) } else { 1.0 },
             });
         }
         Ok(StepReport { total: f64::from(total), cross_entropy, hits, terms })
