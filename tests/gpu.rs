@@ -253,7 +253,7 @@ fn commands(adapter: usize, spec: &EsrSpec, diversity: &Diversity) -> Result<usi
 
 /// A product with D, one with its gradient, and one of that with the cofactors: of constants it needs none.
 fn a_weight_of_diversity_takes_three_commands_a_term(adapter: usize) -> Outcome {
-    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true };
+    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true, padding: Padding::Published };
     let count = |diversity| commands(adapter, &spec, &diversity);
     let plain = count(Diversity::PAPER)?;
     let weighted = count(Diversity { weighted: true, ..Diversity::PAPER })?;
@@ -268,7 +268,7 @@ fn a_weight_of_diversity_takes_three_commands_a_term(adapter: usize) -> Outcome 
 /// The mixture's cross-entropy, its gradient, and the sum of each with the branches' own; log det S and that of S + εI
 /// take no more than det S.
 fn diversity_of_answers_takes_four_commands(adapter: usize) -> Outcome {
-    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true };
+    let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true, padding: Padding::Published };
     let count = |diversity| commands(adapter, &spec, &diversity);
     let plain = count(Diversity::PAPER)?;
     let answers = count(Diversity { answers: 0.25, ..Diversity::PAPER })?;

@@ -238,7 +238,14 @@ fn diversity_of_answers_takes_a_share_of_the_loss_to_the_mean_answer() {
 
 #[test]
 fn a_share_is_of_the_cross_entropys_gradient_in_the_same_maps() {
-    let network = NetworkSpec::Esr(EsrSpec { branches: 2, width: 0.0625, size: 54, classes: 8, attention: true });
+    let network = NetworkSpec::Esr(EsrSpec {
+        branches: 2,
+        width: 0.0625,
+        size: 54,
+        classes: 8,
+        attention: true,
+        padding: Padding::Published,
+    });
     let diversity = Diversity { weighted: true, ..Diversity::PAPER };
     let spec = SessionSpec { network, batch: 16, diversity, momentum: 0.9, nesterov: true, shares: true };
     let mut graph = Graph::new();
@@ -292,7 +299,8 @@ fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
         attention: true,
         padding: Padding::Published,
     });
-    let spec = SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true, shares: false };
+    let spec =
+        SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true, shares: false };
     let mut graph = Graph::new();
     let images = graph.input("images", [16, 3, 54, 54]);
     spec.network.build(&mut graph, images, Mode::Train).expect("a network");

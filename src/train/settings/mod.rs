@@ -22,8 +22,8 @@ use crate::{
     models::{BRANCH_LAYERS, ManetSpec, Padding},
 };
 use words::{
-    Balance, BranchSchedule, Colour, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind, Resident, SelectOn,
-    SimilarityKind,
+    Balance, BranchSchedule, Colour, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind,
+    Resident, SelectOn, SimilarityKind,
 };
 
 pub use given::Given;
