@@ -134,7 +134,7 @@ fn a_manet_trains_evaluates_and_predicts_by_its_combined_head() {
     image::RgbImage::from_pixel(60, 50, image::Rgb([200, 150, 120]))
         .save(folder.path().join("face.png"))
         .expect("a png");
-    let output = moue(folder.path(), &["predict", "--model", model, "face.png", "--device", "cpu", "--csv"]);
+    let output = moue(folder.path(), &["predict", "--model", model, "face.png", "--device", "cpu", "--csv", "--raw"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!((rows.len(), rows[0].len(), rows[0][10]), (2, 2 + 8 + 24, "local.neutral"));
