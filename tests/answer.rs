@@ -176,7 +176,7 @@ fn moue_calibrate_fits_the_validation_labels_and_changes_no_weight() {
     assert_eq!(json["calibration"], json!(answer));
     let data = DATA.parse::<Spec>().expect("data").load_splits(&["train"]).expect("images");
     let train = &data.split("train").expect("the split").samples;
-    assert_eq!(answer.prior, prior(train, 8, Targets::Hard, None));
+    assert_eq!(answer.prior, prior(train, 8, Targets::Hard, |_| 1.0));
     let number = |when: &str, key: &str| json[when][key].as_f64().expect("a number");
     assert!(number("after", "accuracy") >= number("before", "accuracy") - 0.003, "{json}");
     let result = calibrated.meta.result.clone().expect("what it reaches");
@@ -218,7 +218,7 @@ fn a_training_ends_with_a_calibrated_model_also_where_it_was_killed_just_before(
     assert_eq!(last.meta.answer, None, "a state goes on being trained");
     // The prior is of the smoothed labels.
     let data = DATA.parse::<Spec>().expect("data").load_splits(&["train"]).expect("images");
-    let share = prior(&data.split("train").expect("the split").samples, 8, Targets::Hard, None);
+    let share = prior(&data.split("train").expect("the split").samples, 8, Targets::Hard, |_| 1.0);
     let near = |(a, b): (&f64, &f64)| (a - (0.8 * b + 0.025)).abs() < 1e-12;
     assert!(answer.prior.iter().zip(&share).all(near), "{answer:?}");
     // It is what `moue calibrate` fits with that prior, and what the run's reports tell of.

@@ -123,7 +123,7 @@ fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Re
         note!("the model was trained on other images, {trained}, than these, {hash}, of which the prior is");
     }
     if data.classes == *classes {
-        return Ok(prior(train, classes.len(), args.targets, None));
+        return Ok(prior(train, classes.len(), args.targets, |_| 1.0));
     }
     if args.targets == Targets::Soft {
         return Err(Error::Usage {
@@ -133,7 +133,7 @@ fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Re
             hint: "leave it out, or give the data that the model was trained on".into(),
         });
     }
-    Ok(prior(&mapping.apply(train).known, classes.len(), Targets::Hard, None))
+    Ok(prior(&mapping.apply(train).known, classes.len(), Targets::Hard, |_| 1.0))
 }
 
 /// Accuracy, balanced accuracy, and the mean of −ln of the label's probability, of the answer of the model as it is.

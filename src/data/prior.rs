@@ -4,19 +4,19 @@ use super::{Sample, Targets};
 
 /// The mean of the targets of a training on these images `[classes]`, which sums to 1: with hard targets the share of each
 /// class among the images, with soft ones its share of all annotators' votes, where an image without votes counts as one
-/// vote for its class. Of a class with more than `limit_per_class` images each counts as often as it is drawn.
+/// vote for its class. `weight` is how much each image of a class with so many of them counts: as often as it is drawn.
 #[must_use]
-pub fn prior(samples: &[Sample], classes: usize, targets: Targets, limit_per_class: Option<usize>) -> Vec<f64> {
+pub fn prior(samples: &[Sample], classes: usize, targets: Targets, weight: impl Fn(usize) -> f64) -> Vec<f64> {
     let mut counts = vec![0_usize; classes];
     samples.iter().for_each(|sample| counts[sample.label] += 1);
-    let drawn = |label: usize| limit_per_class.map_or(1.0, |limit| (limit as f64 / counts[label] as f64).min(1.0));
     let mut sums = vec![0.0; classes];
     for sample in samples {
+        let weight = weight(counts[sample.label]);
         match (&sample.votes, targets) {
             (Some(votes), Targets::Soft) => {
-                sums.iter_mut().zip(votes).for_each(|(sum, vote)| *sum += drawn(sample.label) * f64::from(*vote));
+                sums.iter_mut().zip(votes).for_each(|(sum, vote)| *sum += weight * f64::from(*vote));
             }
-            _ => sums[sample.label] += drawn(sample.label),
+            _ => sums[sample.label] += weight,
         }
     }
     let all: f64 = sums.iter().sum();
@@ -38,10 +38,13 @@ mod tests {
     fn the_prior_is_the_mean_of_the_targets() {
         let votes = Some([0.5, 0.25, 0.25]);
         let samples = [sample(0, votes), sample(0, votes), sample(0, votes), sample(1, None)];
-        assert_eq!(prior(&samples, 3, Targets::Hard, None), [0.75, 0.25, 0.0]);
-        assert_eq!(prior(&samples, 3, Targets::Soft, None), [0.375, 0.4375, 0.1875]);
-        assert_eq!(prior(&samples, 3, Targets::Hard, Some(1)), [0.5, 0.5, 0.0], "one of each class");
-        assert_eq!(prior(&samples, 3, Targets::Soft, Some(1)), [0.25, 0.625, 0.125]);
-        assert_eq!(prior(&[], 2, Targets::Hard, None), [0.5, 0.5], "nothing is known");
+        let alike = |_| 1.0;
+        assert_eq!(prior(&samples, 3, Targets::Hard, alike), [0.75, 0.25, 0.0]);
+        assert_eq!(prior(&samples, 3, Targets::Soft, alike), [0.375, 0.4375, 0.1875]);
+        let one_of_each = |count| 1.0 / count as f64;
+        assert_eq!(prior(&samples, 3, Targets::Hard, one_of_each), [0.5, 0.5, 0.0]);
+        let soft = prior(&samples, 3, Targets::Soft, one_of_each);
+        assert!(soft.iter().zip([0.25, 0.625, 0.125]).all(|(found, share)| (found - share).abs() < 1e-12), "{soft:?}");
+        assert_eq!(prior(&[], 2, Targets::Hard, alike), [0.5, 0.5], "nothing is known");
     }
 }

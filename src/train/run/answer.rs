@@ -9,7 +9,10 @@ use crate::{
     train::{
         evaluate::Predictions,
         metrics::Evaluation,
-        settings::{Settings, words::SelectOn},
+        settings::{
+            Settings,
+            words::{Balance, SelectOn},
+        },
     },
 };
 
@@ -19,13 +22,25 @@ impl Settings {
         if self.select_on == SelectOn::Test { "test" } else { "validation" }
     }
 
-    /// The mean of the targets that the loss sees in a training on these images `[classes]`: as [`prior`], with smoothed
-    /// labels.
+    /// The mean of the targets that the loss sees in a training on these images `[classes]`, each by its weight there: as
+    /// [`prior`], with the images that a limit or a balance draws, smoothed labels, and the weights of the classes.
     pub(super) fn prior(&self, samples: &[Sample], classes: usize) -> Vec<f64> {
-        let limit = (self.limit_per_class > 0).then_some(self.limit_per_class);
-        let share = self.label_smoothing;
-        let smooth = |p| (1.0 - share) * p + share / classes as f64;
-        prior(samples, classes, self.targets, limit).into_iter().map(smooth).collect()
+        let drawn = |count: usize| match (self.balance, self.limit_per_class) {
+            (Balance::Sampling, _) => 1.0 / count as f64,
+            (_, 0) => 1.0,
+            (_, limit) => (limit as f64 / count as f64).min(1.0),
+        };
+        let mut shares = prior(samples, classes, self.targets, drawn);
+        let spread = self.label_smoothing;
+        shares.iter_mut().for_each(|share| *share = (1.0 - spread) * *share + spread / classes as f64);
+        if self.balance == Balance::Weights {
+            let mut counts = vec![0_usize; classes];
+            samples.iter().for_each(|sample| counts[sample.label] += 1);
+            shares.iter_mut().zip(counts).for_each(|(share, count)| *share /= count.max(1) as f64);
+            let sum: f64 = shares.iter().sum();
+            shares.iter_mut().for_each(|share| *share /= sum);
+        }
+        shares
     }
 }
 
@@ -73,5 +88,38 @@ impl Predictions {
             None => means,
             Some(calibration) => means.chunks_exact(self.classes).flat_map(|mean| calibration.answer(mean)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Image;
+
+    #[test]
+    fn the_prior_is_of_what_a_training_draws_and_how_it_weighs() {
+        let image = Image { width: 1, height: 1, channels: 1, pixels: vec![0] };
+        let of = |label| Sample {
+            id: String::new(),
+            image: image.clone().into(),
+            label,
+            votes: None,
+            valence: None,
+            arousal: None,
+        };
+        let samples = [0, 0, 0, 0, 0, 0, 1, 1].map(of);
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.prior(&samples, 2)
+        };
+        let near = |found: Vec<f64>, expected: [f64; 2]| {
+            assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12), "{found:?}, not {expected:?}");
+        };
+        near(with(|_| {}), [0.75, 0.25]);
+        near(with(|settings| settings.limit_per_class = 3), [0.6, 0.4]);
+        near(with(|settings| settings.label_smoothing = 0.5), [0.625, 0.375]);
+        near(with(|settings| settings.balance = Balance::Sampling), [0.5, 0.5]);
+        near(with(|settings| settings.balance = Balance::Weights), [0.5, 0.5]);
     }
 }
