@@ -4,11 +4,14 @@ use crate::{
     Result,
     graph::Graph,
     models::{BRANCH_LAYERS, Network},
-    ops::{Objective, Op, Similarity, TensorId},
+    ops::{Objective, Op, Similarity, TensorId, UnitLength},
 };
 
 /// The smallest determinant that `logdet` tells apart from 0.
 pub const LOGDET_EPS: f64 = 1e-12;
+
+/// ε of [`centred`]: a gate's map of which each of nine values moves by less than 0.003 counts for less than its direction.
+pub const CENTRED_EPS: f64 = 1e-4;
 
 /// What is diversified, and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +30,9 @@ pub struct Diversity {
     pub answers: f64,
     /// The layer of an ESR's branches whose attention is compared, 1 to [`BRANCH_LAYERS`], which is the paper's.
     pub layer: usize,
+    /// Whether maps are compared centred and at unit length, γ 1 in place of 10: see [`centred`]. The paper compares them
+    /// as they are.
+    pub centred: bool,
     /// Whether each term has a weight λ, an input that is written before each step; else λ is 1.
     pub weighted: bool,
 }
@@ -41,6 +47,7 @@ impl Diversity {
         objective: Objective::Det,
         answers: 0.0,
         layer: BRANCH_LAYERS,
+        centred: false,
         weighted: false,
     };
     /// None.
@@ -65,6 +72,8 @@ pub struct Term {
     pub kind: String,
     /// The learners' maps φ.
     pub maps: TensorId,
+    /// What is compared: φ, or φ̃ of [`centred`].
+    pub compared: TensorId,
     /// The input γ `[1]`.
     pub gamma: TensorId,
     /// The input λ `[1]`; none where it is 1.
@@ -101,9 +110,26 @@ pub fn term(graph: &mut Graph, kind: &str, maps: TensorId, learners: usize, spec
     let gamma = graph.input(format!("gamma.{kind}"), [1]);
     let weight = spec.weighted.then(|| graph.input(format!("diversity_weight.{kind}"), [1]));
     let op = Similarity { learners, zero_diagonal: spec.released };
-    let similarity = graph.similarity(maps, gamma, op)?;
+    let compared = if spec.centred { centred(graph, maps, learners)? } else { maps };
+    let similarity = graph.similarity(compared, gamma, op)?;
     let value = graph.determinant(similarity, spec.objective)?;
-    Ok(Term { kind: kind.to_owned(), maps, gamma, weight, similarity, value })
+    Ok(Term { kind: kind.to_owned(), maps, compared, gamma, weight, similarity, value })
+}
+
+/// The `learners` maps φ `[N, L·F…]` of a batch without what they are for every image, at unit length:
+/// `φ̃_l(x) = (φ_l(x) − φ̄_l) / √(‖φ_l(x) − φ̄_l‖² + ε)`, φ̄_l the mean over the batch, ε [`CENTRED_EPS`].
+///
+/// Squared distances of such maps are 0 to 4, and by chance about 2. Masks that are the same for every image, and how
+/// strong a branch's attention is, count nothing.
+///
+/// # Errors
+/// [`crate::Error::Shape`] where the maps do not divide into the learners.
+pub fn centred(graph: &mut Graph, maps: TensorId, learners: usize) -> Result<TensorId> {
+    let images = graph.tensor(maps).shape.dims()[0];
+    let mean = graph.axis_mean(maps, 0)?;
+    let mean = graph.axis_repeat(mean, 0, images)?;
+    let rest = graph.weighted_sum(&[(maps, 1.0), (mean, -1.0)])?;
+    graph.unit_length(rest, UnitLength { learners, eps: CENTRED_EPS })
 }
 
 /// `loss − Σ λ·D` (Eq. 3, where λ is 1); a similarity objective (`sum`) is added instead.
@@ -185,7 +211,7 @@ pub fn loss_sums(graph: &mut Graph, loss: &Loss) -> Result<LossSums> {
     })
 }
 
-/// The gradients that the diversity terms send into the maps, in the order of their ops; after
+/// The gradients that the diversity terms send into the maps that they compare, in the order of their ops; after
 /// [`Graph::gradients`]. For logging how strongly each term pulls.
 #[must_use]
 pub fn map_gradients(graph: &Graph) -> Vec<(String, TensorId)> {

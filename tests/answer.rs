@@ -224,23 +224,9 @@ fn a_training_ends_with_a_calibrated_model_also_where_it_was_killed_just_before(
     // It is what `moue calibrate` fits with that prior, and what the run's reports tell of.
     let facts =
         || -> Value { serde_json::from_str(&fs::read_to_string(run.join("run.json")).expect("facts")).expect("JSON") };
-    let of_file = said(
-        folder,
-        &[
-            "calibrate",
-            "--model",
-            "runs/run/checkpoints/best.safetensors",
-            "--data",
-            DATA,
-            "--out",
-            "c",
-            "--batch",
-            "16",
-            "--threads",
-            "1",
-        ],
-    );
-    assert_eq!(of_file["calibration"]["temperature"], answer.temperature);
+    let of_file = ["calibrate", "--model", "runs/run/checkpoints/best.safetensors", "--data", DATA, "--out", "c"];
+    let as_trained = ["--batch", "16", "--threads", "1", "--label-smoothing", "0.2"];
+    assert_eq!(said(folder, &[&of_file[..], &as_trained].concat())["calibration"], json!(answer));
     let result = model.meta.result.clone().expect("what it reached");
     assert_eq!(facts()["result"]["evaluation"]["accuracy"], result.accuracy);
     assert_eq!(facts()["result"]["vote_accuracy"], facts()["result"]["best_val_accuracy"]);

@@ -142,6 +142,10 @@ fn the_weight_of_diversity_is_a_number_or_a_share_and_the_papers_where_nobody_sa
     let answers = Diversity { answers: 0.25, ..Diversity::PAPER };
     assert_eq!(of(&["--answer-diversity", "0.25"]).diversity(), answers);
     assert_eq!(of(&["--diversity-layer", "2"]).diversity(), Diversity { layer: 2, ..Diversity::PAPER });
+    let centred = of(&["--diversity-maps", "centred"]);
+    assert_eq!(centred.diversity(), Diversity { centred: true, ..Diversity::PAPER });
+    assert_eq!((of(&[]).gamma, centred.gamma), (Gamma::Value(10.0), Gamma::Value(1.0)), "as the squared distances are");
+    assert_eq!(of(&["--diversity-maps", "centred", "--gamma", "auto"]).gamma, Gamma::Auto);
     for given in [
         &["--diversity-weight", "0"][..],
         &["--diversity-weight", "share:0.25"],

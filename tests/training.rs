@@ -16,7 +16,7 @@ use moue::{
         Settings,
         schedule::LrSchedule,
         session::{Session, SessionSpec, StepReport},
-        settings::words::{BranchSchedule, DiversityWeight, ModelKind},
+        settings::words::{BranchSchedule, DiversityMaps, DiversityWeight, ModelKind},
         trainer::{Ended, Start, State},
     },
 };
@@ -212,6 +212,23 @@ fn an_earlier_layer_of_the_branches_is_compared_where_the_settings_say_so() {
     let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
     let share = Settings { diversity_weight: DiversityWeight::Share(0.5), ..of(1) };
     support_train::resumes_to_the_same_bits(&mut executor, &share, None, 5).expect("the same bits");
+}
+
+#[test]
+fn centred_maps_are_compared_where_the_settings_say_so() {
+    let first = |diversity_maps| {
+        let mut memory = Memory::default();
+        let settings = Settings { diversity_maps, log_every: 1, ..settings(BranchSchedule::Joint) };
+        run(&settings, &mut memory).expect("training");
+        memory.reports[0].clone()
+    };
+    let [raw, centred] = [DiversityMaps::Raw, DiversityMaps::Centred].map(first);
+    assert_eq!(raw.cross_entropy, centred.cross_entropy, "the answers are the same");
+    for (raw, centred) in raw.terms.iter().zip(&centred.terms) {
+        // γ is found from the centred maps: the median similarity is again 1/e.
+        assert!((0.2..0.6).contains(&centred.mean_off_diagonal), "{centred:?}");
+        assert!(raw.similarity != centred.similarity && centred.gradient_norm > 0.0, "{centred:?}");
+    }
 }
 
 /// The first step's losses are of the same answers, whatever share of them is judged together.

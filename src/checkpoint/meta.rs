@@ -101,6 +101,9 @@ pub struct DiversityMeta {
     /// The layer of an ESR's branches whose attention was compared, the first being 1; the last where a file does not say it.
     #[serde(default = "last_layer", skip_serializing_if = "is_last_layer")]
     pub layer: usize,
+    /// Whether the maps were compared centred and at unit length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub centred: bool,
 }
 
 fn last_layer() -> usize {

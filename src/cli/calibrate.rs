@@ -12,11 +12,12 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{Model, bytes_hash, with_meta, write_atomic},
-    data::{ClassMap, Dataset, Mapping, Spec, Targets, prior},
+    data::{ClassMap, Dataset, Mapping, Spec, Targets},
     predict::transform_of,
     train::{
         evaluate::{Inputs, Predictions, evaluate},
         session::Evaluator,
+        settings::{Settings, words::Balance},
     },
 };
 
@@ -35,9 +36,18 @@ pub(super) struct Args {
     /// Lets the split test decide; what is then measured on it is optimistic.
     #[arg(long)]
     allow_test: bool,
-    /// What the training's cross-entropy compared with, for the prior: the mean of these over the split train.
+    /// As given to `moue train`, for the prior: the mean of its targets over what it drew of the split train.
     #[arg(long, default_value = "hard")]
     targets: Targets,
+    /// As given to `moue train`.
+    #[arg(long, default_value = "none")]
+    balance: Balance,
+    /// As given to `moue train`.
+    #[arg(long, default_value_t = 0.0)]
+    label_smoothing: f64,
+    /// As given to `moue train`.
+    #[arg(long, default_value_t = 0)]
+    limit_per_class: usize,
     /// FROM=TO,…: images of the data's class FROM count as the model's class TO, `FROM=` leaves them out.
     #[arg(long, value_name = "FROM=TO,…")]
     class_map: Option<ClassMap>,
@@ -122,8 +132,16 @@ fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Re
     if let Some(hash) = hash.filter(|hash| trained.contains("train:") && !trained.split(' ').any(|own| own == hash)) {
         note!("the model was trained on other images, {trained}, than these, {hash}, of which the prior is");
     }
+    let settings = Settings {
+        targets: args.targets,
+        balance: args.balance,
+        label_smoothing: args.label_smoothing,
+        limit_per_class: args.limit_per_class,
+        ..Settings::default()
+    };
+    settings.check()?;
     if data.classes == *classes {
-        return Ok(prior(train, classes.len(), args.targets, |_| 1.0));
+        return Ok(settings.prior(train, classes.len()));
     }
     if args.targets == Targets::Soft {
         return Err(Error::Usage {
@@ -133,7 +151,7 @@ fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Re
             hint: "leave it out, or give the data that the model was trained on".into(),
         });
     }
-    Ok(prior(&mapping.apply(train).known, classes.len(), Targets::Hard, |_| 1.0))
+    Ok(settings.prior(&mapping.apply(train).known, classes.len()))
 }
 
 /// Accuracy, balanced accuracy, and the mean of −ln of the label's probability, of the answer of the model as it is.

@@ -97,13 +97,13 @@ fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
     }
     let number =
         |key: &str| json[key].as_f64().ok_or_else(|| wrong(&format!("a number `{key}`"), json[key].to_string()));
-    let exits = json["exits"].as_array().into_iter().flatten();
+    let by_branches = json["by_branches"].as_array().into_iter().flatten();
     Ok(ModelResult {
         split: json["split"].as_str().unwrap_or_default().to_owned(),
         accuracy: number("accuracy")?,
         balanced_accuracy: Some(number("balanced_accuracy")?),
         images: json["images"].as_u64(),
-        by_branches: exits.filter_map(|exit| exit["vote"].as_f64()).collect(),
+        by_branches: by_branches.filter_map(Value::as_f64).collect(),
     })
 }
 

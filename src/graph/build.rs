@@ -7,7 +7,7 @@ use crate::{
         Activation, Augment, AxisRepeat, AxisSum, BatchNorm, BatchNormEval, ChannelAttention, ChannelGate, Concat,
         Conv2d, CrossEntropy, Determinant, Emit, Function, GlobalPool, MixtureCrossEntropy, Multiply, Objective, Op,
         Patches, Pool2d, Pooling, RunningSums, Sgd, Similarity, Slice, SpatialGate, SpatialGateEval, TensorId,
-        WeightedSum, running_sums::MOST_INPUTS, shape_error,
+        UnitLength, WeightedSum, running_sums::MOST_INPUTS, shape_error,
     },
     shape::Shape,
 };
@@ -343,6 +343,14 @@ impl Graph {
     /// See [`Graph::conv2d`].
     pub fn determinant(&mut self, similarity: TensorId, objective: Objective) -> Result<TensorId> {
         Ok(self.push(Determinant { objective }.into(), &[similarity], &[])?[0])
+    }
+
+    /// Each learner's map at unit length: `[N, L·F…]` → the same; see [`UnitLength`].
+    ///
+    /// # Errors
+    /// See [`Graph::conv2d`].
+    pub fn unit_length(&mut self, maps: TensorId, op: UnitLength) -> Result<TensorId> {
+        Ok(self.push(op.into(), &[maps], &[])?[0])
     }
 
     /// Training images out of a pool: records `[N, 27]`, 1 to 6 tensors of the pool → `[N, 3, S, S]`; see [`Augment`].

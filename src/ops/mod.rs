@@ -22,6 +22,7 @@ pub mod running_sums;
 pub mod sgd;
 pub mod similarity;
 pub mod spatial_gate;
+pub mod unit_length;
 pub mod weighted_sum;
 
 use crate::{Error, Result, shape::Shape};
@@ -45,6 +46,7 @@ pub use running_sums::RunningSums;
 pub use sgd::Sgd;
 pub use similarity::{Similarity, SimilarityGrad};
 pub use spatial_gate::{SpatialGate, SpatialGateEval, SpatialGateGrad};
+pub use unit_length::{UnitLength, UnitLengthGrad};
 pub use weighted_sum::WeightedSum;
 
 /// A tensor of a graph.
@@ -227,6 +229,8 @@ ops!(
     SpatialGate,
     SpatialGateEval,
     SpatialGateGrad,
+    UnitLength,
+    UnitLengthGrad,
     WeightedSum,
 );
 

@@ -148,7 +148,9 @@ impl Predictor {
     /// As [`ModelMeta::network`].
     pub fn new(meta: &ModelMeta) -> Result<Self> {
         let spec = meta.network(Path::new("the model"))?;
-        let gamma = |kind| meta.diversity.as_ref().and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
+        // The maps of one image are compared as they are, for which the γ of centred ones says nothing.
+        let trained = meta.diversity.as_ref().filter(|diversity| !diversity.centred);
+        let gamma = |kind| trained.and_then(|d| d.gamma.get(kind).copied()).unwrap_or(GAMMA);
         let layer = meta.diversity.as_ref().map_or(BRANCH_LAYERS, |diversity| diversity.layer);
         let size = spec.size();
         let transform = Transform { size, ..transform_of(meta) };

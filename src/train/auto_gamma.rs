@@ -4,6 +4,7 @@ use super::session::SessionSpec;
 use crate::{
     Result,
     data::Batch,
+    diversity::centred,
     exec::Executor,
     graph::Graph,
     models::Maps,
@@ -31,8 +32,13 @@ pub fn auto_gammas(
     if maps.is_empty() {
         return Ok(vec![]);
     }
+    let mut compared = Vec::new();
+    for maps in &maps {
+        let is_centred = spec.diversity.centred;
+        compared.push(if is_centred { centred(&mut graph, maps.map, maps.learners)? } else { maps.map });
+    }
     // The logits too: a program has only the variables that its outputs need, and all are written.
-    for id in maps.iter().map(|maps| maps.map).chain([network.logits]) {
+    for id in compared.iter().copied().chain([network.logits]) {
         graph.output(id);
     }
     let program = executor.compile(&graph)?;
@@ -41,8 +47,8 @@ pub fn auto_gammas(
     for batch in batches {
         executor.write(program, images, &batch.images)?;
         executor.run(program)?;
-        for (maps, distances) in maps.iter().zip(&mut distances) {
-            let values = executor.read(program, maps.map)?;
+        for ((maps, &compared), distances) in maps.iter().zip(&compared).zip(&mut distances) {
+            let values = executor.read(program, compared)?;
             let features = values.len() / (n * maps.learners);
             for image in values.chunks(features * maps.learners) {
                 let learners: Vec<_> = image.chunks(features).collect();

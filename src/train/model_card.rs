@@ -45,46 +45,8 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         "none"
     };
     let gammas = meta.diversity.iter().flat_map(|diversity| &diversity.gamma);
-    let gammas: Vec<_> = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect();
-    let diversity = if config.diversified() {
-        let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
-        let weight = if config.diversity().weighted {
-            let mut weight = format!("; weight λ = {}", config.diversity_weight);
-            if config.diversity_warmup > 0.0 {
-                let _ = write!(weight, ", rising from 0 over {} epochs", config.diversity_warmup);
-            }
-            if config.diversity_epochs > 0 {
-                let _ = write!(weight, ", 0 after {} epochs", config.diversity_epochs);
-            }
-            weight
-        } else {
-            String::new()
-        };
-        format!(
-            "{} of the similarity matrix of {}, {aim} (similarity `{}`; {}{weight})",
-            if config.logdet_epsilon > 0.0 {
-                format!("logdet, with ε = {} on the diagonal and divided by the learners,", config.logdet_epsilon)
-            } else {
-                config.objective.to_string()
-            },
-            if manet {
-                "the patches' and branches' pooled features".into()
-            } else if config.diversity_layer < BRANCH_LAYERS {
-                format!("the branches' attention maps in their layer {}", config.diversity_layer)
-            } else {
-                "the branches' attention maps".into()
-            },
-            config.similarity,
-            if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.join(", ") }
-        )
-    } else {
-        "none".into()
-    };
-    let diversity = if config.answer_diversity > 0.0 {
-        format!("{diversity}; of answers, {} of the cross-entropy is the mean answer's", config.answer_diversity)
-    } else {
-        diversity
-    };
+    let gammas = gammas.map(|(kind, gamma)| format!("{kind} γ = {gamma}")).collect::<Vec<_>>().join(", ");
+    let diversity = diversity_words(config, &gammas);
     let [mean, std] = [meta.normalisation.mean, meta.normalisation.std].map(|v| v.map(|v| v.to_string()).join(", "));
     let rows = [
         ("File", format!("`checkpoints/best.safetensors`, SHA-256 `{}`", summary.model_hash)),
@@ -256,3 +218,42 @@ and the people concerned must be told (Article 50(3)).
 - Deciding about a person: hiring, grading, policing, borders, insurance, credit, health, lie detection.
 - Watching people without their knowledge and consent.
 ";
+
+/// How diversity entered the loss; `gammas` is empty where they are not known.
+fn diversity_words(config: &Settings, gammas: &str) -> String {
+    let answers = match config.answer_diversity {
+        0.0 => String::new(),
+        share => format!("; of answers, {share} of the cross-entropy is the mean answer's"),
+    };
+    if !config.diversified() {
+        return format!("none{answers}");
+    }
+    let objective = match config.logdet_epsilon {
+        0.0 => config.objective.to_string(),
+        eps => format!("logdet, with ε = {eps} on the diagonal and divided by the learners,"),
+    };
+    let aim = if config.objective == ObjectiveKind::Sum { "minimised" } else { "maximised" };
+    let maps = if config.model == ModelKind::Manet {
+        "the patches' and branches' pooled features".to_owned()
+    } else if config.diversity_layer < BRANCH_LAYERS {
+        format!("the branches' attention maps in their layer {}", config.diversity_layer)
+    } else {
+        "the branches' attention maps".to_owned()
+    };
+    let mut words = format!("{objective} of the similarity matrix of {maps}, ");
+    if config.diversity().centred {
+        words += "centred over the batch and at unit length, ";
+    }
+    let gammas = if gammas.is_empty() { format!("γ = {}", config.gamma) } else { gammas.to_owned() };
+    let _ = write!(words, "{aim} (similarity `{}`; {gammas}", config.similarity);
+    if config.diversity().weighted {
+        let _ = write!(words, "; weight λ = {}", config.diversity_weight);
+        if config.diversity_warmup > 0.0 {
+            let _ = write!(words, ", rising from 0 over {} epochs", config.diversity_warmup);
+        }
+        if config.diversity_epochs > 0 {
+            let _ = write!(words, ", 0 after {} epochs", config.diversity_epochs);
+        }
+    }
+    format!("{words}){answers}")
+}

@@ -5,7 +5,7 @@ use moue::{
     diversity::{Diversity, diversified, term},
     ops::{
         BatchNorm, BatchNormEval, Conv2d, Emit, Function, Objective, Patches, PatchesJoin, Pool2d, PoolKind, Pooling,
-        Similarity, SpatialGate, SpatialGateEval, TensorId,
+        Similarity, SpatialGate, SpatialGateEval, TensorId, UnitLength,
     },
 };
 
@@ -317,6 +317,18 @@ fn similarity_of_the_maps() -> Result<()> {
             let loss = net.weigh(s)?;
             net.check(loss, &[maps])?;
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn unit_length_of_the_maps() -> Result<()> {
+    for (learners, eps) in [(1, 0.5), (4, 1e-4)] {
+        let mut net = Net::new();
+        let maps = net.random(&[3, 4 * 3, 2, 1]);
+        let y = net.graph.unit_length(maps, UnitLength { learners, eps })?;
+        let loss = net.weigh(y)?;
+        net.check(loss, &[maps])?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod running_sums;
 mod sgd;
 mod similarity;
 mod spatial_gate;
+mod unit_length;
 mod weighted_sum;
 
 use super::support::case::{Case, Cases};
@@ -38,7 +39,7 @@ type Add = fn(&mut Cases);
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    let ops: [(&'static str, Add); 21] = [
+    let ops: [(&'static str, Add); 22] = [
         ("activation", activation::cases),
         ("augment", augment::cases),
         ("axis_sum", axis_sum::cases),
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("sgd", sgd::cases),
         ("similarity", similarity::cases),
         ("spatial_gate", spatial_gate::cases),
+        ("unit_length", unit_length::cases),
         ("weighted_sum", weighted_sum::cases),
     ];
     let all = ops.into_iter().flat_map(|(stem, add)| {

@@ -245,6 +245,20 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
             let scale = op.scale.abs() * 2.0 * max(2) / images * 2.0 * max(0) * off_diagonal * 2.0 * max(1);
             vec![Tolerance::new(u * (8.0 + 4.0 * learners.sqrt()) * scale, 8.0 * u)]
         }
+        // A sum of squares, a root and a division.
+        Op::UnitLength(op) => {
+            let features = inputs[0].data.len() / inputs[0].dims[0] / op.learners;
+            vec![Tolerance::new(0.0, u * (16.0 + 4.0 * (features as f64).sqrt()))]
+        }
+        Op::UnitLengthGrad(op) => {
+            // dy less its part along x, which is at most as long: by the shortest row's length.
+            let features = inputs[1].data.len() / inputs[1].dims[0] / op.0.learners;
+            let squares = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>();
+            let shortest = inputs[1].data.chunks(features).map(squares).fold(f64::INFINITY, f64::min);
+            let longest = inputs[0].data.chunks(features).map(squares).fold(0.0, f64::max);
+            let scale = (longest / (shortest + op.0.eps)).sqrt();
+            vec![Tolerance::new(u * (16.0 + 4.0 * (features as f64).sqrt()) * scale, 8.0 * u)]
+        }
         other => panic!("{} has no tolerance: choose one in tests/support/compare.rs", other.name()),
     }
 }

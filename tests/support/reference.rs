@@ -20,6 +20,7 @@ mod running_sums;
 mod sgd;
 mod similarity;
 mod spatial_gate;
+mod unit_length;
 mod weighted_sum;
 
 use moue::ops::Op;
@@ -75,6 +76,8 @@ pub(crate) fn reference(op: &Op, inputs: &[Array], updates: &mut [Array]) -> Vec
         Op::SpatialGate(op) => spatial_gate::train(op, inputs, updates),
         Op::SpatialGateEval(op) => spatial_gate::eval(op, inputs),
         Op::SpatialGateGrad(op) => spatial_gate::grad(op, inputs),
+        Op::UnitLength(op) => unit_length::forward(op, inputs),
+        Op::UnitLengthGrad(op) => unit_length::grad(&op.0, inputs),
         Op::WeightedSum(op) => weighted_sum::forward(op, inputs),
         other => panic!("{} has no reference loop: write one in tests/support/reference", other.name()),
     }

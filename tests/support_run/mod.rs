@@ -29,6 +29,7 @@ pub(crate) fn meta() -> ModelMeta {
     meta.data = Some(data());
     meta.diversity = Some(DiversityMeta {
         layer: 4,
+        centred: false,
         similarity: "paper".into(),
         objective: "det".into(),
         gamma: BTreeMap::from([("channel".into(), 10.0), ("spatial".into(), 10.0)]),

@@ -180,8 +180,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let maps: Vec<_> = asked.iter().flat_map(|predictions| &predictions.maps).map(MapSums::figures).collect();
     maps.iter().for_each(say::maps);
     let exits = if asked.len() == 1 { exits(&asked[0]) } else { Vec::new() };
+    // The accuracy of the answer itself by the first branches, one, two, … of them.
+    let by_branches = match &asked[..] {
+        [alone] => alone.result("", calibrations[0], classes)?.by_branches,
+        _ => Vec::new(),
+    };
     if args.exits {
-        say::exits(&exits);
+        say::exits(&exits, &by_branches, evaluation.accuracy);
     }
     let right: Vec<bool> = answered.answers().iter().zip(&kept.labels).map(|(answer, label)| answer == label).collect();
     let groups: Vec<_> = groups.unwrap_or_default().into_iter().map(|column| column.judged(&right)).collect();
@@ -199,7 +204,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
-        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "classes": mapping.report(),
+        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "by_branches": by_branches, "classes": mapping.report(),
         "left_out": left_out, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))

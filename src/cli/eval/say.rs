@@ -67,10 +67,16 @@ pub(super) fn maps(maps: &MapFigures) {
     );
 }
 
-/// The accuracy of each early exit.
-pub(super) fn exits(exits: &[Exit]) {
-    for exit in exits {
-        say!("first {:>2} branches: {:.4} by vote, {:.4} by mean probability", exit.branches, exit.vote, exit.mean);
+/// The accuracy of each early exit; a network whose last head answers has the one of all.
+pub(super) fn exits(exits: &[Exit], by_branches: &[f64], of_all: f64) {
+    for (index, exit) in exits.iter().enumerate() {
+        let answer = by_branches.get(index).unwrap_or(&of_all);
+        say!(
+            "first {:>2} branches: {answer:.4} by the answer, {:.4} by vote, {:.4} by mean probability",
+            exit.branches,
+            exit.vote,
+            exit.mean
+        );
     }
 }
 

@@ -35,6 +35,7 @@ mod similarity;
 mod spatial_gate;
 mod sum;
 mod tasks;
+mod unit_length;
 mod weighted_sum;
 
 use std::collections::HashMap;

@@ -4,7 +4,8 @@ use super::{
     Scalar, activation, augment, axis_sum, batch_norm, channel_attention, channel_gate, concat, conv2d, cross_entropy,
     determinant, global_pool,
     kernel::{Kernel, nchw},
-    mixture_cross_entropy, multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, weighted_sum,
+    mixture_cross_entropy, multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, unit_length,
+    weighted_sum,
 };
 use crate::{Result, exec::training, ops::Op, shape::Shape};
 
@@ -79,6 +80,8 @@ pub(super) fn prepare<T: Scalar>(
         Op::SpatialGate(op) => Box::new(spatial_gate::Forward::new(op, inputs)),
         Op::SpatialGateEval(op) => Box::new(spatial_gate::Evaluation::new(op, inputs)),
         Op::SpatialGateGrad(op) => trained(stem, || spatial_gate::Gradient::new(op.groups, &inputs[1..]))?,
+        Op::UnitLength(op) => trained(stem, || unit_length::Forward::new(*op, inputs[0]))?,
+        Op::UnitLengthGrad(op) => trained(stem, || unit_length::Gradient(unit_length::Forward::new(op.0, inputs[1])))?,
         Op::WeightedSum(op) => Box::new(weighted_sum::Forward(op.clone())),
     };
     Ok(kernel)

@@ -37,6 +37,7 @@ mod similarity;
 mod spatial_gate;
 mod tile;
 mod tile_search;
+mod unit_length;
 mod variant;
 mod weighted_sum;
 
@@ -387,6 +388,8 @@ fn lower_node(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
         Op::SpatialGate(op) => spatial_gate::forward(cx, node, *op),
         Op::SpatialGateEval(op) => spatial_gate::evaluate(cx, node, *op),
         Op::SpatialGateGrad(op) => training(stem, || spatial_gate::grad(cx, node, op.groups)),
+        Op::UnitLength(op) => training(stem, || unit_length::forward(cx, node, *op)),
+        Op::UnitLengthGrad(op) => training(stem, || unit_length::grad(cx, node, op.0)),
         Op::WeightedSum(op) => weighted_sum::forward(cx, node, op),
     }
 }
@@ -426,6 +429,7 @@ static PARAMS: &[Layout] = &[
     layout::<similarity::SimilarityGradParams>(),
     layout::<spatial_gate::SpatialGateParams>(),
     layout::<spatial_gate::SpatialGateGradParams>(),
+    layout::<unit_length::UnitLengthParams>(),
     layout::<weighted_sum::WeightedSumParams>(),
 ];
 

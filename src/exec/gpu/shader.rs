@@ -214,6 +214,8 @@ pub(crate) static SOURCES: &[Source] = sources! {
     "similarity_grad": "index";
     "spatial_gate": "nan", "read_map", "write_map", "pairs", "moments", "run", "strip";
     "spatial_gate_grad": "read_map", "write_map", "pairs", "run", "gradient_run", "strip";
+    "unit_length": "reduce", "index";
+    "unit_length_grad": "reduce", "index";
     "weighted_sum": "nan", "index";
 };
 

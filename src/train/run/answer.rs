@@ -4,11 +4,11 @@ use crate::{
     Result,
     checkpoint::ModelResult,
     data::{Sample, prior},
+    evaluation::Evaluation,
     models::{Calibration, Decision},
     predict::{arg_max, mean_of},
     train::{
         evaluate::Predictions,
-        metrics::Evaluation,
         settings::{
             Settings,
             words::{Balance, SelectOn},
@@ -24,7 +24,8 @@ impl Settings {
 
     /// The mean of the targets that the loss sees in a training on these images `[classes]`, each by its weight there: as
     /// [`prior`], with the images that a limit or a balance draws, smoothed labels, and the weights of the classes.
-    pub(super) fn prior(&self, samples: &[Sample], classes: usize) -> Vec<f64> {
+    #[must_use]
+    pub fn prior(&self, samples: &[Sample], classes: usize) -> Vec<f64> {
         let drawn = |count: usize| match (self.balance, self.limit_per_class) {
             (Balance::Sampling, _) => 1.0 / count as f64,
             (_, 0) => 1.0,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Settings,
     of_weights::{NETWORK, of_weights},
-    words::{Gamma, InitPart, ModelKind},
+    words::{DiversityMaps, Gamma, InitPart, ModelKind},
 };
 use crate::{Error, Result};
 
@@ -184,6 +184,9 @@ impl Settings {
         };
         let model = text("model").or(network.get("model").and_then(toml::Value::as_str)).unwrap_or_default();
         let mut table = recipe(model, text("data").unwrap_or_default().split(':').next().unwrap_or_default());
+        if text("diversity-maps") == Some(&DiversityMaps::Centred.to_string()) {
+            table.insert("gamma".into(), 1.0.into());
+        }
         table.extend(network);
         table.extend(file.0.clone());
         table.extend(flags.0.clone());

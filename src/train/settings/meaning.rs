@@ -2,7 +2,7 @@
 
 use super::{
     Settings,
-    words::{Colour, DiversityWeight, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
+    words::{Colour, DiversityMaps, DiversityWeight, ModelKind, Normalise, ObjectiveKind, SimilarityKind},
 };
 use crate::{
     Result,
@@ -67,6 +67,7 @@ impl Settings {
             },
             answers: self.answer_diversity,
             layer: self.diversity_layer,
+            centred: self.diversity_maps == DiversityMaps::Centred,
             weighted: self.diversity_weight != DiversityWeight::Value(1.0)
                 || self.diversity_warmup > 0.0
                 || self.diversity_epochs > 0,
@@ -112,6 +113,7 @@ impl Settings {
             objective: self.objective.to_string(),
             gamma: kinds.zip(gammas.iter().copied()).collect(),
             layer: self.diversity_layer,
+            centred: self.diversity_maps == DiversityMaps::Centred,
         })
     }
 

@@ -22,8 +22,8 @@ use crate::{
     models::{BRANCH_LAYERS, ManetSpec, Padding},
 };
 use words::{
-    Balance, BranchSchedule, Colour, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise, ObjectiveKind,
-    Resident, SelectOn, SimilarityKind,
+    Balance, BranchSchedule, Colour, DiversityMaps, DiversityWeight, Gamma, InitPart, ModelKind, Monitor, Normalise,
+    ObjectiveKind, Resident, SelectOn, SimilarityKind,
 };
 
 pub use given::Given;
@@ -131,6 +131,9 @@ pub struct Settings {
     /// The layer of the branches whose attention is compared, 1 to 4, the last (esr)
     #[arg(long, value_name = "LAYER", help_heading = "Diversity")]
     pub diversity_layer: usize,
+    /// Which maps are compared
+    #[arg(long, help_heading = "Diversity")]
+    pub diversity_maps: DiversityMaps,
     /// The share, 0 to 1, of the cross-entropy that is taken of the branches' mean answer instead of each branch's own
     #[arg(long, value_name = "SHARE", help_heading = "Diversity")]
     pub answer_diversity: f64,
@@ -271,6 +274,7 @@ impl Default for Settings {
             similarity: SimilarityKind::Paper,
             objective: ObjectiveKind::Det,
             diversity_layer: BRANCH_LAYERS,
+            diversity_maps: DiversityMaps::Raw,
             answer_diversity: 0.0,
             logdet_epsilon: 0.0,
             gamma: Gamma::Value(10.0),

@@ -85,6 +85,16 @@ words! {
 }
 
 words! {
+    /// Which maps diversity compares.
+    DiversityMaps {
+        /// The attention maps as they are, as the paper does.
+        Raw = "raw",
+        /// What of a map is not the same for every image of the batch, at unit length: γ 1 suits it.
+        Centred = "centred",
+    }
+}
+
+words! {
     /// What the best epoch is best in, on the split that chooses it.
     Monitor {
         /// The share of right answers.
