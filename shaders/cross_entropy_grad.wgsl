@@ -1,7 +1,7 @@
 // Gradient of the cross-entropy: dz = dloss·weight_b/images·(softmax(z)·Σ t − t). An invocation takes one branch of
 // one image.
-// dloss [1], logits, dz [images, branches, classes], targets [images, classes], weights [branches].
-struct Params { images: u32, branches: u32, classes: u32 }
+// dloss [1], logits, dz [images, branches, classes], targets [images, rows, classes], rows 1 or branches, weights [branches].
+struct Params { images: u32, branches: u32, classes: u32, rows: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dloss: array<f32>;
@@ -21,7 +21,7 @@ fn main(
         return;
     }
     let row = i * params.classes;
-    let target_row = i / params.branches * params.classes;
+    let target_row = (i / params.branches * params.rows + i % params.branches % params.rows) * params.classes;
     var largest = logits[row];
     var shares = targets[target_row];
     for (var k = 1u; k < params.classes; k += 1u) {

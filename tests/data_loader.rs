@@ -337,3 +337,34 @@ fn augmentations_have_names_and_settings() {
         assert_eq!(wrong.parse::<Augment>().expect_err(wrong).exit_code(), 2, "{wrong}");
     }
 }
+
+#[test]
+fn each_branch_has_a_sample_of_an_images_votes_that_stays_the_same() {
+    let mut samples = flat(200);
+    let shares = [0.5, 0.3, 0.2];
+    samples.iter_mut().skip(1).for_each(|sample| sample.votes = Some(shares.to_vec()));
+    let of = |epoch, seed| {
+        let options = LoaderOptions { targets: Targets::Soft, resampled: Some(4), epoch, seed, ..options() };
+        all(&samples, options).into_iter().flat_map(|batch| batch.targets).collect::<Vec<f32>>()
+    };
+    let targets = of(0, 1);
+    assert_eq!(targets.len(), 200 * 4 * 3);
+    assert_eq!(targets[..12], [1.0, 0.0, 0.0].repeat(4), "without votes the label");
+    let mut sums = [0.0; 3];
+    let mut equal = 0;
+    for image in targets[12..].chunks(12) {
+        equal += usize::from(image[..3] == image[3..6]);
+        for target in image.chunks(3) {
+            assert!((target.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{target:?}");
+            assert!(target.iter().all(|share| ((share * 10.0) - (share * 10.0).round()).abs() < 1e-5), "{target:?}");
+            sums.iter_mut().zip(target).for_each(|(sum, share)| *sum += f64::from(*share) / (199.0 * 4.0));
+        }
+    }
+    // 7,960 votes: a share's deviation is at most 0.0056.
+    assert!(sums.iter().zip(shares).all(|(found, share)| (found - f64::from(share)).abs() < 0.025), "{sums:?}");
+    assert!(equal < 60, "{equal} of 199 images have two branches with the same votes");
+    assert_eq!(targets, of(5, 1), "the same in every epoch");
+    assert_ne!(targets, of(0, 2));
+    let whole = LoaderOptions { targets: Targets::Soft, ..options() };
+    assert_eq!(all(&samples, whole)[0].targets[3..6], shares);
+}

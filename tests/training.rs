@@ -264,7 +264,8 @@ fn a_share_is_of_the_cross_entropys_gradient_in_the_same_maps() {
         padding: Padding::Published,
     });
     let diversity = Diversity { weighted: true, ..Diversity::PAPER };
-    let spec = SessionSpec { network, batch: 16, diversity, momentum: 0.9, nesterov: true, shares: true };
+    let spec =
+        SessionSpec { network, batch: 16, diversity, momentum: 0.9, nesterov: true, shares: true, own_targets: false };
     let mut graph = Graph::new();
     let images = graph.input("images", [16, 3, 54, 54]);
     let built = spec.network.build(&mut graph, images, Mode::Train).expect("a network");
@@ -316,8 +317,15 @@ fn a_step_before_its_settings_are_written_is_refused_with_their_names() {
         attention: true,
         padding: Padding::Published,
     });
-    let spec =
-        SessionSpec { network, batch: 16, diversity: Diversity::PAPER, momentum: 0.9, nesterov: true, shares: false };
+    let spec = SessionSpec {
+        network,
+        batch: 16,
+        diversity: Diversity::PAPER,
+        momentum: 0.9,
+        nesterov: true,
+        shares: false,
+        own_targets: false,
+    };
     let mut graph = Graph::new();
     let images = graph.input("images", [16, 3, 54, 54]);
     spec.network.build(&mut graph, images, Mode::Train).expect("a network");

@@ -13,6 +13,9 @@ use crate::{Error, Result, ops::augment::RECORD, rng::Rng, words::words};
 /// Batches that wait for the device while it works; more would only take memory.
 const AHEAD: usize = 3;
 
+/// Annotators of an image of FER+ (Barsoum et al. 2016).
+const ANNOTATORS: usize = 10;
+
 words! {
     /// What the cross-entropy compares with.
     Targets {
@@ -48,6 +51,9 @@ pub struct LoaderOptions {
     pub order: ColourOrder,
     /// Labels or votes.
     pub targets: Targets,
+    /// Each of so many branches has targets of its own, from a sample of an image's votes: as many as ten annotators gave,
+    /// drawn with replacement by `Rng::named("votes", &[seed, index, branch])`, and the same in every epoch.
+    pub resampled: Option<usize>,
     /// α of mixup (Zhang et al. 2018), λ ~ Beta(α, α) once per batch; 0 switches it off.
     pub mixup: f64,
     /// At most so many images of each class, drawn by `Rng::named("draw", &[seed, stage, class])`.
@@ -77,6 +83,7 @@ impl Default for LoaderOptions {
             normalise: None,
             order: ColourOrder::Rgb,
             targets: Targets::Hard,
+            resampled: None,
             mixup: 0.0,
             limit_per_class: None,
             balanced: false,
@@ -94,7 +101,8 @@ pub struct Batch {
     pub images: Vec<f32>,
     /// `[N, 27]`, the records of [`ops::Augment`](crate::ops::Augment) where the images stay on the device.
     pub records: Vec<f32>,
-    /// `[N, classes]`, each of the first `count` rows summing to 1.
+    /// `[N, classes]`, or `[N, branches·classes]` where each branch has its own; each of the first `count` images' targets
+    /// sums to 1.
     pub targets: Vec<f32>,
     /// The labels of the first `count` images; under mixup those of the image with the larger share.
     pub labels: Vec<usize>,
@@ -339,7 +347,7 @@ impl Maker {
         batch.number = number;
         batch.count = samples.len();
         batch.targets.clear();
-        batch.targets.resize(n * self.classes, 0.0);
+        batch.targets.resize(n * self.width(), 0.0);
         batch.labels.clear();
         batch.labels.extend(samples.iter().map(|(_, sample)| sample.label));
         batch.indices.clear();
@@ -348,17 +356,27 @@ impl Maker {
             Some(pool) => self.records(pool, samples, &mut batch)?,
             None => self.images(samples, &mut batch)?,
         }
-        for (target, (_, sample)) in batch.targets.chunks_exact_mut(self.classes).zip(samples) {
-            match (&sample.votes, self.options.targets) {
-                (Some(votes), Targets::Soft) => target.copy_from_slice(votes),
-                _ => target[sample.label] = 1.0,
+        for (targets, (index, sample)) in batch.targets.chunks_exact_mut(self.width()).zip(samples) {
+            for (branch, target) in targets.chunks_exact_mut(self.classes).enumerate() {
+                match (&sample.votes, self.options.targets) {
+                    (Some(votes), Targets::Soft) if self.options.resampled.is_some() => {
+                        resample(votes, target, &mut Rng::named("votes", &[seed, *index as u64, branch as u64]));
+                    }
+                    (Some(votes), Targets::Soft) => target.copy_from_slice(votes),
+                    _ => target[sample.label] = 1.0,
+                }
             }
         }
         if self.options.mixup > 0.0 {
             let mut rng = Rng::named("mixup", &[seed, epoch, number as u64]);
-            mix(&mut batch, share(self.options.mixup, &mut rng), volume, self.classes);
+            mix(&mut batch, share(self.options.mixup, &mut rng), volume, self.width());
         }
         Ok(batch)
+    }
+
+    /// The values of an image's targets.
+    fn width(&self) -> usize {
+        self.classes * self.options.resampled.unwrap_or(1)
     }
 
     fn images(&self, samples: &[(usize, Sample)], batch: &mut Batch) -> Result<()> {
@@ -430,6 +448,21 @@ fn mix(batch: &mut Batch, lambda: f32, volume: usize, classes: usize) {
     }
     if lambda < 0.5 {
         batch.labels.reverse();
+    }
+}
+
+/// Shares of classes among [`ANNOTATORS`] votes that are drawn from shares of votes.
+fn resample(votes: &[f32], target: &mut [f32], rng: &mut Rng) {
+    let sum: f64 = votes.iter().map(|share| f64::from(*share)).sum();
+    for _ in 0..ANNOTATORS {
+        let mut left = rng.uniform() * sum;
+        // Rounding may leave a little beyond the last share: it is that class's.
+        let last = votes.iter().rposition(|share| *share > 0.0).unwrap_or(0);
+        let class = votes.iter().position(|share| {
+            left -= f64::from(*share);
+            left < 0.0
+        });
+        target[class.unwrap_or(last)] += 1.0 / ANNOTATORS as f32;
     }
 }
 

@@ -9,20 +9,42 @@ const STEM: &str = "cross_entropy";
 ///
 /// `loss = Σ_b weight_b · (1/N) Σ_n −Σ_k t[n,k]·log softmax(z[n,b])_k`
 ///
-/// Inputs: logits z `[N, B·K]` (branch-major), targets t `[N, K]` (one-hot, or a distribution), branch weights `[B]`.
+/// Inputs: logits z `[N, B·K]` (branch-major), targets t `[N, K]` (one-hot, or a distribution), or `[N, B·K]` where each
+/// branch has its own; branch weights `[B]`.
 /// Outputs: loss `[1]`; each branch's own cross-entropy `[B]`; hits `[B+1]`: how many images each branch, and last the
-/// majority vote of the branches with weight > 0, assigns to the target's largest class (ties to the lowest class).
+/// majority vote of the branches with weight > 0, assigns to the target's largest class (ties to the lowest class); of
+/// targets of their own the vote's is their sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrossEntropy;
 
-/// N, B, K; `stem` is the op's.
-pub(super) fn sizes(stem: &'static str, logits: &Shape, targets: &Shape, weights: &Shape) -> Result<[usize; 3]> {
-    let (&[n, k], &[b]) = (targets.dims(), weights.dims()) else {
-        let found = format!("{targets}, {weights}");
-        return Err(shape_error(stem, "targets [N, K] and branch weights [B]", found, "reshape"));
-    };
-    expect_shape(stem, "logits [N, B·K]", logits, &[n, b * k])?;
-    Ok([n, b, k])
+/// The sizes of a cross-entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// N, images.
+    pub images: usize,
+    /// B, branches.
+    pub branches: usize,
+    /// K, classes.
+    pub classes: usize,
+    /// Targets of an image: 1 for all branches, or B.
+    pub rows: usize,
+}
+
+impl Sizes {
+    /// Of logits, targets and branch weights; `stem` is the op's.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where they do not fit each other.
+    pub fn new(stem: &'static str, logits: &Shape, targets: &Shape, weights: &Shape) -> Result<Self> {
+        let (&[images, width], &[branches]) = (targets.dims(), weights.dims()) else {
+            let found = format!("{targets}, {weights}");
+            return Err(shape_error(stem, "targets [N, K] and branch weights [B]", found, "reshape"));
+        };
+        let rows = if logits.dims().get(1) == Some(&width) { branches } else { 1 };
+        let classes = width / rows;
+        expect_shape(stem, "logits [N, B·K]", logits, &[images, branches * classes])?;
+        Ok(Self { images, branches, classes, rows })
+    }
 }
 
 impl Contract for CrossEntropy {
@@ -32,8 +54,8 @@ impl Contract for CrossEntropy {
 
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
         expect_inputs(STEM, inputs, &[3])?;
-        let [_, b, _] = sizes(STEM, inputs[0], inputs[1], inputs[2])?;
-        Ok(vec![Shape::new(&[1]), Shape::new(&[b]), Shape::new(&[b + 1])])
+        let Sizes { branches, .. } = Sizes::new(STEM, inputs[0], inputs[1], inputs[2])?;
+        Ok(vec![Shape::new(&[1]), Shape::new(&[branches]), Shape::new(&[branches + 1])])
     }
 
     fn grad(&self, args: &mut GradArgs<'_>) -> Result<()> {
@@ -47,7 +69,7 @@ impl Contract for CrossEntropy {
 
 /// The gradient of [`CrossEntropy`]: `dz = dloss·weight_b/N·(softmax(z)·Σ_k t_k − t)`.
 ///
-/// Inputs: dloss `[1]`, logits `[N, B·K]`, targets `[N, K]`, branch weights `[B]`. Output: dz like the logits.
+/// Inputs: dloss `[1]`, logits `[N, B·K]`, targets `[N, K]` or `[N, B·K]`, branch weights `[B]`. Output: dz like the logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrossEntropyGrad;
 
@@ -59,7 +81,7 @@ impl Contract for CrossEntropyGrad {
     fn infer(&self, inputs: &[&Shape]) -> Result<Vec<Shape>> {
         expect_inputs(STEM, inputs, &[4])?;
         expect_shape(STEM, "loss gradient", inputs[0], &[1])?;
-        sizes(STEM, inputs[1], inputs[2], inputs[3])?;
+        Sizes::new(STEM, inputs[1], inputs[2], inputs[3])?;
         Ok(vec![inputs[1].clone()])
     }
 }

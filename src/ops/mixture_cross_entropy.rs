@@ -1,7 +1,7 @@
 //! Softmax cross-entropy of the mean of the branches' answers.
 
 use super::{
-    Contract, GradArgs, Op, cross_entropy::sizes, expect_inputs, expect_shape, shape_error, similarity::MAX_LEARNERS,
+    Contract, GradArgs, Op, cross_entropy::Sizes, expect_inputs, expect_shape, shape_error, similarity::MAX_LEARNERS,
 };
 use crate::{Result, shape::Shape};
 
@@ -21,7 +21,15 @@ pub struct MixtureCrossEntropy;
 
 /// Checks the inputs.
 fn check(logits: &Shape, targets: &Shape, weights: &Shape) -> Result<()> {
-    let [_, branches, _] = sizes(STEM, logits, targets, weights)?;
+    let Sizes { branches, rows, .. } = Sizes::new(STEM, logits, targets, weights)?;
+    if rows > 1 {
+        return Err(shape_error(
+            STEM,
+            "targets [N, K] for all branches together",
+            targets,
+            "give each image one target",
+        ));
+    }
     if branches > MAX_LEARNERS {
         let expected = format!("at most {MAX_LEARNERS} branches");
         return Err(shape_error(STEM, expected, branches, "use fewer branches"));

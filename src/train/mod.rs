@@ -22,6 +22,7 @@ pub mod settings;
 mod share;
 mod sums;
 pub mod svg;
+pub mod teachers;
 pub mod tensorboard;
 pub mod trainer;
 

@@ -9,6 +9,7 @@ use super::report::{duration, percent, run_rows};
 use super::settings::Settings;
 use super::settings::words::{ModelKind, ObjectiveKind, SelectOn};
 use crate::checkpoint::ModelMeta;
+use crate::data::Targets;
 use crate::models::BRANCH_LAYERS;
 
 /// The card of a finished run's best model, as markdown. `facts` is the content of run.json.
@@ -94,7 +95,7 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
     let _ = write!(
         card,
         "\n\n## Training\n\n\
-         {} epochs ({} schedule) with SGD, batch {}, learning rate {} ({}), augmentation `{}`, seed {}; {} on {}. \
+         {} epochs ({} schedule) with SGD, batch {}, learning rate {} ({}), augmentation `{}`, seed {}; {} on {}. {}\
          Every setting is in `config.toml`.\n\n\
          ## Result\n\n\
          Accuracy on the {split} split: **{}**.",
@@ -107,6 +108,7 @@ pub fn model_card(config: &Settings, facts: &Map<String, Value>, summary: &Summa
         config.seed,
         duration(summary.seconds),
         summary.device,
+        targets_words(config),
         percent(summary.evaluation.as_ref().map_or(summary.best_val_accuracy, |evaluation| evaluation.accuracy)),
     );
     if let Some(vote) = summary.vote_accuracy {
@@ -218,6 +220,25 @@ and the people concerned must be told (Article 50(3)).
 - Deciding about a person: hiring, grading, policing, borders, insurance, credit, health, lie detection.
 - Watching people without their knowledge and consent.
 ";
+
+/// What the targets were, where they were not the labels; empty, or a sentence and a space.
+fn targets_words(config: &Settings) -> String {
+    let own = match (config.targets, config.resample_votes) {
+        (Targets::Hard, _) => "the labels",
+        (Targets::Soft, false) => "the annotators' votes",
+        (Targets::Soft, true) => "samples of the annotators' votes, one for each branch",
+    };
+    if config.teacher.is_empty() {
+        return if config.targets == Targets::Hard { String::new() } else { format!("Targets: {own}. ") };
+    }
+    let names: Vec<_> = config.teacher.iter().map(|path| format!("`{}`", path.display())).collect();
+    format!(
+        "Targets: {own}, and by {} the answers of teachers, in turn for the branches, at temperature {}: {}. ",
+        config.teacher_share,
+        config.teacher_temperature,
+        names.join(", ")
+    )
+}
 
 /// How diversity entered the loss; `gammas` is empty where they are not known.
 fn diversity_words(config: &Settings, gammas: &str) -> String {

@@ -32,9 +32,14 @@ impl Residency {
         Self::decide(asked, executor.device(), executor.largest_tensor(), samples)
     }
 
+    /// They are not, for a reason.
+    #[must_use]
+    pub fn host(reason: &str) -> Self {
+        Self { pool: None, reason: format!("each batch comes from the host, because {reason}") }
+    }
+
     fn decide(asked: Resident, device: &DeviceInfo, most: usize, samples: &[Sample]) -> Result<Self> {
-        let host =
-            |reason: &str| Ok(Self { pool: None, reason: format!("each batch comes from the host, because {reason}") });
+        let host = |reason: &str| Ok(Self::host(reason));
         match asked {
             Resident::Off => return host("asked for with --resident off"),
             Resident::Auto if device.kind == "cpu" => return host("the device is the processor itself"),

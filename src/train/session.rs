@@ -33,6 +33,16 @@ pub struct SessionSpec {
     pub nesterov: bool,
     /// Whether [`Session::shares`] is going to be asked.
     pub shares: bool,
+    /// Whether each head has targets of its own: `[N, heads·K]` in a batch instead of `[N, K]`.
+    pub own_targets: bool,
+}
+
+impl SessionSpec {
+    /// The values of an image's targets.
+    #[must_use]
+    pub fn target_width(&self) -> usize {
+        self.network.classes() * if self.own_targets { self.network.heads() } else { 1 }
+    }
 }
 
 struct TrainProgram {
@@ -425,7 +435,7 @@ impl TrainProgram {
             }
             Some((pool, transform)) => augmented(&mut graph, n, pool, transform)?,
         };
-        let targets = graph.input("targets", [n, spec.network.classes()]);
+        let targets = graph.input("targets", [n, spec.target_width()]);
         let weights = graph.input("head_weights", [spec.network.heads()]);
         let network = spec.network.build(&mut graph, x, Mode::Train)?;
         let loss = diversified_loss(&mut graph, &network, targets, weights, &spec.diversity)?;

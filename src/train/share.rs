@@ -34,7 +34,7 @@ impl Pulls {
         let (n, size) = (spec.batch, spec.network.size());
         let mut graph = Graph::new();
         let images = graph.input("images", [n, 3, size, size]);
-        let targets = graph.input("targets", [n, spec.network.classes()]);
+        let targets = graph.input("targets", [n, spec.target_width()]);
         let weights = graph.input("head_weights", [spec.network.heads()]);
         let network = spec.network.build(&mut graph, images, Mode::Train)?;
         let diversity = Diversity { weighted: false, ..spec.diversity };

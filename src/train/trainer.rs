@@ -16,6 +16,7 @@ use super::{
         words::{Balance, DiversityWeight, Gamma},
     },
     sums::Sums,
+    teachers::Teachers,
 };
 use crate::{
     Result,
@@ -83,6 +84,9 @@ pub struct State {
     /// The diversity terms at the last reported step of this epoch.
     #[serde(default)]
     pub terms: Vec<TermReport>,
+    /// The SHA-256 of each teacher's file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<String>,
     /// Seconds spent in training steps of this epoch.
     #[serde(default)]
     pub epoch_seconds: f64,
@@ -125,13 +129,14 @@ pub enum Ended {
 pub fn train(
     executor: &mut dyn Executor,
     job: &Job<'_>,
+    mut teachers: Option<&mut Teachers>,
     mut start: Start,
     observer: &mut dyn Observer,
 ) -> Result<Ended> {
     let all = stages(job.settings, job.settings.network(job.classes).heads());
     let last = all.len() - 1;
     for (number, stage) in all.iter().enumerate().skip(start.state.stage) {
-        let mut run = StageRun::begin(executor, job, stage, start)?;
+        let mut run = StageRun::begin(executor, job, teachers.as_deref_mut(), stage, start)?;
         observer.stage(number, stage, &run.state.gammas, &run.session.train_stats())?;
         if run.epochs(number < last, observer)? == Flow::Stop {
             return Ok(Ended::Stopped(run.state));
@@ -152,6 +157,7 @@ enum Flow {
 struct StageRun<'e, 'j> {
     session: Session<'e>,
     job: &'j Job<'j>,
+    teachers: Option<&'e mut Teachers>,
     stage: &'j Stage,
     state: State,
     best: Option<Tensors>,
@@ -161,7 +167,13 @@ struct StageRun<'e, 'j> {
 }
 
 impl<'e, 'j> StageRun<'e, 'j> {
-    fn begin(executor: &'e mut dyn Executor, job: &'j Job<'j>, stage: &'j Stage, start: Start) -> Result<Self> {
+    fn begin(
+        executor: &'e mut dyn Executor,
+        job: &'j Job<'j>,
+        mut teachers: Option<&'e mut Teachers>,
+        stage: &'j Stage,
+        start: Start,
+    ) -> Result<Self> {
         let settings = job.settings;
         let Start { mut state, mut tensors, momenta, stage_best } = start;
         let mut spec = settings.session(job.classes);
@@ -170,7 +182,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
             tensors.entry(name).or_insert(tensor);
         }
         if state.epoch == 0 && state.step == 0 {
-            state.gammas = gammas(executor, job, &spec, &tensors, &state)?;
+            state.teachers = teachers.as_ref().map(|teachers| teachers.hashes().to_vec()).unwrap_or_default();
+            state.gammas = gammas(executor, job, teachers.as_deref_mut(), &spec, &tensors, &state)?;
             state.diversity_weights = match settings.diversity_weight {
                 DiversityWeight::Value(weight) if spec.diversity.weighted => vec![weight; state.gammas.len()],
                 _ => Vec::new(),
@@ -188,7 +201,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
         } else {
             None
         };
-        Ok(Self { session, job, stage, state, best: stage_best, average, averaged: None })
+        Ok(Self { session, job, teachers, stage, state, best: stage_best, average, averaged: None })
     }
 
     fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
@@ -248,8 +261,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
                 return Ok(Flow::Stop);
             }
             let mut batch = batch?;
-            smooth(&mut batch.targets, settings.label_smoothing, self.job.classes);
-            weigh(&mut batch.targets, &class_weights);
+            let heads = self.session.spec().network.heads();
+            prepare(self.job, self.teachers.as_deref_mut(), heads, &class_weights, &mut batch)?;
             let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
             self.weigh_diversity(steps)?;
@@ -335,7 +348,8 @@ impl<'e, 'j> StageRun<'e, 'j> {
             && !ended
             && steps > 0
         {
-            let batches = first_batches(self.job, &self.state)?;
+            let heads = self.session.spec().network.heads();
+            let batches = first_batches(self.job, self.teachers.as_deref_mut(), heads, &self.state)?;
             self.state.diversity_weights = self.session.shares(share, &batches)?;
         }
         Ok(())
@@ -433,6 +447,7 @@ fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
         normalise,
         order,
         targets: settings.targets,
+        resampled: settings.resample_votes.then(|| heads(job, state)),
         mixup: settings.mixup,
         limit_per_class: (settings.limit_per_class > 0).then_some(settings.limit_per_class),
         balanced: settings.balance == Balance::Sampling,
@@ -440,6 +455,29 @@ fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
         pool: job.pool.clone(),
     };
     Loader::new(job.train, job.classes, options)
+}
+
+/// The heads of the network of the stage.
+fn heads(job: &Job<'_>, state: &State) -> usize {
+    let network = job.settings.network(job.classes);
+    let stages = stages(job.settings, network.heads());
+    stages.get(state.stage).map_or(network.heads(), |stage| network.with_branches(stage.branches).heads())
+}
+
+/// Makes of a batch's targets what the loss sees: smoothed, mixed with the teachers' answers, by the weights of the classes.
+fn prepare(
+    job: &Job<'_>,
+    teachers: Option<&mut Teachers>,
+    heads: usize,
+    class_weights: &[f32],
+    batch: &mut Batch,
+) -> Result<()> {
+    smooth(&mut batch.targets, job.settings.label_smoothing, job.classes);
+    if let Some(teachers) = teachers {
+        batch.targets = teachers.targets(&batch.images, &batch.targets, job.settings.batch_size, heads)?;
+    }
+    weigh(&mut batch.targets, class_weights);
+    Ok(())
 }
 
 /// Spreads the share ε of each target over all K classes: (1 − ε)·t + ε/K (Szegedy et al. 2016, §7).
@@ -476,13 +514,17 @@ fn weigh(targets: &mut [f32], weights: &[f32]) {
 
 /// The first batches that training is going to see next, with images also where the device makes its own: what they are
 /// asked for is read back anyway.
-fn first_batches(job: &Job<'_>, state: &State) -> Result<Vec<Batch>> {
+fn first_batches(
+    job: &Job<'_>,
+    mut teachers: Option<&mut Teachers>,
+    heads: usize,
+    state: &State,
+) -> Result<Vec<Batch>> {
     let job = Job { pool: None, ..job.clone() };
     let mut batches: Vec<Batch> = loader(&job, state)?.take(FIRST_BATCHES).collect::<Result<_>>()?;
     let class_weights = class_weights(&job);
     for batch in &mut batches {
-        smooth(&mut batch.targets, job.settings.label_smoothing, job.classes);
-        weigh(&mut batch.targets, &class_weights);
+        prepare(&job, teachers.as_deref_mut(), heads, &class_weights, batch)?;
     }
     Ok(batches)
 }
@@ -490,6 +532,7 @@ fn first_batches(job: &Job<'_>, state: &State) -> Result<Vec<Batch>> {
 fn gammas(
     executor: &mut dyn Executor,
     job: &Job<'_>,
+    teachers: Option<&mut Teachers>,
     spec: &SessionSpec,
     tensors: &Tensors,
     state: &State,
@@ -500,7 +543,7 @@ fn gammas(
             Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
-            let batches = first_batches(job, state)?;
+            let batches = first_batches(job, teachers, spec.network.heads(), state)?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }

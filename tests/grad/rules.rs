@@ -216,7 +216,8 @@ fn slice_along_each_axis() -> Result<()> {
 fn cross_entropy_of_the_logits() -> Result<()> {
     let one_hot = Array::new(&[3, 4], vec![0., 0., 1., 0., 1., 0., 0., 0., 0., 0., 0., 1.]);
     let soft = Array::uniform("soft targets", &[3, 4], 0.0, 0.5);
-    for targets in [one_hot, soft] {
+    let own = Array::uniform("targets of their own", &[3, 5 * 4], 0.0, 0.5);
+    for targets in [one_hot, soft, own] {
         let mut net = Net::new();
         let z = net.random(&[3, 5 * 4]);
         let targets = net.input(targets);

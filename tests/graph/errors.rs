@@ -306,6 +306,10 @@ fn losses() {
         &format!("mixture_cross_entropy: expected logits [N, B·K] of shape [5, 24], found [5, 16]; {sizes}"),
     );
     assert_says(
+        &push(MixtureCrossEntropy, &[&[5, 16], &[5, 16], &[2]]),
+        "mixture_cross_entropy: expected targets [N, K] for all branches together, found [5, 16]; give each image one target",
+    );
+    assert_says(
         &push(MixtureCrossEntropyGrad, &[&[1], &[5, 34], &[5, 2], &[17]]),
         "mixture_cross_entropy: expected at most 16 branches, found 17; use fewer branches",
     );

@@ -46,7 +46,10 @@ pub(super) fn cases(cases: &mut Cases) {
         let logits = Array::grid(size, &[n, b * k], 2.0, 4.0);
         let weights = Array::uniform(&format!("{size} weights"), &[b], 0.25, 1.0);
         both(cases, &format!("{size}_with_labels"), logits.clone(), one_hot(size, n, k), weights.clone());
-        both(cases, &format!("{size}_with_distributions"), logits, soft(size, n, k), weights);
+        both(cases, &format!("{size}_with_distributions"), logits.clone(), soft(size, n, k), weights.clone());
+        let mut own = soft(&format!("{size} own"), n * b, k);
+        own.dims = vec![n, b * k];
+        both(cases, &format!("{size}_with_targets_of_their_own"), logits, own, weights);
     }
     let large = Array::grid("large", &[6, 3 * 8], 1.0, 1.0).map(|value| value * 80.0);
     both(cases, "of_logits_of_80", large, one_hot("large", 6, 8), Array::filled(&[3], 1.0));

@@ -190,26 +190,26 @@ pub(crate) fn tolerances(op: &Op, inputs: &[Array], expected: &[Array], u: f64) 
         Op::SpatialGateEval(op) => spatial_gate_eval(op, inputs, u),
         Op::SpatialGateGrad(op) => spatial_gate_grad(op.groups, inputs, expected, u),
         Op::CrossEntropy(_) => {
-            let (images, mass) = (inputs[1].dims[0] as f64, largest_mass(&inputs[1]));
+            let (images, mass) = (inputs[1].dims[0] as f64, largest_mass([&inputs[0], &inputs[1], &inputs[2]]));
             let own = Tolerance::new(16.0 * u * (max(0) + 1.0) * mass, u * (8.0 + 2.0 * images.sqrt()));
             let weights: f64 = inputs[2].data.iter().sum();
             vec![own.times(weights), own, exact]
         }
         Op::CrossEntropyGrad(_) => {
             let images = inputs[2].dims[0] as f64;
-            let scale = max(0) * max(3) / images * largest_mass(&inputs[2]);
+            let scale = max(0) * max(3) / images * largest_mass([&inputs[1], &inputs[2], &inputs[3]]);
             vec![Tolerance::new(32.0 * u * scale, 16.0 * u)]
         }
         Op::MixtureCrossEntropy(_) => {
             // Of each logarithm: a branch's, that of its likeness to the likeliest, that of the mixture.
             let (images, weights) = (inputs[1].dims[0] as f64, inputs[2].data.iter().sum::<f64>());
-            let each = 32.0 * u * (max(0) + 1.0) * largest_mass(&inputs[1]);
+            let each = 32.0 * u * (max(0) + 1.0) * largest_mass([&inputs[0], &inputs[1], &inputs[2]]);
             vec![Tolerance::new(each * weights, u * (8.0 + 2.0 * images.sqrt()))]
         }
         Op::MixtureCrossEntropyGrad(_) => {
             // A branch's part of the mixture is at most W / weight.
             let (images, weights) = (inputs[2].dims[0] as f64, inputs[3].data.iter().sum::<f64>());
-            let scale = max(0) * weights / images * largest_mass(&inputs[2]);
+            let scale = max(0) * weights / images * largest_mass([&inputs[1], &inputs[2], &inputs[3]]);
             vec![Tolerance::new(64.0 * u * (max(1) + 1.0) * scale, 16.0 * u)]
         }
         Op::Determinant(op) => determinant(op.objective, &inputs[0], expected, u),
@@ -472,8 +472,10 @@ fn determinant(objective: Objective, s: &Array, expected: &[Array], u: f64) -> V
     }
 }
 
-fn largest_mass(targets: &Array) -> f64 {
-    targets.data.chunks(targets.dims[1]).map(|row| row.iter().sum()).fold(0.0, f64::max)
+/// The largest sum of a target; of logits, targets and branch weights.
+fn largest_mass([logits, targets, weights]: [&Array; 3]) -> f64 {
+    let classes = logits.dims[1] / weights.data.len();
+    targets.data.chunks(classes).map(|row| row.iter().sum()).fold(0.0, f64::max)
 }
 
 fn off_diagonal_max(kernel: &Array, learners: usize) -> f64 {

@@ -115,7 +115,7 @@ pub(crate) fn trained(
     let data = data();
     let (training, validation) = (&data.split("train")?.samples, &data.split("valid")?.samples);
     let job = Job { settings, classes: data.classes.len(), train: training, validation, pool: pool.cloned() };
-    train(executor, &job, start, memory)
+    train(executor, &job, None, start, memory)
 }
 
 /// Whether a training that is stopped when it asks for the time after `looks` times, before a step or a

@@ -4,20 +4,7 @@ use super::{
     Scalar,
     kernel::{Io, Kernel},
 };
-use crate::shape::Shape;
-
-/// N images, B branches, K classes.
-pub(super) struct Sizes {
-    pub(super) n: usize,
-    pub(super) b: usize,
-    pub(super) k: usize,
-}
-
-impl Sizes {
-    pub(super) fn new(targets: &Shape, weights: &Shape) -> Self {
-        Self { n: targets.dims()[0], b: weights.dims()[0], k: targets.dims()[1] }
-    }
-}
+use crate::ops::cross_entropy::Sizes;
 
 /// The first of the largest values.
 fn argmax(values: impl Iterator<Item = f64>) -> usize {
@@ -40,7 +27,7 @@ pub(super) struct Forward(pub(super) Sizes);
 
 impl<T: Scalar> Kernel<T> for Forward {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Sizes { n, b, k } = self.0;
+        let Sizes { images: n, branches: b, classes: k, rows } = self.0;
         let (logits, targets, weights) = (io.input(0), io.input(1), io.input(2));
         let ([loss, losses, hits], _) = io.write();
         let mut total = 0.0;
@@ -48,7 +35,8 @@ impl<T: Scalar> Kernel<T> for Forward {
         for branch in 0..b {
             let mut own = 0.0;
             for image in 0..n {
-                let (z, t) = (&logits[(image * b + branch) * k..][..k], &targets[image * k..][..k]);
+                let (z, t) =
+                    (&logits[(image * b + branch) * k..][..k], &targets[(image * rows + branch % rows) * k..][..k]);
                 let norm = log_sum_exp(z);
                 // A class without weight adds nothing, however unlikely it is.
                 own -= t
@@ -75,7 +63,9 @@ impl<T: Scalar> Kernel<T> for Forward {
                     voters.map(|branch| argmax(logits[(image * b + branch) * k..][..k].iter().map(|z| z.wide())));
                 classes.filter(|vote| *vote == class).count() as f64
             };
-            if argmax((0..k).map(votes)) == argmax(targets[image * k..][..k].iter().map(|t| t.wide())) {
+            let targets = &targets[image * rows * k..][..rows * k];
+            let sum = |class: usize| targets.iter().skip(class).step_by(k).map(|t| t.wide()).sum::<f64>();
+            if argmax((0..k).map(votes)) == argmax((0..k).map(sum)) {
                 hits[b] += T::ONE;
             }
         }
@@ -86,12 +76,12 @@ pub(super) struct Gradient(pub(super) Sizes);
 
 impl<T: Scalar> Kernel<T> for Gradient {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Sizes { n, b, k } = self.0;
+        let Sizes { images: n, branches: b, classes: k, rows } = self.0;
         let (dloss, logits, targets, weights) = (io.input(0), io.input(1), io.input(2), io.input(3));
         let ([dz], _) = io.write();
         for (row, dz) in dz.chunks_exact_mut(k).enumerate() {
             let factor = dloss[0].wide() * weights[row % b].wide() / n as f64;
-            let (z, t) = (&logits[row * k..][..k], &targets[row / b * k..][..k]);
+            let (z, t) = (&logits[row * k..][..k], &targets[(row / b * rows + row % b % rows) * k..][..k]);
             let norm = log_sum_exp(z);
             let mass: f64 = t.iter().map(|t| t.wide()).sum();
             for ((dz, z), t) in dz.iter_mut().zip(z).zip(t) {

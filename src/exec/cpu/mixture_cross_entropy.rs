@@ -2,9 +2,10 @@
 
 use super::{
     Scalar,
-    cross_entropy::{Sizes, log_sum_exp},
+    cross_entropy::log_sum_exp,
     kernel::{Io, Kernel},
 };
+use crate::ops::cross_entropy::Sizes;
 
 /// Of one image: the logarithms of each branch's answer, and of their mixture.
 struct Mixture {
@@ -49,7 +50,7 @@ pub(super) struct Forward(pub(super) Sizes);
 
 impl<T: Scalar> Kernel<T> for Forward {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Sizes { n, b, k } = self.0;
+        let Sizes { images: n, branches: b, classes: k, .. } = self.0;
         let (logits, targets, weights) = (io.input(0), io.input(1), io.input(2));
         let ([loss], _) = io.write();
         let total = sum_of(weights);
@@ -73,7 +74,7 @@ pub(super) struct Gradient(pub(super) Sizes);
 
 impl<T: Scalar> Kernel<T> for Gradient {
     fn run(&self, io: &mut Io<'_, T>) {
-        let Sizes { n, b, k } = self.0;
+        let Sizes { images: n, branches: b, classes: k, .. } = self.0;
         let (dloss, logits, targets, weights) = (io.input(0)[0].wide(), io.input(1), io.input(2), io.input(3));
         let ([dz], _) = io.write();
         let total = sum_of(weights);

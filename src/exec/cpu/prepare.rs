@@ -7,7 +7,12 @@ use super::{
     mixture_cross_entropy, multiply, patches, pool2d, running_sums, sgd, similarity, spatial_gate, unit_length,
     weighted_sum,
 };
-use crate::{Result, exec::training, ops::Op, shape::Shape};
+use crate::{
+    Result,
+    exec::training,
+    ops::{Op, cross_entropy::Sizes},
+    shape::Shape,
+};
 
 /// A kernel that only a training needs.
 fn trained<T, K: Kernel<T> + 'static>(stem: &'static str, make: impl FnOnce() -> K) -> Result<Box<dyn Kernel<T>>> {
@@ -25,6 +30,11 @@ pub(super) fn prepare<T: Scalar>(
     updates: bool,
 ) -> Result<Box<dyn Kernel<T>>> {
     let stem = op.contract().stem();
+    // Of logits among the inputs, behind which targets and weights follow.
+    let sizes = |at: usize| {
+        let sizes = Sizes::new(stem, inputs[at], inputs[at + 1], inputs[at + 2]);
+        sizes.expect("invariant: the contract checked the sizes")
+    };
     let kernel: Box<dyn Kernel<T>> = match op {
         Op::Activation(op) => Box::new(activation::Forward(op.function)),
         Op::ActivationGrad(op) => trained(stem, || activation::Gradient(op.function))?,
@@ -50,21 +60,13 @@ pub(super) fn prepare<T: Scalar>(
         Op::Conv2d(op) => conv2d::forward(op, inputs, updates),
         Op::Conv2dGradInput(op) => training(stem, || Ok(conv2d::grad_input(op, inputs)))?,
         Op::Conv2dGradWeight(op) => training(stem, || Ok(conv2d::grad_weight(op, inputs)))?,
-        Op::CrossEntropy(_) => {
-            trained(stem, || cross_entropy::Forward(cross_entropy::Sizes::new(inputs[1], inputs[2])))?
-        }
-        Op::CrossEntropyGrad(_) => {
-            trained(stem, || cross_entropy::Gradient(cross_entropy::Sizes::new(inputs[2], inputs[3])))?
-        }
+        Op::CrossEntropy(_) => trained(stem, || cross_entropy::Forward(sizes(0)))?,
+        Op::CrossEntropyGrad(_) => trained(stem, || cross_entropy::Gradient(sizes(1)))?,
         Op::Determinant(op) => Box::new(determinant::Forward { objective: op.objective, size: inputs[0].dims()[0] }),
         Op::GlobalPool(op) => Box::new(global_pool::Forward { pooling: op.pooling, dims: nchw(inputs[0]) }),
         Op::GlobalPoolGrad(op) => trained(stem, || global_pool::Gradient { pooling: op.pooling, dims: op.shape })?,
-        Op::MixtureCrossEntropy(_) => {
-            trained(stem, || mixture_cross_entropy::Forward(cross_entropy::Sizes::new(inputs[1], inputs[2])))?
-        }
-        Op::MixtureCrossEntropyGrad(_) => {
-            trained(stem, || mixture_cross_entropy::Gradient(cross_entropy::Sizes::new(inputs[2], inputs[3])))?
-        }
+        Op::MixtureCrossEntropy(_) => trained(stem, || mixture_cross_entropy::Forward(sizes(0)))?,
+        Op::MixtureCrossEntropyGrad(_) => trained(stem, || mixture_cross_entropy::Gradient(sizes(1)))?,
         Op::Multiply(_) => Box::new(multiply::Forward),
         Op::Patches(op) => Box::new(patches::Forward(patches::Grid::new(*op, outputs[0]))),
         Op::PatchesJoin(op) => trained(stem, || patches::Join(patches::Grid::new(op.patches, inputs[0])))?,

@@ -5,14 +5,14 @@ use super::{
     lower::Lower,
     shader::{Kernel, one_each, params},
 };
-use crate::{Result, graph::Node};
+use crate::{Result, graph::Node, ops::cross_entropy::Sizes};
 
 params!(MixtureCrossEntropyParams for "mixture_cross_entropy", "mixture_cross_entropy_grad" {
     images: u32, branches: u32, classes: u32
 });
 
 pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
-    let [n, b, k] = sizes(cx, node.inputs[1], node.inputs[2]);
+    let Sizes { images: n, branches: b, classes: k, .. } = sizes(cx, node, 0)?;
     let params = MixtureCrossEntropyParams { images: n as u32, branches: b as u32, classes: k as u32 };
     let mut operands: Vec<_> = node.inputs.iter().map(|&id| cx.read(id)).collect();
     operands.push(cx.write(node.outputs[0]));
@@ -20,7 +20,7 @@ pub(crate) fn forward(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
 }
 
 pub(crate) fn grad(cx: &mut Lower<'_>, node: &Node) -> Result<()> {
-    let [n, b, k] = sizes(cx, node.inputs[2], node.inputs[3]);
+    let Sizes { images: n, branches: b, classes: k, .. } = sizes(cx, node, 1)?;
     let params = MixtureCrossEntropyParams { images: n as u32, branches: b as u32, classes: k as u32 };
     let mut operands: Vec<_> = node.inputs.iter().map(|&id| cx.read(id)).collect();
     operands.push(cx.write(node.outputs[0]));

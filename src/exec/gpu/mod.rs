@@ -413,7 +413,6 @@ static PARAMS: &[Layout] = &[
     layout::<conv2d::Conv2dParams>(),
     layout::<conv2d::Conv2dGradWeightParams>(),
     layout::<cross_entropy::CrossEntropyParams>(),
-    layout::<cross_entropy::CrossEntropyGradParams>(),
     layout::<determinant::DeterminantParams>(),
     layout::<global_pool::GlobalPoolParams>(),
     layout::<global_pool::GlobalPoolGradParams>(),

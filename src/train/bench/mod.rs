@@ -97,7 +97,8 @@ fn batch(spec: &BenchSpec) -> Batch {
 fn session<'e>(executor: &'e mut dyn Executor, spec: &BenchSpec) -> Result<Session<'e>> {
     let (network, batch, diversity) = (spec.network.clone(), spec.batch, Diversity::PAPER);
     let tensors = values(&network)?;
-    let session_spec = SessionSpec { network, batch, diversity, momentum: 0.9, nesterov: false, shares: false };
+    let session_spec =
+        SessionSpec { network, batch, diversity, momentum: 0.9, nesterov: false, shares: false, own_targets: false };
     let mut session = Session::new(executor, session_spec, &tensors)?;
     session.configure(&vec![1.0; spec.network.heads()], 0.0, &[spec.gamma; 3])?;
     session.set_lr(|_| 0.01)?;

@@ -37,6 +37,7 @@ use super::{
     resident::Residency,
     session::Evaluator,
     settings::{Given, Settings, words::SelectOn},
+    teachers::Teachers,
     trainer::{Ended, Job, Observer, Start, fresh, train},
 };
 use crate::{
@@ -76,6 +77,7 @@ pub struct Run {
     set: TrainingSet,
     device: Opened,
     residency: Residency,
+    teachers: Option<Teachers>,
     begin: RunStart,
     state: State,
     start: Start,
@@ -191,8 +193,24 @@ impl Run {
         if let Some(init) = &init {
             (settings.colour, settings.normalise) = (init.colour, init.normalise);
         }
-        let residency =
-            Residency::choose(settings.resident, device.executor.as_ref(), &set.data.split("train")?.samples)?;
+        let teachers = if settings.teacher.is_empty() { None } else { Some(Teachers::load(&settings, classes)?) };
+        let hashes = teachers.as_ref().map(Teachers::hashes).unwrap_or_default();
+        if let Some(saved) = saved.as_ref().filter(|saved| saved.state.training.teachers != hashes) {
+            return Err(Error::File {
+                path: settings.teacher.first().cloned().unwrap_or_default(),
+                expected: format!(
+                    "the teachers that the run began with, sha256 {}",
+                    saved.state.training.teachers.join(", ")
+                ),
+                found: hashes.join(", "),
+                hint: "put their files back, or start a new run".into(),
+            });
+        }
+        let residency = if teachers.is_some() {
+            Residency::host("the teachers look at it")
+        } else {
+            Residency::choose(settings.resident, device.executor.as_ref(), &set.data.split("train")?.samples)?
+        };
         let counts = set.data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
         let begin = RunStart {
             device: device.name(),
@@ -221,7 +239,7 @@ impl Run {
             }
         };
         device.executor.clear();
-        Ok(Self { folder, settings, set, device, residency, begin, state, start, notes })
+        Ok(Self { folder, settings, set, device, residency, teachers, begin, state, start, notes })
     }
 
     /// The run's folder.
@@ -285,7 +303,7 @@ impl Run {
 
     /// None where the observer stopped it.
     fn run(&mut self, observer: &mut dyn Observer) -> Result<Option<Summary>> {
-        let Self { folder, settings, set, device, residency, begin, state, start, .. } = self;
+        let Self { folder, settings, set, device, residency, teachers, begin, state, start, .. } = self;
         let (classes, validation) = (&set.data.classes, &set.data.split(set.validation)?.samples);
         let job = Job {
             settings,
@@ -295,10 +313,11 @@ impl Run {
             pool: residency.pool.clone(),
         };
         let mut recorder = Recorder::new(folder, observer, settings, begin, state.clone());
-        let training = match train(device.executor.as_mut(), &job, std::mem::take(start), &mut recorder)? {
-            Ended::Stopped(_) => return Ok(None),
-            Ended::Finished(training) => training,
-        };
+        let training =
+            match train(device.executor.as_mut(), &job, teachers.as_mut(), std::mem::take(start), &mut recorder)? {
+                Ended::Stopped(_) => return Ok(None),
+                Ended::Finished(training) => training,
+            };
         let mut best = load_model(&folder.best())?;
         let network = best.network()?;
         let inputs = Inputs { batch: settings.batch_size, transform: settings.transform() };

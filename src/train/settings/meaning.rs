@@ -74,6 +74,12 @@ impl Settings {
         }
     }
 
+    /// Whether each branch has targets of its own.
+    #[must_use]
+    pub fn own_targets(&self) -> bool {
+        self.resample_votes || !self.teacher.is_empty()
+    }
+
     /// What a user should know of these settings before a training begins, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -127,6 +133,7 @@ impl Settings {
             momentum: self.momentum,
             nesterov: self.nesterov,
             shares: matches!(self.diversity_weight, DiversityWeight::Share(_)),
+            own_targets: self.own_targets(),
         }
     }
 

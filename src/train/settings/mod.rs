@@ -52,6 +52,20 @@ pub struct Settings {
     /// The share of each target that is spread evenly over all classes, from 0 to below 1
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub label_smoothing: f64,
+    /// Gives each branch a sample of ten of an image's votes, drawn with replacement, as its target (targets soft)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", action = Set, help_heading = "Data")]
+    pub resample_votes: bool,
+    /// Models that teach: their answers to the same augmented images are mixed into the targets, branch by branch and in
+    /// turn where there are fewer models than branches
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', help_heading = "Data")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teacher: Vec<PathBuf>,
+    /// The share of the teachers in the targets, 0 to 1
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub teacher_share: f64,
+    /// The temperature of the teachers' answers: above 1 they are less sure
+    #[arg(long, value_name = "T", help_heading = "Data")]
+    pub teacher_temperature: f64,
     /// How classes of different sizes are evened out in training
     #[arg(long, help_heading = "Data")]
     pub balance: Balance,
@@ -250,6 +264,10 @@ impl Default for Settings {
             mixup: 0.0,
             targets: Targets::Hard,
             label_smoothing: 0.0,
+            resample_votes: false,
+            teacher: Vec::new(),
+            teacher_share: 0.5,
+            teacher_temperature: 1.0,
             balance: Balance::None,
             limit_per_class: 0,
             val_fraction: 0.1,
@@ -393,10 +411,27 @@ impl Settings {
         if self.ema > 0.0 && self.branch_schedule != BranchSchedule::Joint {
             return wrong("ema", "0 with branches that are trained one after another", &self.ema);
         }
+        if !(0.01..=100.0).contains(&self.teacher_temperature) {
+            return wrong("teacher-temperature", "0.01 to 100", &self.teacher_temperature);
+        }
+        if self.resample_votes && self.targets == Targets::Hard {
+            return wrong("resample-votes", "`false` with `--targets hard`, which knows no votes", &true);
+        }
+        if self.own_targets() && self.answer_diversity > 0.0 {
+            let expected = "0 where branches have targets of their own (--teacher, --resample-votes)";
+            return wrong("answer-diversity", expected, &self.answer_diversity);
+        }
+        if !self.teacher.is_empty() && self.resident == Resident::On {
+            return wrong("resident", "`auto` or `off` with teachers, who look at the host's images", &self.resident);
+        }
         if !(self.val_fraction > 0.0 && self.val_fraction < 1.0) {
             return wrong("val-fraction", "a share above 0 and below 1", &self.val_fraction);
         }
-        for (setting, value) in [("local-weight", self.local_weight), ("answer-diversity", self.answer_diversity)] {
+        for (setting, value) in [
+            ("local-weight", self.local_weight),
+            ("answer-diversity", self.answer_diversity),
+            ("teacher-share", self.teacher_share),
+        ] {
             if !(0.0..=1.0).contains(&value) {
                 return wrong(setting, "a share from 0 to 1", &value);
             }
