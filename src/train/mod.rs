@@ -3,6 +3,7 @@
 pub mod ablation;
 mod auto_gamma;
 mod average;
+mod batches;
 pub mod bench;
 mod clock;
 mod confidence;

@@ -8,19 +8,20 @@ pub use super::observer::{EpochRecord, Observer, Save, Snapshot, StepRecord};
 use super::{
     auto_gamma::auto_gammas,
     average::{Average, NORM_BATCHES},
+    batches::{LossTargets, loader},
     evaluate::{Inputs, Predictions, evaluate_unless, votes_of},
     schedule::{Stage, diversity_factor, lr_factor, stages},
     session::{Session, SessionSpec, TermReport},
     settings::{
         Settings,
-        words::{Balance, DiversityWeight, Gamma},
+        words::{DiversityWeight, Gamma},
     },
     sums::Sums,
     teachers::Teachers,
 };
 use crate::{
     Result,
-    data::{Batch, Loader, LoaderOptions, Pool, Sample, Transform},
+    data::{Pool, Sample},
     exec::Executor,
     graph::Graph,
     models::NetworkSpec,
@@ -29,9 +30,6 @@ use crate::{
         variables::{Tensors, initial},
     },
 };
-
-/// Batches from which γ is taken when it is automatic, and the weight of diversity when it is a share.
-const FIRST_BATCHES: usize = 4;
 
 /// What is trained, on what.
 #[derive(Debug, Clone)]
@@ -157,7 +155,7 @@ enum Flow {
 struct StageRun<'e, 'j> {
     session: Session<'e>,
     job: &'j Job<'j>,
-    teachers: Option<&'e mut Teachers>,
+    targets: LossTargets<'e>,
     stage: &'j Stage,
     state: State,
     best: Option<Tensors>,
@@ -170,7 +168,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
     fn begin(
         executor: &'e mut dyn Executor,
         job: &'j Job<'j>,
-        mut teachers: Option<&'e mut Teachers>,
+        teachers: Option<&'e mut Teachers>,
         stage: &'j Stage,
         start: Start,
     ) -> Result<Self> {
@@ -181,9 +179,10 @@ impl<'e, 'j> StageRun<'e, 'j> {
         for (name, tensor) in fresh(&spec.network, settings.seed)? {
             tensors.entry(name).or_insert(tensor);
         }
+        let mut targets = LossTargets::new(job, teachers, spec.network.heads());
         if state.epoch == 0 && state.step == 0 {
-            state.teachers = teachers.as_ref().map(|teachers| teachers.hashes().to_vec()).unwrap_or_default();
-            state.gammas = gammas(executor, job, teachers.as_deref_mut(), &spec, &tensors, &state)?;
+            state.teachers = targets.teachers();
+            state.gammas = gammas(executor, job, &mut targets, &spec, &tensors, &state)?;
             state.diversity_weights = match settings.diversity_weight {
                 DiversityWeight::Value(weight) if spec.diversity.weighted => vec![weight; state.gammas.len()],
                 _ => Vec::new(),
@@ -201,7 +200,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
         } else {
             None
         };
-        Ok(Self { session, job, teachers, stage, state, best: stage_best, average, averaged: None })
+        Ok(Self { session, job, targets, stage, state, best: stage_best, average, averaged: None })
     }
 
     fn epochs(&mut self, more_stages: bool, observer: &mut dyn Observer) -> Result<Flow> {
@@ -248,7 +247,6 @@ impl<'e, 'j> StageRun<'e, 'j> {
             self.session.reset_sums()?;
         }
         let mut loader = loader(self.job, &self.state)?;
-        let class_weights = class_weights(self.job);
         let (steps, images) = (loader.len(), loader.images());
         let total = steps * self.stage.epochs;
         let factor = |epoch: usize, step: usize| lr_factor(settings, epoch * steps + step, total, steps);
@@ -261,8 +259,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
                 return Ok(Flow::Stop);
             }
             let mut batch = batch?;
-            let heads = self.session.spec().network.heads();
-            prepare(self.job, self.teachers.as_deref_mut(), heads, &class_weights, &mut batch)?;
+            self.targets.prepare(self.job, &mut batch)?;
             let lr_factor = factor(self.state.epoch, self.state.step);
             self.session.set_lr(|part| self.stage.lr_of(part) * lr_factor)?;
             self.weigh_diversity(steps)?;
@@ -348,8 +345,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
             && !ended
             && steps > 0
         {
-            let heads = self.session.spec().network.heads();
-            let batches = first_batches(self.job, self.teachers.as_deref_mut(), heads, &self.state)?;
+            let batches = self.targets.first_batches(self.job, &self.state)?;
             self.state.diversity_weights = self.session.shares(share, &batches)?;
         }
         Ok(())
@@ -432,107 +428,10 @@ fn steps_done(job: &Job<'_>, state: &State) -> Result<usize> {
     Ok(state.epoch * loader(job, state)?.len() + state.step)
 }
 
-fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
-    let settings = job.settings;
-    let Transform { size, normalise, order } = settings.transform();
-    let options = LoaderOptions {
-        batch: settings.batch_size,
-        size,
-        seed: settings.seed,
-        epoch: state.epochs_done as u64,
-        start: state.step,
-        shuffle: true,
-        drop_last: true,
-        augment: settings.augment.parse()?,
-        normalise,
-        order,
-        targets: settings.targets,
-        resampled: settings.resample_votes.then(|| heads(job, state)),
-        mixup: settings.mixup,
-        limit_per_class: (settings.limit_per_class > 0).then_some(settings.limit_per_class),
-        balanced: settings.balance == Balance::Sampling,
-        stage: state.stage as u64,
-        pool: job.pool.clone(),
-    };
-    Loader::new(job.train, job.classes, options)
-}
-
-/// The heads of the network of the stage.
-fn heads(job: &Job<'_>, state: &State) -> usize {
-    let network = job.settings.network(job.classes);
-    let stages = stages(job.settings, network.heads());
-    stages.get(state.stage).map_or(network.heads(), |stage| network.with_branches(stage.branches).heads())
-}
-
-/// Makes of a batch's targets what the loss sees: smoothed, mixed with the teachers' answers, by the weights of the classes.
-fn prepare(
-    job: &Job<'_>,
-    teachers: Option<&mut Teachers>,
-    heads: usize,
-    class_weights: &[f32],
-    batch: &mut Batch,
-) -> Result<()> {
-    smooth(&mut batch.targets, job.settings.label_smoothing, job.classes);
-    if let Some(teachers) = teachers {
-        batch.targets = teachers.targets(&batch.images, &batch.targets, job.settings.batch_size, heads)?;
-    }
-    weigh(&mut batch.targets, class_weights);
-    Ok(())
-}
-
-/// Spreads the share ε of each target over all K classes: (1 − ε)·t + ε/K (Szegedy et al. 2016, §7).
-fn smooth(targets: &mut [f32], share: f64, classes: usize) {
-    if share > 0.0 {
-        let (kept, spread) = ((1.0 - share) as f32, (share / classes as f64) as f32);
-        targets.iter_mut().for_each(|target| *target = kept * *target + spread);
-    }
-}
-
-/// The weight of each class K in the loss: N / (K'·n_k) for the n_k of N training images, K' the classes that occur, so
-/// that the mean over the images is 1; nothing where all count alike.
-fn class_weights(job: &Job<'_>) -> Vec<f32> {
-    if job.settings.balance != Balance::Weights {
-        return Vec::new();
-    }
-    let mut counts = vec![0_usize; job.classes];
-    job.train.iter().for_each(|sample| counts[sample.label] += 1);
-    if job.settings.limit_per_class > 0 {
-        counts.iter_mut().for_each(|count| *count = job.settings.limit_per_class.min(*count));
-    }
-    let present = counts.iter().filter(|count| **count > 0).count();
-    let images: usize = counts.iter().sum();
-    counts.iter().map(|&count| images as f32 / (present * count.max(1)) as f32).collect()
-}
-
-/// Multiplies each target by its class's weight.
-fn weigh(targets: &mut [f32], weights: &[f32]) {
-    if !weights.is_empty() {
-        let rows = targets.chunks_mut(weights.len());
-        rows.for_each(|row| row.iter_mut().zip(weights).for_each(|(target, weight)| *target *= weight));
-    }
-}
-
-/// The first batches that training is going to see next, with images also where the device makes its own: what they are
-/// asked for is read back anyway.
-fn first_batches(
-    job: &Job<'_>,
-    mut teachers: Option<&mut Teachers>,
-    heads: usize,
-    state: &State,
-) -> Result<Vec<Batch>> {
-    let job = Job { pool: None, ..job.clone() };
-    let mut batches: Vec<Batch> = loader(&job, state)?.take(FIRST_BATCHES).collect::<Result<_>>()?;
-    let class_weights = class_weights(&job);
-    for batch in &mut batches {
-        prepare(&job, teachers.as_deref_mut(), heads, &class_weights, batch)?;
-    }
-    Ok(batches)
-}
-
 fn gammas(
     executor: &mut dyn Executor,
     job: &Job<'_>,
-    teachers: Option<&mut Teachers>,
+    targets: &mut LossTargets<'_>,
     spec: &SessionSpec,
     tensors: &Tensors,
     state: &State,
@@ -543,7 +442,7 @@ fn gammas(
             Ok(terms.map(|_| gamma).collect())
         }
         Gamma::Auto => {
-            let batches = first_batches(job, teachers, spec.network.heads(), state)?;
+            let batches = targets.first_batches(job, state)?;
             auto_gammas(executor, spec, tensors, &batches)
         }
     }
@@ -558,32 +457,4 @@ pub fn fresh(network: &NetworkSpec, seed: u64) -> Result<Tensors> {
     let x = graph.input("images", [1, 3, network.size(), network.size()]);
     network.build(&mut graph, x, Mode::Eval)?;
     Ok(initial(&graph, seed))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::data::Image;
-
-    #[test]
-    fn a_rare_classs_images_count_more_and_the_mean_over_the_images_is_1() {
-        let image = Arc::new(Image { width: 1, height: 1, channels: 1, pixels: vec![0] });
-        let sample = |label| Sample::new(format!("{label}"), Arc::clone(&image), label);
-        // Class 1 does not occur.
-        let train: Vec<Sample> = [0, 0, 0, 2].map(sample).to_vec();
-        let settings = Settings { balance: Balance::Weights, ..Settings::default() };
-        let job = Job { settings: &settings, classes: 3, train: &train, validation: &[], pool: None };
-        let weights = class_weights(&job);
-        assert_eq!([weights[0], weights[2]], [4.0 / 6.0, 2.0]);
-        assert_eq!(train.iter().map(|sample| weights[sample.label]).sum::<f32>(), 4.0);
-        let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
-        weigh(&mut targets, &weights);
-        assert_eq!(targets, [4.0 / 6.0, 0.0, 0.0, 2.0 / 6.0, 0.0, 1.0]);
-        let limited = Settings { limit_per_class: 1, ..settings.clone() };
-        assert_eq!(class_weights(&Job { settings: &limited, ..job.clone() }), [1.0; 3]);
-        let plain = Settings::default();
-        assert!(class_weights(&Job { settings: &plain, ..job }).is_empty());
-    }
 }

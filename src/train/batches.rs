@@ -1,0 +1,149 @@
+//! The batches of a training, with the targets that its loss sees.
+
+use super::{
+    schedule::stages,
+    settings::words::Balance,
+    teachers::Teachers,
+    trainer::{Job, State},
+};
+use crate::{
+    Result,
+    data::{Batch, Loader, LoaderOptions, Transform},
+};
+
+/// Batches from which γ is taken when it is automatic, and the weight of diversity when it is a share.
+const FIRST_BATCHES: usize = 4;
+
+/// Makes of a batch's targets what the loss sees: smoothed, mixed with the teachers' answers, by the weights of the classes.
+pub(super) struct LossTargets<'t> {
+    teachers: Option<&'t mut Teachers>,
+    heads: usize,
+    class_weights: Vec<f32>,
+}
+
+impl<'t> LossTargets<'t> {
+    /// For a network of so many heads.
+    pub(super) fn new(job: &Job<'_>, teachers: Option<&'t mut Teachers>, heads: usize) -> Self {
+        Self { teachers, heads, class_weights: class_weights(job) }
+    }
+
+    /// The SHA-256 of each teacher's file.
+    pub(super) fn teachers(&self) -> Vec<String> {
+        self.teachers.as_ref().map(|teachers| teachers.hashes().to_vec()).unwrap_or_default()
+    }
+
+    pub(super) fn prepare(&mut self, job: &Job<'_>, batch: &mut Batch) -> Result<()> {
+        smooth(&mut batch.targets, job.settings.label_smoothing, job.classes);
+        if let Some(teachers) = &mut self.teachers {
+            batch.targets = teachers.targets(&batch.images, &batch.targets, job.settings.batch_size, self.heads)?;
+        }
+        weigh(&mut batch.targets, &self.class_weights);
+        Ok(())
+    }
+
+    /// The first batches that training is going to see next, with images also where the device makes its own: what they
+    /// are asked for is read back anyway.
+    pub(super) fn first_batches(&mut self, job: &Job<'_>, state: &State) -> Result<Vec<Batch>> {
+        let job = Job { pool: None, ..job.clone() };
+        let mut batches: Vec<Batch> = loader(&job, state)?.take(FIRST_BATCHES).collect::<Result<_>>()?;
+        for batch in &mut batches {
+            self.prepare(&job, batch)?;
+        }
+        Ok(batches)
+    }
+}
+
+pub(super) fn loader(job: &Job<'_>, state: &State) -> Result<Loader> {
+    let settings = job.settings;
+    let Transform { size, normalise, order } = settings.transform();
+    let options = LoaderOptions {
+        batch: settings.batch_size,
+        size,
+        seed: settings.seed,
+        epoch: state.epochs_done as u64,
+        start: state.step,
+        shuffle: true,
+        drop_last: true,
+        augment: settings.augment.parse()?,
+        normalise,
+        order,
+        targets: settings.targets,
+        resampled: settings.resample_votes.then(|| heads(job, state)),
+        mixup: settings.mixup,
+        limit_per_class: (settings.limit_per_class > 0).then_some(settings.limit_per_class),
+        balanced: settings.balance == Balance::Sampling,
+        stage: state.stage as u64,
+        pool: job.pool.clone(),
+    };
+    Loader::new(job.train, job.classes, options)
+}
+
+/// The heads of the network of the stage.
+fn heads(job: &Job<'_>, state: &State) -> usize {
+    let network = job.settings.network(job.classes);
+    let stages = stages(job.settings, network.heads());
+    stages.get(state.stage).map_or(network.heads(), |stage| network.with_branches(stage.branches).heads())
+}
+
+/// Spreads the share ε of each target over all K classes: (1 − ε)·t + ε/K (Szegedy et al. 2016, §7).
+fn smooth(targets: &mut [f32], share: f64, classes: usize) {
+    if share > 0.0 {
+        let (kept, spread) = ((1.0 - share) as f32, (share / classes as f64) as f32);
+        targets.iter_mut().for_each(|target| *target = kept * *target + spread);
+    }
+}
+
+/// The weight of each class K in the loss: N / (K'·n_k) for the n_k of N training images, K' the classes that occur, so
+/// that the mean over the images is 1; nothing where all count alike.
+fn class_weights(job: &Job<'_>) -> Vec<f32> {
+    if job.settings.balance != Balance::Weights {
+        return Vec::new();
+    }
+    let mut counts = vec![0_usize; job.classes];
+    job.train.iter().for_each(|sample| counts[sample.label] += 1);
+    if job.settings.limit_per_class > 0 {
+        counts.iter_mut().for_each(|count| *count = job.settings.limit_per_class.min(*count));
+    }
+    let present = counts.iter().filter(|count| **count > 0).count();
+    let images: usize = counts.iter().sum();
+    counts.iter().map(|&count| images as f32 / (present * count.max(1)) as f32).collect()
+}
+
+/// Multiplies each target by its class's weight.
+fn weigh(targets: &mut [f32], weights: &[f32]) {
+    if !weights.is_empty() {
+        let rows = targets.chunks_mut(weights.len());
+        rows.for_each(|row| row.iter_mut().zip(weights).for_each(|(target, weight)| *target *= weight));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        data::{Image, Sample},
+        train::Settings,
+    };
+
+    #[test]
+    fn a_rare_classs_images_count_more_and_the_mean_over_the_images_is_1() {
+        let image = Arc::new(Image { width: 1, height: 1, channels: 1, pixels: vec![0] });
+        let sample = |label| Sample::new(format!("{label}"), Arc::clone(&image), label);
+        // Class 1 does not occur.
+        let train: Vec<Sample> = [0, 0, 0, 2].map(sample).to_vec();
+        let settings = Settings { balance: Balance::Weights, ..Settings::default() };
+        let job = Job { settings: &settings, classes: 3, train: &train, validation: &[], pool: None };
+        let weights = class_weights(&job);
+        assert_eq!([weights[0], weights[2]], [4.0 / 6.0, 2.0]);
+        assert_eq!(train.iter().map(|sample| weights[sample.label]).sum::<f32>(), 4.0);
+        let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
+        weigh(&mut targets, &weights);
+        assert_eq!(targets, [4.0 / 6.0, 0.0, 0.0, 2.0 / 6.0, 0.0, 1.0]);
+        let limited = Settings { limit_per_class: 1, ..settings.clone() };
+        assert_eq!(class_weights(&Job { settings: &limited, ..job.clone() }), [1.0; 3]);
+        let plain = Settings::default();
+        assert!(class_weights(&Job { settings: &plain, ..job }).is_empty());
+    }
+}
