@@ -326,14 +326,67 @@ fn the_crop_moves_the_picture_by_at_most_its_padding() {
 }
 
 #[test]
+fn a_border_is_repeated_where_black_would_lie() {
+    let image = Image { width: 12, height: 12, channels: 1, pixels: vec![200; 144] };
+    let moved = Augment { degrees: 30.0, translate: 0.2, scale: (0.6, 0.9), ..Augment::none() };
+    let black = |out: &[f32]| out.iter().filter(|value| **value < 0.5).count();
+    assert!(draws(&image, &moved, 12, 50).iter().all(|out| black(out) > 0));
+    let repeated = draws(&image, &Augment { border: 1.0, ..moved }, 12, 50);
+    assert!(repeated.iter().all(|out| out.iter().all(|value| (value - 200.0 / 255.0).abs() < 1e-5)));
+    let sometimes = draws(&image, &Augment { border: 0.3, ..moved }, 12, 400);
+    let repeated = sometimes.iter().filter(|out| black(out) == 0).count();
+    assert!((80..160).contains(&repeated), "{repeated}");
+}
+
+#[test]
+fn blur_and_jpeg_change_some_pictures_and_leave_the_other_draws_as_they_are() {
+    let image = &samples(1)[0].image;
+    let plain = Augment { degrees: 20.0, erase: 0.5, ..Augment::none() };
+    let worn = Augment { blur: 0.3, jpeg: 0.3, ..plain };
+    let [plain, worn] = [plain, worn].map(|augment| draws(image, &augment, 16, 400));
+    let same = plain.iter().zip(&worn).filter(|(plain, worn)| plain == worn).count();
+    // 0.7² of 400.
+    assert!((156..236).contains(&same), "{same}");
+    for (plain, worn) in plain.iter().zip(&worn) {
+        let zeros = |out: &[f32]| out.iter().filter(|value| **value == 0.0).count();
+        assert_eq!(zeros(plain), zeros(worn), "what is erased or outside");
+    }
+    // They happen to images of the host.
+    let pool = Arc::new(Pool::new(&samples(9), 1 << 20).expect("a pool"));
+    for text in ["blur=0.5", "jpeg=0.5", "border=0.5"] {
+        let augment: Augment = text.parse().expect("an augmentation");
+        let options = LoaderOptions { augment, pool: Some(Arc::clone(&pool)), ..options() };
+        let refused = Loader::new(&samples(9), 3, options).map(|_| ()).expect_err(text).to_string();
+        assert!(refused.contains("without border, blur and jpeg where the images stay on the device"), "{refused}");
+    }
+}
+
+#[test]
 fn augmentations_have_names_and_settings() {
-    for text in ["none", "affectnet", "rafdb", "flip=0.5,degrees=10", "contrast=0.2,scale=1.5,scale_min=0.8"] {
+    for text in [
+        "none",
+        "affectnet",
+        "rafdb",
+        "flip=0.5,degrees=10",
+        "contrast=0.2,scale=1.5,scale_min=0.8",
+        "border=0.5,blur=0.1,jpeg=0.2,jpeg_quality=60",
+    ] {
         assert_eq!(text.parse::<Augment>().expect(text).to_string(), text);
     }
     let changed: Augment = "affectnet,degrees=10".parse().expect("a preset with a change");
     assert_eq!(changed, Augment { degrees: 10.0, ..Augment::affectnet() });
     assert_eq!(changed.to_string().parse::<Augment>().expect("its own text"), changed);
-    for wrong in ["imagenet", "flip", "flip=2", "scale=0.5", "tilt=3", "degrees=much", "brightness=nan"] {
+    for wrong in [
+        "imagenet",
+        "flip",
+        "flip=2",
+        "scale=0.5",
+        "tilt=3",
+        "degrees=much",
+        "brightness=nan",
+        "jpeg=2",
+        "jpeg_quality_min=0",
+    ] {
         assert_eq!(wrong.parse::<Augment>().expect_err(wrong).exit_code(), 2, "{wrong}");
     }
 }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Image;
 use super::options::settings;
-use super::transform::{Pixels, Warp};
+use super::transform::{Outside, Pixels, Warp};
+use super::wear::{Jpeg, Wear};
 use crate::{Error, Result, rng::Rng};
 
 /// What is changed at random, and how far.
@@ -35,6 +37,16 @@ pub struct Augment {
     pub scale: (f64, f64),
     /// A crop of the full size out of the picture padded by this part of the size on each side.
     pub crop: f64,
+    /// Probability that around the picture its border is repeated instead of black.
+    pub border: f64,
+    /// Probability of a Gaussian blur.
+    pub blur: f64,
+    /// The blur's deviation in pixels of the result, uniform in [low, high].
+    pub blur_sigma: (f64, f64),
+    /// Probability that the picture is saved as a JPEG first, at its size or at twice it.
+    pub jpeg: f64,
+    /// The JPEG's quality, uniform in [low, high].
+    pub jpeg_quality: (f64, f64),
     /// Probability that a rectangle is erased.
     pub erase: f64,
     /// The rectangle's part of the area, uniform in [low, high]; its aspect ratio is log-uniform in [0.3, 3.3].
@@ -61,6 +73,11 @@ impl Augment {
             translate: 0.0,
             scale: (1.0, 1.0),
             crop: 0.0,
+            border: 0.0,
+            blur: 0.0,
+            blur_sigma: (0.3, 1.5),
+            jpeg: 0.0,
+            jpeg_quality: (20.0, 95.0),
             erase: 0.0,
             erase_area: (0.02, 0.33),
         }
@@ -116,7 +133,14 @@ impl Augment {
     pub fn is_none(&self) -> bool {
         let still = self.degrees == 0.0 && self.translate == 0.0 && self.scale == (1.0, 1.0) && self.crop == 0.0;
         let colour = self.brightness == 0.0 && self.contrast == 0.0 && self.saturation == 0.0;
-        colour && self.flip == 0.0 && (still || self.geometry == 0.0) && self.erase == 0.0
+        let geometry = self.flip == 0.0 && (still || self.geometry == 0.0);
+        colour && geometry && self.erase == 0.0 && self.blur == 0.0 && self.jpeg == 0.0
+    }
+
+    /// Whether something of it happens to images of the host alone.
+    #[must_use]
+    pub fn needs_host(&self) -> bool {
+        self.border > 0.0 || self.blur > 0.0 || self.jpeg > 0.0
     }
 
     /// Checks the ranges.
@@ -124,7 +148,7 @@ impl Augment {
     /// # Errors
     /// [`Error::Usage`] for the first setting out of its range.
     pub fn check(&self) -> Result<()> {
-        let (low, high) = (self.scale, self.erase_area);
+        let (low, high, blur, jpeg) = (self.scale, self.erase_area, self.blur_sigma, self.jpeg_quality);
         let ranges = [
             ("brightness", self.brightness, 0.0, 10.0),
             ("contrast", self.contrast, 0.0, 10.0),
@@ -136,6 +160,13 @@ impl Augment {
             ("scale", low.0, 0.1, low.1),
             ("scale", low.1, low.0, 10.0),
             ("crop", self.crop, 0.0, 1.0),
+            ("border", self.border, 0.0, 1.0),
+            ("blur", self.blur, 0.0, 1.0),
+            ("blur_sigma", blur.0, 0.0, blur.1),
+            ("blur_sigma", blur.1, blur.0, 10.0),
+            ("jpeg", self.jpeg, 0.0, if cfg!(feature = "cli") { 1.0 } else { 0.0 }),
+            ("jpeg_quality", jpeg.0, 1.0, jpeg.1),
+            ("jpeg_quality", jpeg.1, jpeg.0, 100.0),
             ("erase", self.erase, 0.0, 1.0),
             ("erase_area", high.0, 0.0, high.1),
             ("erase_area", high.1, high.0, 1.0),
@@ -151,9 +182,28 @@ impl Augment {
         }
     }
 
-    /// Everything random about one image of `size` pixels, drawn in this order: colours, geometry, erasing.
+    /// Everything random about one image of `size` pixels, drawn in this order: colours, geometry, erasing, border, blur,
+    /// JPEG.
     pub(super) fn draw(&self, size: usize, rng: &mut Rng) -> Draw {
-        Draw { colours: self.colours(rng), warp: self.warp(size, rng), erased: self.erased(size, rng) }
+        Draw {
+            colours: self.colours(rng),
+            warp: self.warp(size, rng),
+            erased: self.erased(size, rng),
+            outside: if self.border > 0.0 && rng.chance(self.border) { Outside::Border } else { Outside::Black },
+            wear: self.wear(rng),
+        }
+    }
+
+    fn wear(&self, rng: &mut Rng) -> Wear {
+        let mut wear = Wear::NONE;
+        if self.blur > 0.0 && rng.chance(self.blur) {
+            wear.blur = rng.range(self.blur_sigma.0, self.blur_sigma.1);
+        }
+        if self.jpeg > 0.0 && rng.chance(self.jpeg) {
+            let quality = rng.range(self.jpeg_quality.0, self.jpeg_quality.1).round() as u8;
+            wear.jpeg = Some(Jpeg { quality, doubled: rng.chance(0.5) });
+        }
+        wear
     }
 
     /// Colour jitter, in a random order of its parts.
@@ -218,12 +268,31 @@ pub(super) struct Draw {
     pub(super) warp: Warp,
     /// Top, left, bottom, right of what is erased, the last two excluded.
     pub(super) erased: [usize; 4],
+    /// What lies around the picture.
+    pub(super) outside: Outside,
+    /// What happens to the picture before all else.
+    pub(super) wear: Wear,
 }
 
 impl Draw {
     /// Nothing random.
     #[cfg(feature = "cli")]
-    pub(super) const NONE: Self = Self { colours: [Colour::Same; 3], warp: Warp::identity(), erased: [0; 4] };
+    pub(super) const NONE: Self = Self {
+        colours: [Colour::Same; 3],
+        warp: Warp::identity(),
+        erased: [0; 4],
+        outside: Outside::Black,
+        wear: Wear::NONE,
+    };
+
+    /// The picture as it is before its colours change, for a result of `size` pixels.
+    pub(super) fn pixels(&self, image: &Image, size: usize) -> Result<Pixels> {
+        #[cfg(feature = "cli")]
+        if self.wear != Wear::NONE {
+            return Ok(Pixels::of(&self.wear.apply(image, size)?, size));
+        }
+        Ok(Pixels::of(image, size))
+    }
 
     /// Erases the rectangle of the three planes.
     pub(super) fn erase(&self, size: usize, out: &mut [f32]) {
@@ -333,7 +402,8 @@ impl FromStr for Augment {
         };
         for setting in settings(WHAT, rest)? {
             let known = "brightness, contrast, saturation, flip, geometry, degrees, translate, scale, scale_min, \
-                         crop, erase, erase_area, erase_area_min";
+                         crop, border, blur, blur_sigma, blur_sigma_min, jpeg, jpeg_quality, jpeg_quality_min, erase, \
+                         erase_area, erase_area_min";
             let value = || setting.number(WHAT, 0.0, 180.0);
             match setting.key {
                 "brightness" => augment.brightness = value()?,
@@ -346,6 +416,13 @@ impl FromStr for Augment {
                 "scale" => augment.scale.1 = value()?,
                 "scale_min" => augment.scale.0 = value()?,
                 "crop" => augment.crop = value()?,
+                "border" => augment.border = value()?,
+                "blur" => augment.blur = value()?,
+                "blur_sigma" => augment.blur_sigma.1 = value()?,
+                "blur_sigma_min" => augment.blur_sigma.0 = value()?,
+                "jpeg" => augment.jpeg = value()?,
+                "jpeg_quality" => augment.jpeg_quality.1 = value()?,
+                "jpeg_quality_min" => augment.jpeg_quality.0 = value()?,
                 "erase" => augment.erase = value()?,
                 "erase_area" => augment.erase_area.1 = value()?,
                 "erase_area_min" => augment.erase_area.0 = value()?,
@@ -382,6 +459,13 @@ impl fmt::Display for Augment {
                 ("scale", of.scale.1),
                 ("scale_min", of.scale.0),
                 ("crop", of.crop),
+                ("border", of.border),
+                ("blur", of.blur),
+                ("blur_sigma", of.blur_sigma.1),
+                ("blur_sigma_min", of.blur_sigma.0),
+                ("jpeg", of.jpeg),
+                ("jpeg_quality", of.jpeg_quality.1),
+                ("jpeg_quality_min", of.jpeg_quality.0),
                 ("erase", of.erase),
                 ("erase_area", of.erase_area.1),
                 ("erase_area_min", of.erase_area.0),

@@ -257,6 +257,10 @@ impl LoaderOptions {
         if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
             return Err(wrong("mixup", "a number of at least 0", self.mixup.to_string()));
         }
+        if self.pool.is_some() && self.augment.needs_host() {
+            let expected = "without border, blur and jpeg where the images stay on the device";
+            return Err(wrong("the augmentation", expected, self.augment.to_string()));
+        }
         if self.limit_per_class == Some(0) {
             return Err(wrong("the limit per class", "at least 1", "0".into()));
         }

@@ -8,6 +8,7 @@ mod augment;
 mod options;
 mod picture;
 mod transform;
+mod wear;
 
 #[cfg(feature = "cli")]
 mod affectnet;

@@ -30,7 +30,7 @@ impl Transform {
     /// [`Error::Data`] if the image's bytes do not fit its size, [`Error::Shape`] if `out` does not fit.
     pub fn evaluate(&self, image: &Image, out: &mut [f32]) -> Result<()> {
         self.check(image, out)?;
-        self.resample(&Pixels::of(image, self.size), &Warp::identity(), out);
+        self.resample(&Pixels::of(image, self.size), &Warp::identity(), Outside::Black, out);
         self.finish(out);
         Ok(())
     }
@@ -42,9 +42,9 @@ impl Transform {
     pub fn augmented(&self, image: &Image, augment: &Augment, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
         self.check(image, out)?;
         let draw = augment.draw(self.size, rng);
-        let mut pixels = Pixels::of(image, self.size);
+        let mut pixels = draw.pixels(image, self.size)?;
         draw.colours.into_iter().for_each(|colour| colour.apply(&mut pixels));
-        self.resample(&pixels, &draw.warp, out);
+        self.resample(&pixels, &draw.warp, draw.outside, out);
         self.finish(out);
         draw.erase(self.size, out);
         Ok(())
@@ -71,9 +71,9 @@ impl Transform {
 
     /// Fills `out` with `[3, size, size]` of red, green, blue in [0, 1].
     ///
-    /// Outside of the resized picture lies black, blended over one pixel as torch's
+    /// Where black lies outside of the resized picture, it is blended over one pixel as torch's
     /// `grid_sample(padding_mode="zeros")` does.
-    fn resample(&self, source: &Pixels, warp: &Warp, out: &mut [f32]) {
+    fn resample(&self, source: &Pixels, warp: &Warp, outside: Outside, out: &mut [f32]) {
         let size = self.size;
         let (width, height) = (source.width, source.height);
         let (per_x, per_y) = (width as f32 / size as f32, height as f32 / size as f32);
@@ -87,7 +87,10 @@ impl Transform {
                 let (mut u, mut v, mut cover) = ([0.0; RUN], [0.0; RUN], [0.0; RUN]);
                 for i in 0..RUN {
                     (u[i], v[i]) = warp.apply((first + i) as f32 + 0.5, y as f32 + 0.5);
-                    cover[i] = overlap(u[i], size) * overlap(v[i], size);
+                    cover[i] = match outside {
+                        Outside::Black => overlap(u[i], size) * overlap(v[i], size),
+                        Outside::Border => 1.0,
+                    };
                 }
                 let (columns, lines) = (Neighbours::of(&u, per_x, width), Neighbours::of(&v, per_y, height));
                 for (i, ((red, green), blue)) in red.iter_mut().zip(green).zip(blue).enumerate() {
@@ -119,6 +122,15 @@ impl Transform {
             first.swap_with_slice(&mut rest[area..2 * area]);
         }
     }
+}
+
+/// What lies around a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// Black.
+    Black,
+    /// The nearest pixel of its border, again and again.
+    Border,
 }
 
 /// How much of a pixel centred at `u` lies on a picture of `size` pixels, with a tent one pixel wide at its edge.
@@ -186,6 +198,19 @@ impl Pixels {
     pub(super) fn colour(pixel: &[u8], scale: f32) -> [f32; 4] {
         std::array::from_fn(|lane| f32::from(pixel[lane.min(2)]) * scale)
     }
+}
+
+/// The image averaged over blocks where it is at least twice `size`, in bytes.
+#[cfg(feature = "cli")]
+pub(super) fn reduced(image: &Image, size: usize) -> Image {
+    let factor = block(image, size);
+    if factor == 1 {
+        return image.clone();
+    }
+    let values = averaged(image, factor, 1.0 / (factor * factor) as f32);
+    let channels = image.channels;
+    let pixels = values.iter().flat_map(|value| value[..channels].iter().map(|value| value.round() as u8)).collect();
+    Image { width: image.width / factor, height: image.height / factor, channels, pixels }
 }
 
 /// The side of the blocks that an image is averaged over before it is resized to `size`.
@@ -292,7 +317,7 @@ mod tests {
         ];
         let mut out = [f32::NAN; 108];
         let warp = Warp::affine(6, 25f64.to_radians(), 1.2, [1.0, -2.0]);
-        plain(6).resample(&Pixels::of(&picture(6, 6), 6), &warp, &mut out);
+        plain(6).resample(&Pixels::of(&picture(6, 6), 6), &warp, Outside::Black, &mut out);
         assert_close(&out[..36], &expected);
     }
 
@@ -324,7 +349,7 @@ mod tests {
         for image in [colour, picture(30, 25)] {
             // 37 leaves a rest behind the last whole run.
             let mut out = [f32::NAN; 3 * 37 * 37];
-            plain(37).resample(&Pixels::of(&image, 37), &warp, &mut out);
+            plain(37).resample(&Pixels::of(&image, 37), &warp, Outside::Black, &mut out);
             for (i, found) in out.iter().enumerate() {
                 let (channel, y, x) = (i / (37 * 37), i / 37 % 37, i % 37);
                 let expected = one_pixel(&image, channel.min(image.channels - 1), &warp, 37, [x, y]);

@@ -43,7 +43,7 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{TrainingData, load_model},
-    data::Dataset,
+    data::{Augment, Dataset},
     evaluation::{Answered, Evaluation, MapSums, Members},
     exec::open::{Opened, open},
     models::Decision,
@@ -208,6 +208,8 @@ impl Run {
         }
         let residency = if teachers.is_some() {
             Residency::host("the teachers look at it")
+        } else if settings.augment.parse::<Augment>()?.needs_host() {
+            Residency::host("border, blur and jpeg are changed there")
         } else {
             Residency::choose(settings.resident, device.executor.as_ref(), &set.data.split("train")?.samples)?
         };
