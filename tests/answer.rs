@@ -11,7 +11,7 @@ use std::{
 use moue::{
     checkpoint::{ModelMeta, load_model, model_bytes, save_model, write_streamed},
     data::{EXPRESSIONS, Spec, Targets, prior},
-    models::{Calibration, EsrSpec, NetworkSpec, Padding},
+    models::{Calibration, EsrSpec, NetworkSpec, Padding, Risk},
     nn::variables::Tensors,
     predict::arg_max,
     train::trainer::fresh,
@@ -36,7 +36,7 @@ fn model() -> (ModelMeta, Tensors) {
     let mut meta = ModelMeta::new(network().architecture(), EXPRESSIONS.map(str::to_owned).to_vec(), 54);
     let mut prior = vec![0.1; 8];
     (prior[5], prior[0]) = (0.0001, 0.3999);
-    meta.answer = Some(Calibration { temperature: 0.8, tau: 0.5, prior });
+    meta.answer = Some(Calibration::new(0.8, 0.5, prior));
     (meta, fresh(&network(), 3).expect("a network"))
 }
 
@@ -79,11 +79,11 @@ fn a_model_file_of_an_earlier_version_is_read_and_a_calibration_out_of_range_is_
         (0.0, 0.5, "expected a temperature from 1e-30 to 1e30 in its calibration, found 0e0"),
         (1.0, -0.1, "expected a τ from 0 to 1 in its calibration, found -0.1"),
     ] {
-        meta.answer = Some(Calibration { temperature, tau, prior: vec![0.125; 8] });
+        meta.answer = Some(Calibration::new(temperature, tau, vec![0.125; 8]));
         let error = model_bytes(path, &meta, &tensors).expect_err("a calibration out of range").to_string();
         assert!(error.contains(words), "{error}");
     }
-    meta.answer = Some(Calibration { temperature: 1.0, tau: 0.5, prior: vec![0.2; 5] });
+    meta.answer = Some(Calibration::new(1.0, 0.5, vec![0.2; 5]));
     let error = meta.check(path).expect_err("a prior of other classes").to_string();
     assert!(error.contains("expected a prior of 8 classes in its calibration, found 5 values"), "{error}");
 }
@@ -124,6 +124,53 @@ fn the_class_is_that_of_the_largest_probability_that_is_shown_and_raw_shows_the_
         assert_eq!(lines[0][..3], ["image", "prediction", "neutral"]);
         assert_eq!(lines[0].len(), 2 + 8 * 4);
         assert_eq!(lines[1][1], predicted["images"][0]["prediction"]);
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_sure_enough_is_left_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let (mut meta, tensors) = model();
+    save_model(&folder.join("plain.safetensors"), &meta, &tensors).expect("written");
+    picture(folder);
+    let point = |confidence, coverage, risk| Risk { confidence, coverage, risk };
+    if let Some(answer) = &mut meta.answer {
+        answer.risks = vec![point(0.99, 0.1, 0.02), point(0.0, 0.9, 0.2), point(0.0, 1.0, 0.3)];
+    }
+    save_model(&folder.join("m.safetensors"), &meta, &tensors).expect("written");
+    let predict = ["predict", "--model", "m.safetensors", "face.png"];
+    let plain = &said(folder, &predict)["images"][0];
+    assert_eq!(plain["prediction"], "disgust");
+    for (risk, prediction, least) in
+        [("0.01", "unsure", Value::Null), ("0.1", "unsure", json!(0.99_f32)), ("0.25", "disgust", json!(0.0_f32))]
+    {
+        let json = said(folder, &[&predict[..], &["--abstain", risk]].concat());
+        let image = &json["images"][0];
+        assert_eq!((&image["prediction"], &json["least_confidence"]), (&json!(prediction), &least), "{risk}");
+        assert_eq!(image["probabilities"], plain["probabilities"], "what it rests on is shown all the same");
+    }
+    let csv = moue(folder, &[&predict[..], &["--abstain", "0.1", "--csv"]].concat());
+    let csv = String::from_utf8_lossy(&csv.stdout).into_owned();
+    assert!(csv.lines().nth(1).is_some_and(|row| row.starts_with("face.png,unsure,")), "{csv}");
+    let eval = ["eval", "--model", "m.safetensors", "--data", DATA, "--split", "valid", "--abstain"];
+    let [none, all] = ["0.01", "0.3"].map(|risk| said(folder, &[&eval[..], &[risk]].concat()));
+    assert_eq!(none["abstained"], json!({"least_confidence": null, "coverage": 0.0, "risk": null}));
+    let (risk, accuracy) = (all["abstained"]["risk"].as_f64(), all["accuracy"].as_f64());
+    assert!((risk.expect("a risk") - (1.0 - accuracy.expect("an accuracy"))).abs() < 1e-9, "{all}");
+
+    for (model, risk, code, words) in [
+        ("plain.safetensors", "0.1", 3, "expected a model that knows how often its answers are wrong, found none"),
+        (
+            "m.safetensors",
+            "2",
+            2,
+            "--abstain: expected the share of wrong answers that is accepted, from 0 to 1, found 2",
+        ),
+    ] {
+        let refused = moue(folder, &["predict", "--model", model, "face.png", "--abstain", risk]);
+        assert_eq!(refused.status.code(), Some(code), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
     }
 }
 

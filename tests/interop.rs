@@ -299,7 +299,7 @@ fn onnx_equals(network: &NetworkSpec) {
     let path = folder.join("m.safetensors");
     let mut model = load_model(&path).expect("a model");
     let prior = [0.3, 0.25, 0.15, 0.15, 0.07, 0.05, 0.03, 0.0].to_vec();
-    let calibration = Calibration { temperature: 0.6, tau: 0.4, prior };
+    let calibration = Calibration::new(0.6, 0.4, prior);
     model.meta.answer = Some(calibration.clone());
     save_model(&path, &model.meta, &model.tensors).expect("written");
     moue(folder, &["export", "m.safetensors", "--onnx", "--out", "m.onnx"]);

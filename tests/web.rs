@@ -219,7 +219,7 @@ fn votes_are_counted_and_the_mean_is_the_branches_mean() {
 
     let (mut meta, tensors) = model(&spec());
     let prior = (0..8).map(|class| if class == answer.class { 0.993 } else { 0.001 }).collect();
-    let calibration = Calibration { temperature: 0.9, tau: 1.0, prior };
+    let calibration = Calibration::new(0.9, 1.0, prior);
     meta.answer = Some(calibration.clone());
     let bytes = write_streamed("model".as_ref(), &meta, &tensors).expect("a model");
     let mut engine = loaded(&bytes);

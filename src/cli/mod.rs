@@ -1,6 +1,7 @@
 //! The command line: arguments, output, exit codes. Results go to stdout, logs and progress to stderr.
 
 mod ablate;
+mod abstain;
 mod bench;
 mod calibrate;
 mod compare;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     Outcome,
+    abstain::{Abstain, UNSURE},
     device::DeviceArgs,
     output::{Results, say},
 };
@@ -34,6 +35,8 @@ pub(super) struct Args {
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
+    abstain: Abstain,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
@@ -47,16 +50,22 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
     let mut pixels = vec![0.0; 3 * transform.size * transform.size];
     let calibration = model.meta.answer.as_ref().filter(|_| !args.raw);
+    let threshold = args.abstain.threshold(&args.model, calibration)?;
     let mut predictions = Vec::new();
     for image in &images {
         transform.evaluate(image, &mut pixels)?;
         let logits = evaluator.answer(&pixels)?.logits;
         predictions.push(decide(&logits, classes.len(), network.decision(), calibration));
     }
+    let answer = |prediction: &Decided| {
+        let is_unsure = threshold.is_some_and(|least| prediction.probabilities[prediction.class] < least);
+        if is_unsure { UNSURE } else { &*classes[prediction.class] }.to_owned()
+    };
+    let answers: Vec<String> = predictions.iter().map(answer).collect();
     if args.csv {
-        print_csv(args, classes, &network, &predictions);
+        print_csv(args, classes, &network, &answers, &predictions);
     } else {
-        print_text(args, classes, &predictions);
+        print_text(args, classes, &answers, &predictions);
     }
     let named = |values: &[f32]| -> serde_json::Map<String, serde_json::Value> {
         classes.iter().cloned().zip(values.iter().map(|p| json!(p))).collect()
@@ -64,21 +73,25 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let json: Vec<_> = args
         .images
         .iter()
+        .zip(&answers)
         .zip(&predictions)
-        .map(|(path, prediction)| {
+        .map(|((path, answer), prediction)| {
             json!({
-                "image": path.display().to_string(), "prediction": classes[prediction.class], "vote": classes[prediction.vote],
+                "image": path.display().to_string(), "prediction": answer, "vote": classes[prediction.vote],
                 "probabilities": named(&prediction.probabilities), "mean": named(&prediction.mean),
                 "branches": prediction.heads.iter().map(|branch| named(branch)).collect::<Vec<_>>(),
             })
         })
         .collect();
-    Ok(Outcome::passed(json!({"images": json, "calibration": calibration, "device": opened.name()})))
+    Ok(Outcome::passed(json!({
+        "images": json, "calibration": calibration, "least_confidence": threshold.filter(|least| least.is_finite()),
+        "device": opened.name(),
+    })))
 }
 
-fn print_text(args: &Args, classes: &[String], predictions: &[Decided]) {
-    for (path, prediction) in args.images.iter().zip(predictions) {
-        say!("{}: {}", path.display(), classes[prediction.class]);
+fn print_text(args: &Args, classes: &[String], answers: &[String], predictions: &[Decided]) {
+    for ((path, answer), prediction) in args.images.iter().zip(answers).zip(predictions) {
+        say!("{}: {answer}", path.display());
         for (k, class) in classes.iter().enumerate() {
             let branches: Vec<_> = prediction.heads.iter().map(|branch| format!("{:.3}", branch[k])).collect();
             say!("  {class:<12} {:.3}   branches {}", prediction.probabilities[k], branches.join(" "));
@@ -86,7 +99,7 @@ fn print_text(args: &Args, classes: &[String], predictions: &[Decided]) {
     }
 }
 
-fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions: &[Decided]) {
+fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, answers: &[String], predictions: &[Decided]) {
     let written = "invariant: rows of one length, for a writer that never fails";
     let mut table = csv::Writer::from_writer(Results);
     let mut header = vec!["image".to_owned(), "prediction".to_owned()];
@@ -95,8 +108,8 @@ fn print_csv(args: &Args, classes: &[String], network: &NetworkSpec, predictions
         header.extend(classes.iter().map(|class| format!("{}.{class}", network.head_name(head))));
     }
     table.write_record(&header).expect(written);
-    for (path, prediction) in args.images.iter().zip(predictions) {
-        let mut row = vec![path.display().to_string(), classes[prediction.class].clone()];
+    for ((path, answer), prediction) in args.images.iter().zip(answers).zip(predictions) {
+        let mut row = vec![path.display().to_string(), answer.clone()];
         row.extend(prediction.probabilities.iter().chain(prediction.heads.iter().flatten()).map(f32::to_string));
         table.write_record(&row).expect(written);
     }

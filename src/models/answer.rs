@@ -24,12 +24,28 @@ pub struct Calibration {
     pub tau: f64,
     /// The share of each class in what the network was trained on `[K]`, summing to 1.
     pub prior: Vec<f64>,
+    /// How often the answer was wrong among its surest, on the images that it was fitted to; empty where nobody measured it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
+}
+
+/// A point of the risk–coverage curve (Geifman & El-Yaniv, "Selective classification for deep neural networks", 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Risk {
+    /// The largest probability of the answer, 0 to 1.
+    pub confidence: f32,
+    /// The share of images with an answer at least as sure, 0 to 1.
+    pub coverage: f64,
+    /// The share of wrong answers among these, 0 to 1.
+    pub risk: f64,
 }
 
 /// T lies between these.
 const TEMPERATURES: [f64; 2] = [0.05, 20.0];
 /// τ is one of 0, 1/STEPS, … 1.
 const STEPS: usize = 20;
+/// Points of the risk–coverage curve: coverages of about 1/POINTS, … 1.
+const POINTS: usize = 40;
 /// Of so many images τ may cost [`COST`].
 const IMAGES: usize = 1000;
 const COST: usize = 3;
@@ -37,6 +53,22 @@ const COST: usize = 3;
 const HALVINGS: usize = 60;
 
 impl Calibration {
+    /// Without a risk–coverage curve.
+    #[must_use]
+    pub fn new(temperature: f64, tau: f64, prior: Vec<f64>) -> Self {
+        Self { temperature, tau, prior, risks: Vec::new() }
+    }
+
+    /// The confidence below which an answer is left open, so that of the others at most the share `risk` was wrong on the
+    /// images of the curve: of the point of the largest coverage whose risk is so small; above 1 where there is none.
+    /// Nothing without a curve.
+    #[must_use]
+    pub fn threshold(&self, risk: f64) -> Option<f32> {
+        let small = |point: &&Risk| point.risk <= risk;
+        let best = self.risks.iter().filter(small).max_by(|a, b| a.coverage.total_cmp(&b.coverage));
+        (!self.risks.is_empty()).then(|| best.map_or(f32::INFINITY, |point| point.confidence))
+    }
+
     /// The answer's probabilities `[K]` from the mean probabilities `[K]`.
     #[must_use]
     pub fn answer(&self, mean: &[f32]) -> Vec<f32> {
@@ -69,33 +101,32 @@ impl Calibration {
     /// T, between 0.05 and 20, has the largest likelihood of the labels, that is the smallest mean of `−ln q[label]` at
     /// τ = 0; it is 1 where the labels prefer none. τ is then the largest of 0, 0.05, … 1 with which at most 3 of 1,000
     /// images fewer are answered with their labels than at τ = 0. Images whose label is none of the K classes do not
-    /// count; without any, T is 1 and τ 0. The same input gives the same bits.
+    /// count; without any, T is 1 and τ 0. The risk–coverage curve is that of the fitted answer. The same input gives the
+    /// same bits.
     #[must_use]
     pub fn fit(mean: &[f32], labels: &[usize], prior: Vec<f64>) -> Self {
         let classes = prior.len();
         let images: Vec<_> =
             mean.chunks_exact(classes).zip(labels.iter().copied()).filter(|(_, label)| *label < classes).collect();
-        let mut fitted = Self { temperature: temperature(&images), tau: 0.0, prior };
+        let mut fitted = Self::new(temperature(&images), 0.0, prior);
         let hits = |calibration: &Self| {
             images.iter().filter(|(mean, label)| largest(&calibration.answer(mean)) == *label).count()
         };
         let most = hits(&fitted);
         let steps = if images.is_empty() { 0 } else { STEPS };
-        for step in (1..=steps).rev() {
-            fitted.tau = step as f64 / STEPS as f64;
-            let lost = most.saturating_sub(hits(&fitted));
-            if IMAGES * lost <= COST * images.len() {
-                return fitted;
-            }
-        }
-        fitted.tau = 0.0;
+        let cheap = (1..=steps).rev().map(|step| step as f64 / STEPS as f64).find(|&tau| {
+            let lost = most.saturating_sub(hits(&Self { tau, ..fitted.clone() }));
+            IMAGES * lost <= COST * images.len()
+        });
+        fitted.tau = cheap.unwrap_or(0.0);
+        fitted.risks = risks(&fitted, &images);
         fitted
     }
 
     /// What is wrong with it for a network of this many classes: what was expected, and what was found.
     #[must_use]
     pub fn fault(&self, classes: usize) -> Option<[String; 2]> {
-        let Self { temperature, tau, prior } = self;
+        let Self { temperature, tau, prior, risks } = self;
         if !(1e-30..=1e30).contains(temperature) {
             return Some(["a temperature from 1e-30 to 1e30 in its calibration".into(), format!("{temperature:e}")]);
         }
@@ -105,6 +136,10 @@ impl Calibration {
         if prior.len() != classes {
             let expected = format!("a prior of {classes} classes in its calibration");
             return Some([expected, format!("{} values", prior.len())]);
+        }
+        let share = |value: &f64| (0.0..=1.0).contains(value);
+        if !risks.iter().all(|point| share(&point.coverage) && share(&point.risk) && share(&point.confidence.into())) {
+            return Some(["shares from 0 to 1 in the curve of its calibration".into(), "others".into()]);
         }
         let sum: f64 = prior.iter().sum();
         if prior.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() <= 1e-3 {
@@ -130,6 +165,29 @@ fn normalised(scores: Vec<f64>) -> Vec<f64> {
 /// The index of the largest value, of equal ones the lowest.
 fn largest(values: &[f32]) -> usize {
     (1..values.len()).fold(0, |best, index| if values[index] > values[best] { index } else { best })
+}
+
+/// The risk–coverage curve of the answers to some images with their labels, the smallest coverage first.
+fn risks(calibration: &Calibration, images: &[(&[f32], usize)]) -> Vec<Risk> {
+    let answered = images.iter().map(|(mean, label)| {
+        let answer = calibration.answer(mean);
+        let class = largest(&answer);
+        (answer[class], class == *label)
+    });
+    let mut answered: Vec<(f32, bool)> = answered.collect();
+    answered.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut curve: Vec<Risk> = Vec::new();
+    for point in 1..=POINTS.min(answered.len()) {
+        let confidence = answered[(answered.len() * point).div_ceil(POINTS.min(answered.len())) - 1].0;
+        // Equally sure answers are kept or left open together.
+        let kept = answered.partition_point(|(other, _)| *other >= confidence);
+        let wrong = answered[..kept].iter().filter(|(_, right)| !right).count();
+        let coverage = kept as f64 / answered.len() as f64;
+        if curve.last().is_none_or(|last| last.coverage < coverage) {
+            curve.push(Risk { confidence, coverage, risk: wrong as f64 / kept as f64 });
+        }
+    }
+    curve
 }
 
 /// T of the largest likelihood. With β = 1/T and l = ln m, the mean of `−ln q[y] = ln Σ_k exp(β·l[k]) − β·l[y]` is
@@ -167,7 +225,7 @@ mod tests {
     use super::*;
 
     fn calibration(temperature: f64, tau: f64, prior: &[f64]) -> Calibration {
-        Calibration { temperature, tau, prior: prior.to_vec() }
+        Calibration::new(temperature, tau, prior.to_vec())
     }
 
     fn near(found: &[f32], expected: &[f64]) {
@@ -257,6 +315,36 @@ mod tests {
         assert_eq!((three.tau, (three.temperature - 1.0).abs() < 0.01), (1.0, true), "{three:?}");
         let four = boundary(4);
         assert_eq!((four.tau, (four.temperature - 1.0).abs() < 0.01), (0.6, true), "{four:?}");
+    }
+
+    #[test]
+    fn the_curve_says_how_often_the_surest_answers_were_wrong() {
+        // Confidences .9 .8 .8 .7 .6, of which the second and the last are wrong.
+        let mean: Vec<f32> = [0.9, 0.8, 0.8, 0.7, 0.6].into_iter().flat_map(|p| [p, 1.0 - p]).collect();
+        let labels = [0, 1, 0, 0, 1];
+        let plain = calibration(1.0, 0.0, &[0.5, 0.5]);
+        let images: Vec<_> = mean.chunks_exact(2).zip(labels).collect();
+        let found = risks(&plain, &images);
+        let of =
+            |confidence, coverage, wrong, kept| Risk { confidence, coverage, risk: f64::from(wrong) / f64::from(kept) };
+        assert_eq!(found, [of(0.9, 0.2, 0, 1), of(0.8, 0.6, 1, 3), of(0.7, 0.8, 1, 4), of(0.6, 1.0, 2, 5)]);
+        let with = Calibration { risks: found, ..plain.clone() };
+        let at = |risk| with.threshold(risk);
+        assert_eq!((at(0.0), at(0.25), at(0.3), at(0.4)), (Some(0.9), Some(0.7), Some(0.7), Some(0.6)));
+        assert_eq!(plain.threshold(0.5), None);
+        let always_wrong = Calibration { risks: vec![of(0.9, 1.0, 1, 1)], ..plain };
+        assert_eq!(always_wrong.threshold(0.5), Some(f32::INFINITY));
+        // Of many images there are as many points as [`POINTS`].
+        let (mean, labels) = images_of(1000);
+        let fitted = Calibration::fit(&mean, &labels, vec![0.5, 0.5]);
+        assert_eq!((fitted.risks.len(), fitted.risks[POINTS - 1].coverage), (POINTS, 1.0));
+    }
+
+    /// Images of two classes with as many confidences.
+    fn images_of(count: usize) -> (Vec<f32>, Vec<usize>) {
+        let p = |image: usize| 0.5 + 0.5 * (image + 1) as f32 / (count + 1) as f32;
+        let mean = (0..count).flat_map(|image| [p(image), 1.0 - p(image)]).collect();
+        (mean, (0..count).map(|image| usize::from(image.is_multiple_of(7))).collect())
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod architecture;
 pub mod esr;
 pub mod manet;
 
-pub use answer::Calibration;
+pub use answer::{Calibration, Risk};
 pub use architecture::{Architecture, Unknown};
 pub use esr::{EsrSpec, Padding};
 pub use manet::ManetSpec;

@@ -103,7 +103,7 @@ mod tests {
         let last = decide(&logits, 2, Decision::Last, None);
         assert_eq!((last.class, last.vote, &last.mean), (1, 1, &last.heads[2]));
         // Class 1 was met in training nine times as often as class 0.
-        let prior = Calibration { temperature: 1.0, tau: 1.0, prior: vec![0.1, 0.9] };
+        let prior = Calibration::new(1.0, 1.0, vec![0.1, 0.9]);
         let rare = decide(&logits, 2, Decision::Vote, Some(&prior));
         assert_eq!((rare.class, rare.vote, &rare.mean), (0, 0, &all.mean));
         assert_eq!(rare.probabilities, prior.answer(&all.mean));

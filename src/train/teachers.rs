@@ -53,7 +53,7 @@ impl Teachers {
         }
         // The temperature alone: a teacher's own calibration is for its answers, not for what is learnt from them.
         let prior = vec![1.0 / classes.len() as f64; classes.len()];
-        let calibration = Calibration { temperature: settings.teacher_temperature, tau: 0.0, prior };
+        let calibration = Calibration::new(settings.teacher_temperature, 0.0, prior);
         Ok(Self { all, hashes, classes: classes.len(), share: settings.teacher_share as f32, calibration })
     }
 

@@ -21,7 +21,10 @@ export interface ModelInfo {
 }
 
 /** A temperature, and the shares of the classes [K] in training with the power by which they are divided out. */
-export interface Calibration { temperature: number; tau: number; prior: number[] }
+export interface Calibration { temperature: number; tau: number; prior: number[]; risks?: Risk[] }
+
+/** Of the images with an answer at least as sure, their share of all and the share of wrong answers among them. */
+export interface Risk { confidence: number; coverage: number; risk: number }
 
 /** A part of an image, in pixels. */
 export interface Box { x: number; y: number; width: number; height: number }

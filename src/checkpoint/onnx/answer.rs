@@ -124,7 +124,7 @@ mod tests {
             (graph, vec![("logits", logits)])
         };
         let (one, two) = (build(1), build(2));
-        let calibration = Calibration { temperature: 0.4, tau: 0.35, prior: vec![0.7, 0.0, 0.2, 0.1] };
+        let calibration = Calibration::new(0.4, 0.35, vec![0.7, 0.0, 0.2, 0.1]);
         for decision in [Decision::Vote, Decision::Last] {
             for calibration in
                 [None, Some(&calibration), Some(&Calibration { temperature: 1.0, tau: 0.0, ..calibration.clone() })]

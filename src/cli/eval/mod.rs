@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Outcome, device::DeviceArgs, output::note};
+use super::{Outcome, abstain::Abstain, device::DeviceArgs, output::note};
 use choose::Chosen;
 
 use crate::{
@@ -68,6 +68,8 @@ pub(super) struct Args {
     /// The mean of the branches' probabilities answers, whatever calibration the model has.
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    abstain: Abstain,
     /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
     #[arg(long = "tta-flip", alias = "mirror")]
     mirror: bool,
@@ -151,6 +153,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let source = data.source.split(':').next().unwrap_or_default().to_owned();
     let about = About::new(classes.clone(), source, splits, hashes.clone(), ids);
     let calibrations: Vec<_> = models.iter().map(|model| model.meta.answer.as_ref().filter(|_| !args.raw)).collect();
+    let threshold = args.abstain.threshold(&args.model[0], calibrations[0].filter(|_| models.len() == 1))?;
     let kept = together(about, &asked, &calibrations, &known);
     if let Some(path) = &args.predictions {
         kept.write(path, args.compact)?;
@@ -167,6 +170,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     }
     let evaluation = Evaluation::from_predictions(&labels, &answers, &mapping.classes())?;
     let vote_accuracy = Evaluation::from_predictions(&labels, &vote, &mapping.classes())?.accuracy;
+    let abstained = threshold.map(|least| say::Abstained::of(answered, least));
     let figures = answered.figures();
     let members = Members::of(&kept.members, &kept.labels);
     let named: Vec<String> = match &models[..] {
@@ -177,6 +181,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         _ => members.accuracy.iter().map(|accuracy| format!("{accuracy:.4}")).collect(),
     };
     say::figures(&evaluation, vote_accuracy, &figures, &members, &named);
+    if let Some(abstained) = &abstained {
+        abstained.say();
+    }
     let maps: Vec<_> = asked.iter().flat_map(|predictions| &predictions.maps).map(MapSums::figures).collect();
     maps.iter().for_each(say::maps);
     let exits = if asked.len() == 1 { exits(&asked[0]) } else { Vec::new() };
@@ -204,7 +211,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
-        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "by_branches": by_branches, "classes": mapping.report(),
+        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "by_branches": by_branches, "abstained": abstained, "classes": mapping.report(),
         "left_out": left_out, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))

@@ -2,7 +2,8 @@
 
 use super::{super::output::say, choose::Judged};
 use crate::{
-    evaluation::{Evaluation, Figures, MapFigures, Members, statistics::wilson},
+    evaluation::{Answered, Evaluation, Figures, MapFigures, Members, statistics::wilson},
+    predict::arg_max,
     train::ablation::Exit,
 };
 
@@ -96,4 +97,42 @@ pub(super) fn risk_curve(risks: &[f64]) -> Vec<[f64; 2]> {
         risks.get(count - 1).map(|&risk| [part as f64 / 20.0, risk])
     };
     (1..=20).filter_map(at).collect()
+}
+
+/// What is left when unsure answers are left open.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Abstained {
+    /// The confidence below which they are; none where all of them are.
+    least_confidence: Option<f32>,
+    /// The share of images that are answered.
+    coverage: f64,
+    /// The share of wrong answers among these; none where there is none.
+    risk: Option<f64>,
+}
+
+impl Abstained {
+    pub(super) fn of(answered: Answered<'_>, least: f32) -> Self {
+        let (mut given, mut wrong) = (0_usize, 0_usize);
+        for (row, label) in answered.probabilities.chunks_exact(answered.classes).zip(answered.labels) {
+            let class = arg_max(row);
+            if row[class] >= least {
+                given += 1;
+                wrong += usize::from(class != *label);
+            }
+        }
+        Self {
+            least_confidence: least.is_finite().then_some(least),
+            coverage: given as f64 / answered.labels.len().max(1) as f64,
+            risk: (given > 0).then(|| wrong as f64 / given as f64),
+        }
+    }
+
+    pub(super) fn say(&self) {
+        match (self.least_confidence, self.risk) {
+            (Some(least), Some(risk)) => {
+                say!("answers as sure as {least:.4}: {:.4} of the images, of which {risk:.4} wrong", self.coverage);
+            }
+            _ => say!("no answer is as sure as that: all are left open"),
+        }
+    }
 }
