@@ -9,7 +9,7 @@ use std::{
 };
 
 use moue::{
-    checkpoint::{ModelMeta, save_model},
+    checkpoint::{DiversityMeta, ModelMeta, load_model, save_model},
     evaluation::{About, Answered, Arm, Kept, SplitOf, compare},
     models::{EsrSpec, NetworkSpec, Padding},
     rng::Rng,
@@ -109,6 +109,28 @@ fn what_eval_keeps_is_what_it_says_and_compare_reads_it_back() {
     assert!((versus["soft_cross_entropy"]["mean"].as_f64().expect("a mean") - expected).abs() < 1e-9, "{compared}");
     let [low, high] = [0, 1].map(|i| versus["soft_cross_entropy"]["interval"][i].as_f64().expect("an end"));
     assert!(low < expected && expected < high);
+}
+
+#[test]
+fn the_maps_that_are_judged_are_those_of_the_layer_that_was_diversified() {
+    let folder = folder();
+    let folder = folder.path();
+    model(folder, "last.safetensors", 1, &moue::data::EXPRESSIONS);
+    let mut early = load_model(&folder.join("last.safetensors")).expect("a model");
+    early.meta.diversity = Some(DiversityMeta {
+        similarity: "paper".into(),
+        objective: "det".into(),
+        gamma: [("spatial".to_owned(), 10.0)].into(),
+        layer: 2,
+        centred: false,
+    });
+    save_model(&folder.join("early.safetensors"), &early.meta, &early.tensors).expect("written");
+    let [last, early] = ["last", "early"].map(|name| json(&eval(folder, &["--model", &format!("{name}.safetensors")])));
+    assert_eq!(last["accuracy"], early["accuracy"], "the answers are the same");
+    for kind in [0, 1] {
+        let [last, early] = [&last, &early].map(|said| said["maps"][kind]["distance"].as_f64().expect("a distance"));
+        assert!(last > 0.0 && early > 0.0 && last != early, "{last} {early}");
+    }
 }
 
 #[test]

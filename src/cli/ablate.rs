@@ -156,7 +156,7 @@ fn evaluate_cell(args: &Args, cell: &Cell, trained: &Trained) -> Result<CellResu
     let network = model.network()?;
     let threads = (settings.threads > 0).then_some(settings.threads);
     let mut opened = device::open(&settings.device, Precision::F32, threads)?;
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, settings.batch_size, &model.tensors)?;
+    let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), &model, settings.batch_size)?;
     let inputs = inputs(&model, settings.batch_size);
     let samples = &data.split(&args.split)?.samples;
     let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;

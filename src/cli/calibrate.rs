@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let prior = prior_of(args, &model, &data, &mapping)?;
     let known = mapping.apply(&data.split(&args.split)?.samples).known;
     let mut opened = args.device.open()?;
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
+    let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), &model, args.batch)?;
     let inputs = Inputs { batch: args.batch, transform: transform_of(&model.meta) };
     let predictions = evaluate(&known, &network, &inputs, |images| evaluator.answer(images))?;
 

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let images = args.images.iter().map(|path| Image::open(path)).collect::<Result<Vec<_>>>()?;
     let transform = transform_of(&model.meta);
     let mut opened = args.device.open()?;
-    let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, 1, &model.tensors)?;
+    let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), &model, 1)?;
     let mut pixels = vec![0.0; 3 * transform.size * transform.size];
     let calibration = model.meta.answer.as_ref().filter(|_| !args.raw);
     let threshold = args.abstain.threshold(&args.model, calibration)?;

@@ -3,6 +3,7 @@
 use super::session::SessionSpec;
 use crate::{
     Result,
+    checkpoint::Model,
     exec::{Executor, OpCost, Profile, Program, Stats},
     graph::Graph,
     models::{BRANCH_LAYERS, Maps, NetworkSpec},
@@ -105,7 +106,7 @@ pub struct Evaluator<'e> {
 }
 
 impl<'e> Evaluator<'e> {
-    /// Compiles a network for batches of `batch` images and writes its variables.
+    /// Compiles a network for batches of `batch` images and writes its variables; the maps are those of the last layer.
     ///
     /// # Errors
     /// See [`Session::new`](super::session::Session::new).
@@ -115,9 +116,28 @@ impl<'e> Evaluator<'e> {
         batch: usize,
         tensors: &variables::Tensors,
     ) -> Result<Self> {
+        Self::of_layer(executor, spec, batch, tensors, BRANCH_LAYERS)
+    }
+
+    /// The same of a model; the maps are those of the layer that was diversified.
+    ///
+    /// # Errors
+    /// As [`Evaluator::new`] and [`Model::network`].
+    pub fn of_model(executor: &'e mut dyn Executor, model: &Model, batch: usize) -> Result<Self> {
+        let layer = model.meta.diversity.as_ref().map_or(BRANCH_LAYERS, |diversity| diversity.layer);
+        Self::of_layer(executor, &model.network()?, batch, &model.tensors, layer)
+    }
+
+    fn of_layer(
+        executor: &'e mut dyn Executor,
+        spec: &NetworkSpec,
+        batch: usize,
+        tensors: &variables::Tensors,
+        layer: usize,
+    ) -> Result<Self> {
         executor.clear();
-        let eval = EvalProgram::compile(executor, spec, batch, BRANCH_LAYERS)?;
-        let EvalGraph { graph, .. } = eval_graph(spec, batch, BRANCH_LAYERS)?;
+        let eval = EvalProgram::compile(executor, spec, batch, layer)?;
+        let EvalGraph { graph, .. } = eval_graph(spec, batch, layer)?;
         variables::write(executor, &graph, tensors)?;
         Ok(Self { executor, eval })
     }

@@ -141,8 +141,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut opened = args.device.open()?;
     let (mut asked, mut asked_unknown) = (Vec::new(), Vec::new());
     for model in &models {
-        let network = model.network()?;
-        let mut evaluator = Evaluator::new(opened.executor.as_mut(), &network, args.batch, &model.tensors)?;
+        let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), model, args.batch)?;
         asked.push(ask(args, model, &known, &mut evaluator)?);
         if !others.is_empty() {
             asked_unknown.push(ask(args, model, &others, &mut evaluator)?);

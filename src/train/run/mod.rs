@@ -323,7 +323,7 @@ impl Run {
         let mut best = load_model(&folder.best())?;
         let network = best.network()?;
         let inputs = Inputs { batch: settings.batch_size, transform: settings.transform() };
-        let mut evaluator = Evaluator::new(device.executor.as_mut(), &network, inputs.batch, &best.tensors)?;
+        let mut evaluator = Evaluator::of_model(device.executor.as_mut(), &best, inputs.batch)?;
         let answer = |images: &[f32]| evaluator.answer(images);
         let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
             return Ok(None);
