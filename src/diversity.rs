@@ -27,7 +27,7 @@ pub struct Diversity {
     /// det, logdet (of S, or of S + εI) or sum.
     pub objective: Objective,
     /// The share of the cross-entropy that is the mean answer's, 0 to 1; 0 in the paper.
-    pub answers: f64,
+    pub mixture: f64,
     /// The layer of an ESR's branches whose attention is compared, 1 to [`BRANCH_LAYERS`], which is the paper's.
     pub layer: usize,
     /// Whether maps are compared centred and at unit length, γ 1 in place of 10: see [`centred`]. The paper compares them
@@ -45,7 +45,7 @@ impl Diversity {
         channel: true,
         released: false,
         objective: Objective::Det,
-        answers: 0.0,
+        mixture: 0.0,
         layer: BRANCH_LAYERS,
         centred: false,
         weighted: false,
@@ -156,7 +156,7 @@ pub fn diversified(graph: &mut Graph, loss: TensorId, terms: &[Term], spec: &Div
 /// The loss of a network (Eqs. 4 and 5): `Σ_b weight_b·CE_b − Σ λ·D`, a term for each kind of the network's maps that the
 /// specification wants and that has at least two learners.
 ///
-/// Where [`Diversity::answers`] α is above 0, the first sum is
+/// Where [`Diversity::mixture`] α is above 0, the first sum is
 /// `(1−α)·Σ_b weight_b·CE(p_b) + α·W·CE(Σ_b weight_b·p_b / W)`, `W = Σ_b weight_b`, for the heads' answers p_b (Webb et al.
 /// 2020, Buschjäger et al. 2020): the second part asks the heads to be right together, and by the difference of the two, in
 /// which answers may differ.
@@ -174,9 +174,9 @@ pub fn diversified_loss(
 ) -> Result<Loss> {
     graph.set_scope("loss");
     let [mut cross_entropy, head_losses, hits] = graph.cross_entropy(network.logits, targets, weights)?;
-    if spec.answers > 0.0 {
+    if spec.mixture > 0.0 {
         let together = graph.mixture_cross_entropy(network.logits, targets, weights)?;
-        cross_entropy = graph.weighted_sum(&[(cross_entropy, 1.0 - spec.answers), (together, spec.answers)])?;
+        cross_entropy = graph.weighted_sum(&[(cross_entropy, 1.0 - spec.mixture), (together, spec.mixture)])?;
     }
     let mut terms = Vec::new();
     for maps in network.maps_of(spec.layer).iter().filter(|maps| maps.learners > 1 && spec.wants(maps.kind)) {

@@ -159,8 +159,16 @@ fn an_answer_that_is_not_sure_enough_is_left_open() {
     let (risk, accuracy) = (all["abstained"]["risk"].as_f64(), all["accuracy"].as_f64());
     assert!((risk.expect("a risk") - (1.0 - accuracy.expect("an accuracy"))).abs() < 1e-9, "{all}");
 
+    let two = ["eval", "--model", "m.safetensors", "--model", "plain.safetensors", "--data", DATA, "--abstain", "0.1"];
+    let refused = moue(folder, &two);
+    assert!(stderr(&refused).contains("--abstain: expected one model, whose own errors were counted, found 2 models"));
     for (model, risk, code, words) in [
-        ("plain.safetensors", "0.1", 3, "expected a model that knows how often its answers are wrong, found none"),
+        (
+            "plain.safetensors",
+            "0.1",
+            3,
+            "expected a model that knows how often its answers are wrong, found a calibration without their curve",
+        ),
         (
             "m.safetensors",
             "2",
@@ -211,9 +219,14 @@ fn moue_calibrate_fits_the_validation_labels_and_changes_no_weight() {
     fs::write(folder.join("m.safetensors"), &whole).expect("written");
     let calibrate = ["calibrate", "--model", "m.safetensors", "--data", DATA];
 
-    let refused = moue(folder, &[&calibrate[..], &["--split", "test"]].concat());
-    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
-    assert!(stderr(&refused).contains("a split that the model is not judged by, found `test`"), "{}", stderr(&refused));
+    for (split, words) in [
+        ("test", "a split that the model is not judged by, found `test`"),
+        ("train", "a split that the model was not trained on, found `train`"),
+    ] {
+        let refused = moue(folder, &[&calibrate[..], &["--split", split]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
+    }
     assert_eq!(fs::read(folder.join("m.safetensors")).expect("the file"), whole, "it was written all the same");
 
     let json = said(folder, &[&calibrate[..], &["--out", "c.safetensors"]].concat());
@@ -296,4 +309,41 @@ fn a_training_ends_with_a_calibrated_model_also_where_it_was_killed_just_before(
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert_eq!(fs::read(&best).expect("the model"), bytes, "another model than the uninterrupted one");
     assert_eq!((facts()["status"].as_str(), &facts()["result"]["model_hash"]), (Some("finished"), &json!(hash)));
+}
+
+#[test]
+fn nothing_is_fitted_where_the_test_split_chooses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let train = ["train", "--data", DATA, "--image-size", "54", "--width", "0.0625", "--batch-size", "16"];
+    let more = ["--branches", "2", "--epochs", "1", "--threads", "1", "--name", "run", "--select-on", "test"];
+    said(folder.path(), &[&train[..], &more].concat());
+    let meta = load_model(&folder.path().join("runs/run/checkpoints/best.safetensors")).expect("the model").meta;
+    assert_eq!(meta.answer, None);
+    assert_eq!(meta.result.map(|result| result.split), Some("test".into()));
+}
+
+/// A folder of pictures without a split `valid`: a training holds one out of `train`.
+#[test]
+fn a_model_of_data_without_a_validation_split_is_calibrated_on_the_one_that_was_held_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    for (split, count) in [("train", 20), ("test", 2)] {
+        for class in ["anger", "happiness"] {
+            let path = folder.join("faces").join(split).join(class);
+            fs::create_dir_all(&path).expect("a folder");
+            for image in 0..count {
+                let pixel =
+                    |x: u32, y: u32| image::Luma([((x * 7 + y * 3) * (image + 1) + class.len() as u32 * 40) as u8]);
+                image::GrayImage::from_fn(48, 48, pixel).save(path.join(format!("{image}.png"))).expect("written");
+            }
+        }
+    }
+    let train = ["train", "--data", "folder:faces", "--image-size", "54", "--width", "0.0625", "--batch-size", "8"];
+    let more = ["--branches", "2", "--epochs", "1", "--threads", "1", "--name", "run", "--val-fraction", "0.3"];
+    said(folder, &[&train[..], &more].concat());
+    let best = "runs/run/checkpoints/best.safetensors";
+    let answer = load_model(&folder.join(best)).expect("the model").meta.answer.expect("a calibration");
+    let calibrate = ["calibrate", "--model", best, "--data", "folder:faces", "--out", "c", "--batch", "8"];
+    let json = said(folder, &[&calibrate[..], &["--threads", "1", "--val-fraction", "0.3"]].concat());
+    assert_eq!((&json["images"], &json["calibration"]), (&json!(12), &json!(answer)));
 }

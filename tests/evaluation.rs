@@ -11,7 +11,7 @@ use std::{
 use moue::{
     checkpoint::{DiversityMeta, ModelMeta, load_model, save_model},
     evaluation::{About, Answered, Arm, Kept, SplitOf, compare},
-    models::{EsrSpec, NetworkSpec, Padding},
+    models::{Calibration, EsrSpec, NetworkSpec, Padding},
     rng::Rng,
     train::trainer::fresh,
 };
@@ -109,6 +109,22 @@ fn what_eval_keeps_is_what_it_says_and_compare_reads_it_back() {
     assert!((versus["soft_cross_entropy"]["mean"].as_f64().expect("a mean") - expected).abs() < 1e-9, "{compared}");
     let [low, high] = [0, 1].map(|i| versus["soft_cross_entropy"]["interval"][i].as_f64().expect("an end"));
     assert!(low < expected && expected < high);
+
+    // A calibrated model's answers say so, and are not set beside mean probabilities without a word.
+    let mut calibrated = load_model(&folder.join("a.safetensors")).expect("a model");
+    calibrated.meta.answer = Some(Calibration::new(2.0, 0.5, vec![0.125; 8]));
+    save_model(&folder.join("c.safetensors"), &calibrated.meta, &calibrated.tensors).expect("written");
+    for (name, raw) in [("c", &[][..]), ("raw", &["--raw"])] {
+        let file = format!("{name}.predictions.safetensors");
+        let said =
+            json(&eval(folder, &[&["--model", "c.safetensors", "--predictions", &file], &both[..], raw].concat()));
+        assert_eq!(said["raw"], !raw.is_empty());
+        let other = Kept::read(&folder.join(&file)).expect("predictions");
+        assert_eq!((other.about.calibrated, other.mean == kept.mean), (raw.is_empty(), !raw.is_empty()));
+        let compared = moue(folder, &["compare", "a.predictions.safetensors", &file]);
+        assert!(compared.status.success(), "{}", stderr(&compared));
+        assert_eq!(stderr(&compared).contains("their difference is also one of calibration"), raw.is_empty());
+    }
 }
 
 #[test]
@@ -123,6 +139,8 @@ fn the_maps_that_are_judged_are_those_of_the_layer_that_was_diversified() {
         gamma: [("spatial".to_owned(), 10.0)].into(),
         layer: 2,
         centred: false,
+        logdet_epsilon: None,
+        weight: None,
     });
     save_model(&folder.join("early.safetensors"), &early.meta, &early.tensors).expect("written");
     let [last, early] = ["last", "early"].map(|name| json(&eval(folder, &["--model", &format!("{name}.safetensors")])));

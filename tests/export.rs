@@ -18,7 +18,7 @@ use moue::{
     },
     data::EXPRESSIONS,
     graph::Graph,
-    models::{EsrSpec, ManetSpec, NetworkSpec, Padding},
+    models::{Calibration, EsrSpec, ManetSpec, NetworkSpec, Padding},
     nn::{Mode, variables::Tensors},
     ops::Emit,
     train::trainer::fresh,
@@ -213,6 +213,15 @@ fn an_exported_model_says_what_an_evaluation_of_it_and_of_no_other_said() {
     let json: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap();
     assert_eq!((result.split.as_str(), result.images, result.by_branches.len()), ("test", Some(16), 2));
     assert_eq!((json["accuracy"].as_f64(), result.by_branches[1]), (Some(result.accuracy), result.accuracy));
+
+    // A calibrated model's file does not say what its mean probabilities reached.
+    let mut calibrated = meta.clone();
+    calibrated.answer = Some(Calibration::new(1.0, 0.0, vec![0.125; 8]));
+    save_model(&folder.join("c.safetensors"), &calibrated, &tensors).unwrap();
+    let output = moue(folder, &[&["eval", "--model", "c.safetensors", "--raw"], &data[..]].concat());
+    fs::write(folder.join("raw.json"), &output.stdout).unwrap();
+    let raw = ["export", "c.safetensors", "--web", "--out", "r.safetensors", "--result", "raw.json"];
+    fails(&moue(folder, &raw), 3, &["raw.json", "expected an evaluation of the model's calibrated answers"]);
 
     tensors.get_mut("base.conv1.weight").unwrap().1[0] += 1.0;
     save_model(&folder.join("other.safetensors"), &meta, &tensors).unwrap();

@@ -271,7 +271,7 @@ fn diversity_of_answers_takes_four_commands(adapter: usize) -> Outcome {
     let spec = EsrSpec { branches: 3, width: 0.25, size: 64, classes: 8, attention: true, padding: Padding::Published };
     let count = |diversity| commands(adapter, &spec, &diversity);
     let plain = count(Diversity::PAPER)?;
-    let answers = count(Diversity { answers: 0.25, ..Diversity::PAPER })?;
+    let answers = count(Diversity { mixture: 0.25, ..Diversity::PAPER })?;
     let shifted = count(Diversity { objective: Objective::ShiftedLogDet { eps: 0.01 }, ..Diversity::PAPER })?;
     println!("commands without and with diversity of answers, with log det of S + εI: {plain}, {answers}, {shifted}");
     if (answers, shifted) == (plain + 4, plain) {

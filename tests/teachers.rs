@@ -18,6 +18,7 @@ use moue::{
         Settings,
         run::{Run, TrainingSet},
         session::Evaluator,
+        settings::words::BranchSchedule,
         teachers::Teachers,
         trainer::{Observer, fresh},
     },
@@ -143,20 +144,30 @@ fn a_taught_run_goes_on_to_the_same_bits_and_only_with_its_teachers() {
         load_model(&trained.folder.join("checkpoints/last.safetensors")).expect("a model").tensors
     });
     assert_ne!(whole, untaught, "the teacher changes nothing");
-    for looks in [2, 4, 6] {
-        let name = format!("stopped-{looks}");
-        let stopped = begin(&run(&name, vec![path.clone()])).train(&mut StopsAfter(looks));
+    let progressive = |settings: Settings| Settings {
+        branch_schedule: BranchSchedule::Progressive,
+        epochs: 1,
+        stage_epochs: 1,
+        ..settings
+    };
+    let trained = begin(&progressive(run("grown", vec![path.clone()]))).train(&mut Quiet).expect("a training");
+    let grown = load_model(&trained.folder.join("checkpoints/last.safetensors")).expect("a model").tensors;
+    for (looks, is_progressive) in [(2, false), (4, false), (6, false), (3, true), (6, true)] {
+        let name = format!("stopped-{looks}-{is_progressive}");
+        let settings = run(&name, vec![path.clone()]);
+        let (settings, whole) = if is_progressive { (progressive(settings), &grown) } else { (settings, &whole) };
+        let stopped = begin(&settings).train(&mut StopsAfter(looks));
         assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
         let stopped = folder.path().join("runs").join(&name);
         // Another teacher in its place.
         let bytes = fs::read(&path).expect("the teacher");
         teacher(folder.path(), "t.safetensors", 2, 54, &EXPRESSIONS);
         let refused = Run::resume(&stopped).map(|_| ()).expect_err("another teacher").to_string();
-        assert!(refused.contains("t.safetensors: expected the teachers that the run began with"), "{refused}");
+        assert!(refused.contains("t.safetensors: expected the teacher that the run began with"), "{refused}");
         fs::write(&path, bytes).expect("put back");
         let trained = Run::resume(&stopped).expect("a run").train(&mut Quiet).expect("a training");
         let model = load_model(&trained.folder.join("checkpoints/last.safetensors")).expect("a model");
-        assert!(model.tensors == whole, "after {looks} looks");
+        assert!(model.tensors == *whole, "after {looks} looks");
     }
 }
 

@@ -139,7 +139,7 @@ fn the_weight_of_diversity_is_a_number_or_a_share_and_the_papers_where_nobody_sa
     let of = |more: &[&str]| Settings::resolve(&Given::default(), &flags(more).unwrap()).unwrap();
     assert_eq!(of(&[]).diversity(), Diversity::PAPER);
     assert_eq!(of(&["--diversity-weight", "1"]).diversity(), Diversity::PAPER);
-    let answers = Diversity { answers: 0.25, ..Diversity::PAPER };
+    let answers = Diversity { mixture: 0.25, ..Diversity::PAPER };
     assert_eq!(of(&["--answer-diversity", "0.25"]).diversity(), answers);
     assert_eq!(of(&["--diversity-layer", "2"]).diversity(), Diversity { layer: 2, ..Diversity::PAPER });
     let centred = of(&["--diversity-maps", "centred"]);

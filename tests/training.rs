@@ -4,9 +4,11 @@
 
 mod support_train;
 
+use std::sync::Arc;
+
 use moue::{
     Error, Result,
-    data::Batch,
+    data::{Batch, Pool, Targets},
     diversity::Diversity,
     exec::{Executor, cpu::CpuExecutor},
     graph::Graph,
@@ -17,7 +19,7 @@ use moue::{
         schedule::LrSchedule,
         session::{Session, SessionSpec, StepReport},
         settings::words::{BranchSchedule, DiversityMaps, DiversityWeight, ModelKind},
-        trainer::{Ended, Start, State},
+        trainer::{Ended, Job, Start, State, train},
     },
 };
 
@@ -250,6 +252,38 @@ fn diversity_of_answers_takes_a_share_of_the_loss_to_the_mean_answer() {
         let alone = settings.branch_schedule == BranchSchedule::FineTune;
         assert!(if alone { (together - apart).abs() < 1e-5 } else { together < apart }, "{apart} {together}");
         assert_eq!((&none.terms[0].similarity, none.hits), (&half.terms[0].similarity, half.hits));
+    }
+}
+
+#[test]
+fn branches_learn_from_samples_of_the_votes_in_every_schedule_and_network() {
+    let mut data = support_train::data();
+    for sample in &mut data.splits.get_mut("train").expect("the split").samples {
+        let mut votes = vec![0.0; 8];
+        (votes[sample.label], votes[(sample.label + 1) % 8]) = (0.6, 0.4);
+        sample.votes = Some(votes);
+    }
+    let (train_split, validation) = (data.split("train").expect("images"), data.split("valid").expect("images"));
+    let losses = |settings: &Settings, pool| {
+        let (images, validation) = (&train_split.samples, &validation.samples);
+        let job = Job { settings, classes: 8, train: images, validation, pool };
+        let mut memory = Memory::default();
+        let mut executor = CpuExecutor::<f32>::new(Some(2)).expect("threads");
+        train(&mut executor, &job, None, Start::default(), &mut memory).expect("training");
+        memory.losses
+    };
+    let manet = Settings { model: ModelKind::Manet, image_size: 32, ..settings(BranchSchedule::Joint) };
+    let [joint, progressive, fine_tune] =
+        [BranchSchedule::Joint, BranchSchedule::Progressive, BranchSchedule::FineTune].map(settings);
+    for settings in [joint, progressive, fine_tune, manet] {
+        let settings = Settings { log_every: 1, targets: Targets::Soft, ..settings };
+        let resampled = Settings { resample_votes: true, ..settings.clone() };
+        let pool = || Some(Arc::new(Pool::new(&train_split.samples, 1 << 24).expect("a pool")));
+        let [plain, own] = [&settings, &resampled].map(|settings| losses(settings, None));
+        assert!(plain.len() == own.len() && own.iter().all(|loss| loss.is_finite()), "{own:?}");
+        assert!(plain[0] != own[0] && (plain[0] - own[0]).abs() < 0.5, "{} {}", plain[0], own[0]);
+        let on_device = losses(&resampled, pool());
+        assert!((on_device[0] - own[0]).abs() < 1e-4, "{} {}", on_device[0], own[0]);
     }
 }
 

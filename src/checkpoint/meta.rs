@@ -104,6 +104,12 @@ pub struct DiversityMeta {
     /// Whether the maps were compared centred and at unit length.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub centred: bool,
+    /// ε of `logdet`, where it was of S + εI and divided by the learners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logdet_epsilon: Option<f64>,
+    /// λ, a number or `share:ρ`, where it was not 1 throughout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
 }
 
 fn last_layer() -> usize {

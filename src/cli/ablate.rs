@@ -160,7 +160,7 @@ fn evaluate_cell(args: &Args, cell: &Cell, trained: &Trained) -> Result<CellResu
     let inputs = inputs(&model, settings.batch_size);
     let samples = &data.split(&args.split)?.samples;
     let predictions = evaluate(samples, &network, &inputs, |images| evaluator.answer(images))?;
-    let answers = predictions.answers();
+    let answers = predictions.voted();
     let mean = predictions.mean_probabilities();
     let (classes, labels) = (predictions.classes, &predictions.labels);
     let answered = Answered { classes, probabilities: &mean, labels, votes: None };

@@ -1,6 +1,6 @@
 //! `--abstain`: answers that are left open because they are too unsure.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::{Error, Result, models::Calibration};
 
@@ -17,12 +17,20 @@ pub(super) struct Abstain {
 }
 
 impl Abstain {
-    /// The confidence below which answers are left open; none where all are given. `path` is the model's.
+    /// The confidence below which answers are left open; none where all are given. `calibration` is the one model's.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a share out of range, [`Error::File`] for a model without a risk–coverage curve.
-    pub(super) fn threshold(self, path: &Path, calibration: Option<&Calibration>) -> Result<Option<f32>> {
+    /// [`Error::Usage`] for a share out of range or several models, [`Error::File`] for a model without a risk–coverage curve.
+    pub(super) fn threshold(self, models: &[PathBuf], calibration: Option<&Calibration>) -> Result<Option<f32>> {
         let Some(risk) = self.abstain else { return Ok(None) };
+        let [path] = models else {
+            return Err(Error::Usage {
+                setting: "--abstain".into(),
+                expected: "one model, whose own errors were counted".into(),
+                found: format!("{} models", models.len()),
+                hint: "evaluate them one by one".into(),
+            });
+        };
         if !(0.0..=1.0).contains(&risk) {
             return Err(Error::Usage {
                 setting: "--abstain".into(),
@@ -34,9 +42,9 @@ impl Abstain {
         match calibration.and_then(|calibration| calibration.threshold(risk)) {
             Some(threshold) => Ok(Some(threshold)),
             None => Err(Error::File {
-                path: path.into(),
+                path: path.clone(),
                 expected: "a model that knows how often its answers are wrong".into(),
-                found: "none".into(),
+                found: if calibration.is_some() { "a calibration without their curve" } else { "none" }.into(),
                 hint: "measure it on a validation split: `moue calibrate --model MODEL --data SPEC`".into(),
             }),
         }

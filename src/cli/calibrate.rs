@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Result,
     checkpoint::{Model, bytes_hash, with_meta, write_atomic},
-    data::{ClassMap, Dataset, Mapping, Spec, Targets},
+    data::{ClassMap, Dataset, Mapping, Targets},
     predict::transform_of,
     train::{
         evaluate::{Inputs, Predictions, evaluate},
@@ -29,8 +29,9 @@ pub(super) struct Args {
     model: PathBuf,
     /// The data that the model was trained on: ferplus:DIR, fer2013:DIR, rafdb:DIR, affectnet:DIR, folder:DIR or synthetic.
     #[arg(long)]
-    data: Spec,
-    /// The split whose labels decide: images that the model was not trained on.
+    data: String,
+    /// The split whose labels decide: images that the model was not trained on. Where the data have no split `valid`, the
+    /// one that a training holds out of `train`.
     #[arg(long, default_value = "valid")]
     split: String,
     /// Lets the split test decide; what is then measured on it is optimistic.
@@ -48,9 +49,24 @@ pub(super) struct Args {
     /// As given to `moue train`.
     #[arg(long, default_value_t = 0)]
     limit_per_class: usize,
-    /// FROM=TO,…: images of the data's class FROM count as the model's class TO, `FROM=` leaves them out.
-    #[arg(long, value_name = "FROM=TO,…")]
-    class_map: Option<ClassMap>,
+    /// As given to `moue train`.
+    #[arg(long, value_name = "FROM=TO,…", default_value = "")]
+    class_map: String,
+    /// As given to `moue train`, for data without a split `valid`.
+    #[arg(long, default_value_t = Settings::default().val_fraction)]
+    val_fraction: f64,
+    /// As given to `moue train`, for data without a split `valid`.
+    #[arg(long, default_value_t = Settings::default().seed)]
+    seed: u64,
+    /// As given to `moue train`.
+    #[arg(long, value_name = "COLUMN")]
+    group_by: Option<String>,
+    /// As given to `moue train`.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    folds: usize,
+    /// As given to `moue train`.
+    #[arg(long, value_name = "I", default_value_t = 1)]
+    fold: usize,
     /// The file to write; the model file itself by default.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -62,24 +78,48 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome> {
-    if args.split == "test" && !args.allow_test {
-        return Err(Error::Usage {
+    let refused = |expected: &str, hint: &str| {
+        Err(Error::Usage {
             setting: "--split".into(),
-            expected: "a split that the model is not judged by".into(),
-            found: "`test`".into(),
-            hint: "take `valid`, or say --allow-test".into(),
-        });
+            expected: expected.into(),
+            found: format!("`{}`", args.split),
+            hint: hint.into(),
+        })
+    };
+    match &*args.split {
+        "train" => return refused("a split that the model was not trained on", "take `valid`"),
+        "test" if !args.allow_test => {
+            return refused("a split that the model is not judged by", "take `valid`, or say --allow-test");
+        }
+        _ => {}
     }
     let bytes = std::fs::read(&args.model)
         .map_err(|source| Error::io(&args.model, "reading the model", source, "check the path and its permissions"))?;
     let mut model = Model::from_bytes(&args.model, &bytes)?;
     let network = model.network()?;
-    let data = args.data.load_splits(&["train", &args.split])?;
+    let settings = Settings {
+        data: args.data.clone(),
+        class_map: args.class_map.clone(),
+        val_fraction: args.val_fraction,
+        seed: args.seed,
+        group_by: args.group_by.clone(),
+        folds: args.folds,
+        fold: args.fold,
+        targets: args.targets,
+        balance: args.balance,
+        label_smoothing: args.label_smoothing,
+        limit_per_class: args.limit_per_class,
+        ..Settings::default()
+    };
+    settings.check()?;
+    let mut data = settings.load_splits(&["train", &args.split])?;
+    if args.split == "valid" {
+        data.split_validation(settings.val_fraction, settings.seed)?;
+    }
     super::data::say_notes(&data);
-    let mapping =
-        args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, &model.meta.classes)?;
+    let mapping = ClassMap::default().resolve(&data.source, &data.classes, &model.meta.classes)?;
     mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
-    let prior = prior_of(args, &model, &data, &mapping)?;
+    let prior = prior_of(&settings, &model, &data, &mapping)?;
     let known = mapping.apply(&data.split(&args.split)?.samples).known;
     let mut opened = args.device.open()?;
     let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), &model, args.batch)?;
@@ -124,7 +164,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// The mean of the training's targets over the model's classes.
-fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Result<Vec<f64>> {
+fn prior_of(settings: &Settings, model: &Model, data: &Dataset, mapping: &Mapping) -> Result<Vec<f64>> {
     let classes = &model.meta.classes;
     let train = &data.split("train")?.samples;
     let hash = data.hashes.get("train").map(|hash| format!("train:{hash}"));
@@ -132,23 +172,15 @@ fn prior_of(args: &Args, model: &Model, data: &Dataset, mapping: &Mapping) -> Re
     if let Some(hash) = hash.filter(|hash| trained.contains("train:") && !trained.split(' ').any(|own| own == hash)) {
         note!("the model was trained on other images, {trained}, than these, {hash}, of which the prior is");
     }
-    let settings = Settings {
-        targets: args.targets,
-        balance: args.balance,
-        label_smoothing: args.label_smoothing,
-        limit_per_class: args.limit_per_class,
-        ..Settings::default()
-    };
-    settings.check()?;
     if data.classes == *classes {
         return Ok(settings.prior(train, classes.len()));
     }
-    if args.targets == Targets::Soft {
+    if settings.targets == Targets::Soft {
         return Err(Error::Usage {
             setting: "--targets".into(),
             expected: "`hard` for data of other classes than the model's".into(),
             found: "`soft`".into(),
-            hint: "leave it out, or give the data that the model was trained on".into(),
+            hint: "leave it out, or bring the classes by --class-map to the model's, as in its training".into(),
         });
     }
     Ok(settings.prior(&mapping.apply(train).known, classes.len()))

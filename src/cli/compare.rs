@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{Outcome, output::say};
+use super::{
+    Outcome,
+    output::{note, say},
+};
 use crate::{
     Error, Result,
     evaluation::{Arm, Kept, compare},
@@ -82,6 +85,19 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
             });
         }
         arms.push(arm);
+    }
+    let calibrated = |kept: &Kept| kept.about.calibrated;
+    let is_first = calibrated(&arms[0].trainings[0]);
+    if let Some(other) = arms.iter().find(|arm| arm.trainings.iter().any(|kept| calibrated(kept) != is_first)) {
+        let words = |is_calibrated| if is_calibrated { "calibrated" } else { "mean probabilities" };
+        note!(
+            "the answers of {} are {}, those of {} {}: their difference is also one of calibration; `moue eval --raw` leaves \
+             it out",
+            arms[0].name,
+            words(is_first),
+            other.name,
+            words(!is_first)
+        );
     }
     let truth = args.truth.as_deref().map(Kept::read).transpose()?;
     let images = arms[0].trainings[0].images();

@@ -58,7 +58,7 @@ struct Format {
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut model = load_model(&args.model)?;
     if let Some(path) = &args.result {
-        model.meta.result = Some(result_of(path, &file_hash(&args.model)?)?);
+        model.meta.result = Some(result_of(path, &file_hash(&args.model)?, model.meta.answer.is_some())?);
     }
     let (out, meta, tensors) = (&args.out, &model.meta, &model.tensors);
     let (format, bytes) = if args.format.onnx {
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// What an evaluation of the model with this hash said, from its last line.
-fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
+fn result_of(path: &Path, hash: &str, calibrated: bool) -> Result<ModelResult> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::io(path, "reading the result", error, "give a file with the output of `moue eval --early-exits --json`")
     })?;
@@ -97,13 +97,18 @@ fn result_of(path: &Path, hash: &str) -> Result<ModelResult> {
     }
     let number =
         |key: &str| json[key].as_f64().ok_or_else(|| wrong(&format!("a number `{key}`"), json[key].to_string()));
-    let by_branches = json["by_branches"].as_array().into_iter().flatten();
+    if calibrated && json["raw"] != false {
+        return Err(wrong("an evaluation of the model's calibrated answers", "one of the mean probabilities".into()));
+    }
+    let Some(by_branches) = json["by_branches"].as_array() else {
+        return Err(wrong("the accuracy `by_branches`", "a result of an earlier version".into()));
+    };
     Ok(ModelResult {
         split: json["split"].as_str().unwrap_or_default().to_owned(),
         accuracy: number("accuracy")?,
         balanced_accuracy: Some(number("balanced_accuracy")?),
         images: json["images"].as_u64(),
-        by_branches: by_branches.filter_map(Value::as_f64).collect(),
+        by_branches: by_branches.iter().filter_map(Value::as_f64).collect(),
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), &model, 1)?;
     let mut pixels = vec![0.0; 3 * transform.size * transform.size];
     let calibration = model.meta.answer.as_ref().filter(|_| !args.raw);
-    let threshold = args.abstain.threshold(&args.model, calibration)?;
+    let threshold = args.abstain.threshold(std::slice::from_ref(&args.model), calibration)?;
     let mut predictions = Vec::new();
     for image in &images {
         transform.evaluate(image, &mut pixels)?;

@@ -80,8 +80,9 @@ fn train_to_the_end(run: Run) -> Result<Trained> {
 
 fn finish(done: Trained) -> Result<Outcome> {
     let Summary { best_val_accuracy, best_epoch, epochs, images_per_s, .. } = done.summary;
+    let by = if done.summary.vote_accuracy.is_some() { " by vote" } else { "" };
     say!(
-        "best validation accuracy {best_val_accuracy:.4} in epoch {best_epoch} of {epochs}; {images_per_s:.0} images/s; {}",
+        "best validation accuracy{by} {best_val_accuracy:.4} in epoch {best_epoch} of {epochs}; {images_per_s:.0} images/s; {}",
         done.folder.display()
     );
     let json = json!({

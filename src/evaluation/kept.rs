@@ -24,7 +24,7 @@ const KEY: &str = "moue_predictions";
 pub struct Kept {
     /// Whose answers, and to what.
     pub about: About,
-    /// The mean of the branches' probabilities `[N, K]`.
+    /// The probabilities of the answers `[N, K]`: the mean of the branches', calibrated where [`About::calibrated`] says so.
     pub mean: Vec<f32>,
     /// The class that each branch answers `[N, B]`.
     pub members: Vec<u8>,
@@ -46,6 +46,9 @@ pub struct About {
     pub splits: Vec<SplitOf>,
     /// The SHA-256 of each model file.
     pub models: Vec<String>,
+    /// Whether the models' calibrations made the answers; not in files of earlier versions, which knew none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calibrated: bool,
     /// The id of each image; none in a compact file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
@@ -72,7 +75,7 @@ impl About {
         models: Vec<String>,
         ids: Vec<String>,
     ) -> Self {
-        Self { format: FORMAT.into(), classes, source, splits, models, ids }
+        Self { format: FORMAT.into(), classes, source, splits, models, calibrated: false, ids }
     }
 }
 

@@ -127,7 +127,13 @@ impl EsrSpec {
     /// The side of the branches' last map, from which attention and Grad-CAM are read; 0 for an image that is too small.
     #[must_use]
     pub fn last_side(&self) -> usize {
-        BASE.iter().chain(&BRANCH).fold(self.size, |size, layer| {
+        self.side(BRANCH_LAYERS)
+    }
+
+    /// The same of a layer of the branches, from 1.
+    #[must_use]
+    pub fn side(&self, layer: usize) -> usize {
+        BASE.iter().chain(&BRANCH[..layer.min(BRANCH_LAYERS)]).fold(self.size, |size, layer| {
             let size = (size + 2 * self.padding(layer) + 1).saturating_sub(layer.kernel);
             if layer.pool { size / 2 } else { size }
         })
@@ -253,6 +259,10 @@ mod tests {
             let (graph, esr) = build(&spec, 1).expect("a valid network");
             assert_eq!(graph.tensor(esr.maps[0].map).shape.dims()[2..], [side, side]);
             assert_eq!(spec.last_side(), side);
+            for layer in 1..=BRANCH_LAYERS {
+                let map = esr.maps_of(layer)[0].map;
+                assert_eq!(graph.tensor(map).shape.dims()[2..], [spec.side(layer); 2], "layer {layer}");
+            }
             assert_eq!(parameters(&graph), 20_832_332);
         }
     }

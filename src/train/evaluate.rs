@@ -53,9 +53,9 @@ impl Predictions {
         self.probabilities[image * stride..(image + 1) * stride].chunks(self.classes).map(arg_max)
     }
 
-    /// The class of each image that the network answers with.
+    /// The class of each image by majority vote, ties to the lowest class; of a network whose last head answers, that head's.
     #[must_use]
-    pub fn answers(&self) -> Vec<usize> {
+    pub fn voted(&self) -> Vec<usize> {
         match self.decision {
             Decision::Vote => self.vote(self.branches),
             Decision::Last => (0..self.labels.len()).filter_map(|image| self.branch_classes(image).last()).collect(),
@@ -89,7 +89,7 @@ impl Predictions {
         let mean = self.mean_probabilities();
         let answered = Answered { classes: self.classes, probabilities: &mean, labels: &self.labels, votes };
         match monitor {
-            Monitor::Accuracy => self.accuracy(&self.answers()),
+            Monitor::Accuracy => self.accuracy(&self.voted()),
             Monitor::Balanced => answered.figures().balanced_accuracy,
             Monitor::SoftCrossEntropy => {
                 -answered.soft_cross_entropies().iter().sum::<f64>() / self.labels.len().max(1) as f64
@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn a_network_answers_by_vote_or_by_its_last_head() {
-        assert_eq!(predictions().answers(), [2, 0]);
-        assert_eq!(Predictions { decision: Decision::Last, ..predictions() }.answers(), [0, 0]);
+        assert_eq!(predictions().voted(), [2, 0]);
+        assert_eq!(Predictions { decision: Decision::Last, ..predictions() }.voted(), [0, 0]);
     }
 
     #[test]

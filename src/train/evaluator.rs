@@ -45,10 +45,14 @@ impl EvalProgram {
         Ok(Self { program: executor.compile(&graph)?, images, logits, maps })
     }
 
-    pub(super) fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
+    pub(super) fn logits(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Vec<f32>> {
         executor.write(self.program, self.images, images)?;
         executor.run(self.program)?;
-        let logits = executor.read(self.program, self.logits)?;
+        executor.read(self.program, self.logits)
+    }
+
+    pub(super) fn answer(&self, executor: &mut dyn Executor, images: &[f32]) -> Result<Answers> {
+        let logits = self.logits(executor, images)?;
         let maps = self.maps.iter().map(|maps| {
             let values = executor.read(self.program, maps.map)?;
             Ok(LearnersMaps { kind: maps.kind, learners: maps.learners, values })

@@ -36,10 +36,11 @@ pub struct EpochRecord {
     pub train_branch_cross_entropy: Vec<f64>,
     /// Each branch's cross-entropy on the validation split.
     pub val_branch_cross_entropy: Vec<f64>,
-    /// The share of training images that the network's answer classified correctly, while training: all steps.
+    /// The share of training images classified correctly while training, over all steps: by majority vote where branches
+    /// vote, before any calibration.
     #[serde(deserialize_with = "nullable")]
     pub train_accuracy: f64,
-    /// The validation split's accuracy, of the network's answer.
+    /// The validation split's accuracy, by majority vote where branches vote, before any calibration.
     #[serde(deserialize_with = "nullable")]
     pub val_accuracy: f64,
     /// Each branch's accuracy on the validation split.

@@ -1,6 +1,7 @@
 //! Training: settings, stages, sessions on a device, metrics and the folder of a run.
 
 pub mod ablation;
+mod answer;
 mod auto_gamma;
 mod average;
 mod batches;

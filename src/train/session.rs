@@ -98,7 +98,8 @@ pub struct TermReport {
     pub similarity: Vec<f32>,
     /// The mean of S off its diagonal.
     pub mean_off_diagonal: f64,
-    /// The norm of the gradient that the term sends into the maps, its weight included.
+    /// The norm of the gradient that the term sends into what it compares, its weight included: the maps, or centred
+    /// ones.
     pub gradient_norm: f64,
     /// λ, its weight in the loss.
     #[serde(default = "one")]

@@ -63,6 +63,23 @@ impl Teachers {
         &self.hashes
     }
 
+    /// Whether they are those that a run began with, by their hashes.
+    ///
+    /// # Errors
+    /// [`Error::File`] for the first that is another.
+    pub fn check(&self, settings: &Settings, began_with: &[String]) -> Result<()> {
+        let mut all = settings.teacher.iter().zip(&self.hashes).zip(began_with);
+        match all.find(|((_, found), expected)| found != expected) {
+            None => Ok(()),
+            Some(((path, found), expected)) => Err(Error::File {
+                path: path.clone(),
+                expected: format!("the teacher that the run began with, sha256 {expected}"),
+                found: found.clone(),
+                hint: "put its file back, or start a new run".into(),
+            }),
+        }
+    }
+
     /// The targets `[N, heads·K]` of a batch of images `[N, 3, S, S]`, from those without teachers, `[N, K]` or
     /// `[N, heads·K]`: `(1 − s)·t + s·q`, s [`Settings::teacher_share`], q the teacher's mean probabilities to the power
     /// 1/T, renormalised, T [`Settings::teacher_temperature`].
@@ -73,7 +90,7 @@ impl Teachers {
         let k = self.classes;
         let mut taught = Vec::with_capacity(self.all.len());
         for Teacher { executor, program, decision } in &mut self.all {
-            let logits = program.answer(executor.as_mut(), images)?.logits;
+            let logits = program.logits(executor.as_mut(), images)?;
             let of = |image: &[f32]| {
                 let probabilities = image.chunks(k).flat_map(softmax).collect::<Vec<_>>();
                 self.calibration.answer(&mean_of(&probabilities, k, *decision))

@@ -290,7 +290,7 @@ impl<'e, 'j> StageRun<'e, 'j> {
         let validation_seconds = clock.elapsed().as_secs_f64();
         self.state.validation_seconds += validation_seconds;
         let Some(validation) = validation else { return Ok(Flow::Stop) };
-        let accuracy = validation.accuracy(&validation.answers());
+        let accuracy = validation.accuracy(&validation.voted());
         let lr_factor = factor(self.state.epoch, steps.saturating_sub(1));
         let mut terms = std::mem::take(&mut self.state.terms);
         for (term, means) in terms.iter_mut().zip(&means.terms) {

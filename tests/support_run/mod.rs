@@ -30,6 +30,8 @@ pub(crate) fn meta() -> ModelMeta {
     meta.diversity = Some(DiversityMeta {
         layer: 4,
         centred: false,
+        logdet_epsilon: None,
+        weight: None,
         similarity: "paper".into(),
         objective: "det".into(),
         gamma: BTreeMap::from([("channel".into(), 10.0), ("spatial".into(), 10.0)]),

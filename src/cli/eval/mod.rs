@@ -127,6 +127,8 @@ fn ask(args: &Args, model: &Model, samples: &[Sample], evaluator: &mut Evaluator
 pub(super) fn run(args: &Args) -> Result<Outcome> {
     let (models, hashes) = load(&args.model)?;
     let classes = &models[0].meta.classes;
+    let calibrations: Vec<_> = models.iter().map(|model| model.meta.answer.as_ref().filter(|_| !args.raw)).collect();
+    let threshold = args.abstain.threshold(&args.model, calibrations[0])?;
     let names: Vec<&str> = args.split.iter().map(String::as_str).collect();
     let data = args.data.load_divided(&names, args.group_by.as_deref(), args.folds, args.fold)?;
     super::data::say_notes(&data);
@@ -150,9 +152,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let ids = known.iter().map(|sample| sample.id.clone()).collect();
     // Without the folder, which means nothing elsewhere.
     let source = data.source.split(':').next().unwrap_or_default().to_owned();
-    let about = About::new(classes.clone(), source, splits, hashes.clone(), ids);
-    let calibrations: Vec<_> = models.iter().map(|model| model.meta.answer.as_ref().filter(|_| !args.raw)).collect();
-    let threshold = args.abstain.threshold(&args.model[0], calibrations[0].filter(|_| models.len() == 1))?;
+    let mut about = About::new(classes.clone(), source, splits, hashes.clone(), ids);
+    about.calibrated = calibrations.iter().any(Option::is_some);
     let kept = together(about, &asked, &calibrations, &known);
     if let Some(path) = &args.predictions {
         kept.write(path, args.compact)?;
@@ -210,7 +211,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
-        "split": args.split.join(","), "mirror": args.mirror, "exits": exits, "by_branches": by_branches, "abstained": abstained, "classes": mapping.report(),
+        "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits, "by_branches": by_branches, "abstained": abstained, "classes": mapping.report(),
         "left_out": left_out, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))

@@ -215,7 +215,7 @@ pub struct CellResult {
     pub exits: Vec<Exit>,
     /// The accuracy of each branch alone.
     pub branches: Vec<f64>,
-    /// The figures of the network's answer: accuracy, balanced accuracy, each class, confusion.
+    /// The figures by majority vote, as in the paper: accuracy, balanced accuracy, each class, confusion.
     pub evaluation: Evaluation,
     /// Expected calibration error of the mean probabilities, 0 to 1, over 15 bins of equally many images; in files of earlier
     /// versions over bins of equal width.
@@ -242,7 +242,7 @@ impl CellResult {
 #[must_use]
 pub fn exits(predictions: &Predictions) -> Vec<Exit> {
     if predictions.decision == Decision::Last {
-        let accuracy = predictions.accuracy(&predictions.answers());
+        let accuracy = predictions.accuracy(&predictions.voted());
         return vec![Exit { branches: predictions.branches, vote: accuracy, mean: accuracy }];
     }
     let exit = |branches| Exit {

@@ -19,7 +19,6 @@
 //! # }
 //! ```
 
-mod answer;
 pub mod claim;
 mod facts;
 mod folder;
@@ -193,25 +192,25 @@ impl Run {
         if let Some(init) = &init {
             (settings.colour, settings.normalise) = (init.colour, init.normalise);
         }
-        let teachers = if settings.teacher.is_empty() { None } else { Some(Teachers::load(&settings, classes)?) };
-        let hashes = teachers.as_ref().map(Teachers::hashes).unwrap_or_default();
-        if let Some(saved) = saved.as_ref().filter(|saved| saved.state.training.teachers != hashes) {
-            return Err(Error::File {
-                path: settings.teacher.first().cloned().unwrap_or_default(),
-                expected: format!(
-                    "the teachers that the run began with, sha256 {}",
-                    saved.state.training.teachers.join(", ")
-                ),
-                found: hashes.join(", "),
-                hint: "put their files back, or start a new run".into(),
+        let train = &set.data.split("train")?.samples;
+        if settings.resample_votes && train.iter().all(|sample| sample.votes.is_none()) {
+            return Err(Error::Usage {
+                setting: "--resample-votes".into(),
+                expected: "data with annotators' votes, such as ferplus".into(),
+                found: settings.data_name().to_owned(),
+                hint: "leave it out".into(),
             });
+        }
+        let teachers = if settings.teacher.is_empty() { None } else { Some(Teachers::load(&settings, classes)?) };
+        if let (Some(saved), Some(teachers)) = (&saved, &teachers) {
+            teachers.check(&settings, &saved.state.training.teachers)?;
         }
         let residency = if teachers.is_some() {
             Residency::host("the teachers look at it")
         } else if settings.augment.parse::<Augment>()?.needs_host() {
             Residency::host("border, blur and jpeg are changed there")
         } else {
-            Residency::choose(settings.resident, device.executor.as_ref(), &set.data.split("train")?.samples)?
+            Residency::choose(settings.resident, device.executor.as_ref(), train)?
         };
         let counts = set.data.splits.iter().map(|(name, split)| (name.clone(), split.samples.len() as u64)).collect();
         let begin = RunStart {
@@ -328,12 +327,13 @@ impl Run {
         let Some(predictions) = evaluate_unless(|| observer.stops(), validation, &network, &inputs, answer)? else {
             return Ok(None);
         };
-        let calibration = predictions.calibrate(settings.prior(job.train, classes.len()));
-        let answers = predictions.answered(Some(&calibration), predictions.branches);
+        // Nothing is fitted to the split that judges.
+        let fits = settings.select_on == SelectOn::Valid;
+        best.meta.answer = fits.then(|| predictions.calibrate(settings.prior(job.train, classes.len())));
+        let answers = predictions.answered(best.meta.answer.as_ref(), predictions.branches);
         let evaluation = Evaluation::from_predictions(&predictions.labels, &answers, classes)?;
         // Both follow from the weights alone: a run that is killed here, and resumed, writes the same file.
-        best.meta.result = Some(predictions.result(settings.chosen_on(), Some(&calibration), classes)?);
-        best.meta.answer = Some(calibration);
+        best.meta.result = Some(predictions.result(settings.chosen_on(), best.meta.answer.as_ref(), classes)?);
         folder.save_best(&best.meta, &best.tensors)?;
         let vote = || predictions.accuracy(&predictions.vote(predictions.branches));
         let mean = predictions.answer_probabilities(best.meta.answer.as_ref());

@@ -65,7 +65,7 @@ impl Settings {
                 ObjectiveKind::LogDet => Objective::LogDet { eps: LOGDET_EPS },
                 ObjectiveKind::Sum => Objective::Sum,
             },
-            answers: self.answer_diversity,
+            mixture: self.answer_diversity,
             layer: self.diversity_layer,
             centred: self.diversity_maps == DiversityMaps::Centred,
             weighted: self.diversity_weight != DiversityWeight::Value(1.0)
@@ -83,17 +83,43 @@ impl Settings {
     /// What a user should know of these settings before a training begins, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let NetworkSpec::Esr(spec) = self.network(0) else { return Vec::new() };
-        let side = spec.last_side();
+        [self.small_maps(), self.without_effect()].into_iter().flatten().collect()
+    }
+
+    /// Where maps have so few values that diversity cannot mean regions of a face.
+    fn small_maps(&self) -> Option<String> {
+        let NetworkSpec::Esr(spec) = self.network(0) else { return None };
+        let side = spec.side(self.diversity_layer);
         if side >= 3 || !self.diversified_kinds().contains(&"spatial") {
-            return Vec::new();
+            return None;
         }
         let differ =
             if side == 1 { "brightness alone".to_owned() } else { format!("which of {} cells they dim", side * side) };
-        vec![format!(
+        Some(format!(
             "spatial diversity compares maps of {side}×{side}, on which branches differ by {differ}; images of 70 pixels, or \
              of 48 with --padding same, have larger ones"
-        )]
+        ))
+    }
+
+    /// Settings that say how something is done that is not.
+    fn without_effect(&self) -> Option<String> {
+        let plain = Self::default();
+        let of_terms = [
+            ("diversity-weight", self.diversity_weight != plain.diversity_weight),
+            ("diversity-warmup", self.diversity_warmup != plain.diversity_warmup),
+            ("diversity-epochs", self.diversity_epochs != plain.diversity_epochs),
+            ("diversity-layer", self.diversity_layer != plain.diversity_layer),
+            ("diversity-maps", self.diversity_maps != plain.diversity_maps),
+        ];
+        let of_teachers = [
+            ("teacher-share", self.teacher_share != plain.teacher_share),
+            ("teacher-temperature", self.teacher_temperature != plain.teacher_temperature),
+        ];
+        let terms = of_terms.iter().filter(|_| !self.diversified());
+        let all = terms.chain(of_teachers.iter().filter(|_| self.teacher.is_empty()));
+        let idle: Vec<_> = all.filter(|(_, is_given)| *is_given).map(|(key, _)| format!("--{key}")).collect();
+        let why = "no term of diversity and no teacher is there for them";
+        (!idle.is_empty()).then(|| format!("without effect: {}; {why}", idle.join(", ")))
     }
 
     /// The kinds of maps that are diversified, of those that the network has.
@@ -120,6 +146,8 @@ impl Settings {
             gamma: kinds.zip(gammas.iter().copied()).collect(),
             layer: self.diversity_layer,
             centred: self.diversity_maps == DiversityMaps::Centred,
+            logdet_epsilon: (self.logdet_epsilon > 0.0).then_some(self.logdet_epsilon),
+            weight: self.diversity().weighted.then(|| self.diversity_weight.to_string()),
         })
     }
 

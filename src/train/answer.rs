@@ -18,12 +18,13 @@ use crate::{
 
 impl Settings {
     /// What a model file calls the split that chose it.
-    pub(super) fn chosen_on(&self) -> &'static str {
+    pub(crate) fn chosen_on(&self) -> &'static str {
         if self.select_on == SelectOn::Test { "test" } else { "validation" }
     }
 
     /// The mean of the targets that the loss sees in a training on these images `[classes]`, each by its weight there: as
-    /// [`prior`], with the images that a limit or a balance draws, smoothed labels, and the weights of the classes.
+    /// [`prior`], with the images that a limit or a balance draws, smoothed labels, and the weights of the classes. Teachers
+    /// count as if they answered each class as often as the labels name it.
     #[must_use]
     pub fn prior(&self, samples: &[Sample], classes: usize) -> Vec<f64> {
         let drawn = |count: usize| match (self.balance, self.limit_per_class) {
@@ -37,6 +38,9 @@ impl Settings {
         if self.balance == Balance::Weights {
             let mut counts = vec![0_usize; classes];
             samples.iter().for_each(|sample| counts[sample.label] += 1);
+            if self.limit_per_class > 0 {
+                counts.iter_mut().for_each(|count| *count = self.limit_per_class.min(*count));
+            }
             shares.iter_mut().zip(counts).for_each(|(share, count)| *share /= count.max(1) as f64);
             let sum: f64 = shares.iter().sum();
             shares.iter_mut().for_each(|share| *share /= sum);
@@ -122,5 +126,6 @@ mod tests {
         near(with(|settings| settings.label_smoothing = 0.5), [0.625, 0.375]);
         near(with(|settings| settings.balance = Balance::Sampling), [0.5, 0.5]);
         near(with(|settings| settings.balance = Balance::Weights), [0.5, 0.5]);
+        near(with(|settings| (settings.balance, settings.limit_per_class) = (Balance::Weights, 3)), [0.5, 0.5]);
     }
 }
