@@ -152,6 +152,26 @@ fn the_maps_that_are_judged_are_those_of_the_layer_that_was_diversified() {
 }
 
 #[test]
+fn steadiness_counts_the_answers_that_change_with_the_picture() {
+    let folder = folder();
+    let folder = folder.path();
+    model(folder, "a.safetensors", 1, &moue::data::EXPRESSIONS);
+    let said = json(&eval(folder, &["--model", "a.safetensors", "--steadiness"]));
+    let all = said["steadiness"].as_array().expect("a list");
+    assert_eq!((all.len(), &all[0]["change"]), (11, &Value::from("mirrored")));
+    let number = |row: &Value, key: &str| row[key].as_f64().expect("a share");
+    assert!(all.iter().all(|row| (0.0..=1.0).contains(&number(row, "changed"))));
+    assert!(all.iter().any(|row| number(row, "changed") > 0.0), "{all:?}");
+    // Accuracies differ by at most as much as answers do.
+    let accuracy = number(&said, "accuracy");
+    assert!(
+        all.iter().all(|row| (number(row, "accuracy") - accuracy).abs() <= number(row, "changed") + 1e-9),
+        "{said}"
+    );
+    assert_eq!(json(&eval(folder, &["--model", "a.safetensors"]))["steadiness"], Value::Array(vec![]));
+}
+
+#[test]
 fn a_subset_and_groups_are_judged_by_themselves() {
     let folder = folder();
     let folder = folder.path();

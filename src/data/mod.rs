@@ -13,6 +13,8 @@ mod wear;
 #[cfg(feature = "cli")]
 mod affectnet;
 #[cfg(feature = "cli")]
+mod change;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod class_map;
@@ -59,6 +61,7 @@ pub use transform::Transform;
 #[cfg(feature = "cli")]
 pub use self::{
     affectnet::prepare_affectnet,
+    change::Change,
     check::{Report, SplitReport},
     class_map::{ClassMap, Mapped, Mapping, MappingReport, expression},
     copies::{Contradiction, CopyIndex, LEAST_CORRELATION, Labelled, Match, NearCopy},

@@ -27,47 +27,78 @@ impl Wear {
 }
 
 #[cfg(feature = "cli")]
-impl Wear {
-    /// The worn picture, for a result of `size` pixels: of a picture at least twice as large its averages over blocks, as
-    /// [`Transform`](super::Transform) has it.
+mod files {
+    use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
+
+    use super::{Image, Jpeg, Wear};
+    use crate::{Error, Result, data::transform::reduced};
+
+    impl Wear {
+        /// The worn picture, for a result of `size` pixels: of a picture at least twice as large its averages over blocks,
+        /// as [`Transform`](crate::data::Transform) has it.
+        ///
+        /// # Errors
+        /// [`Error::Data`] where the picture cannot be saved.
+        pub(in crate::data) fn apply(&self, picture: &Image, size: usize) -> Result<Image> {
+            let reduced = reduced(picture, size);
+            let (width, height) = (reduced.width as u32, reduced.height as u32);
+            let mut worn = opened(&reduced);
+            if self.blur > 0.0 {
+                worn = worn.blur((self.blur * f64::from(width.min(height)) / size as f64) as f32);
+            }
+            if let Some(Jpeg { quality, doubled }) = self.jpeg {
+                if doubled {
+                    worn = saved(&twice(&worn), quality)?.resize_exact(width, height, FilterType::Triangle);
+                } else {
+                    worn = saved(&worn, quality)?;
+                }
+            }
+            Ok(closed(worn, reduced.channels))
+        }
+    }
+
+    /// A picture of twice the size, saved as a JPEG.
     ///
     /// # Errors
-    /// [`crate::Error::Data`] where the picture cannot be saved.
-    pub(super) fn apply(&self, picture: &Image, size: usize) -> crate::Result<Image> {
-        use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
-        let reduced = super::transform::reduced(picture, size);
-        let (width, height) = (reduced.width as u32, reduced.height as u32);
+    /// [`Error::Data`] for more than 65535 pixels a side.
+    pub(in crate::data) fn saved_doubled(picture: &Image, quality: u8) -> Result<Image> {
+        Ok(closed(saved(&twice(&opened(picture)), quality)?, picture.channels))
+    }
+
+    fn opened(picture: &Image) -> DynamicImage {
+        let (width, height, pixels) = (picture.width as u32, picture.height as u32, picture.pixels.clone());
         let sides = "invariant: an image has as many bytes as its sides say";
-        let mut worn = if reduced.channels == 1 {
-            DynamicImage::from(GrayImage::from_raw(width, height, reduced.pixels).expect(sides))
-        } else {
-            DynamicImage::from(RgbImage::from_raw(width, height, reduced.pixels).expect(sides))
-        };
-        if self.blur > 0.0 {
-            worn = worn.blur((self.blur * f64::from(width.min(height)) / size as f64) as f32);
+        match picture.channels {
+            1 => GrayImage::from_raw(width, height, pixels).expect(sides).into(),
+            _ => RgbImage::from_raw(width, height, pixels).expect(sides).into(),
         }
-        if let Some(Jpeg { quality, doubled }) = self.jpeg {
-            if doubled {
-                worn = worn.resize_exact(2 * width, 2 * height, FilterType::Triangle);
-            }
-            let mut bytes = Vec::new();
-            let saved = JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&worn);
-            let read = saved.and_then(|()| image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg));
-            worn = read.map_err(|error| crate::Error::Data {
-                what: "the picture to save as a JPEG".into(),
-                expected: "one of at most 65535 pixels a side".into(),
-                found: error.to_string(),
-                hint: "leave `jpeg` out of the augmentation".into(),
-            })?;
-            if doubled {
-                worn = worn.resize_exact(width, height, FilterType::Triangle);
-            }
-        }
-        let (width, height) = (reduced.width, reduced.height);
-        let pixels = if reduced.channels == 1 { worn.into_luma8().into_raw() } else { worn.into_rgb8().into_raw() };
-        Ok(Image { width, height, channels: reduced.channels, pixels })
+    }
+
+    fn closed(picture: DynamicImage, channels: usize) -> Image {
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let pixels = if channels == 1 { picture.into_luma8().into_raw() } else { picture.into_rgb8().into_raw() };
+        Image { width, height, channels, pixels }
+    }
+
+    fn twice(picture: &DynamicImage) -> DynamicImage {
+        picture.resize_exact(2 * picture.width(), 2 * picture.height(), FilterType::Triangle)
+    }
+
+    fn saved(picture: &DynamicImage, quality: u8) -> Result<DynamicImage> {
+        let mut bytes = Vec::new();
+        let saved = JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(picture);
+        let read = saved.and_then(|()| image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg));
+        read.map_err(|error| Error::Data {
+            what: "the picture to save as a JPEG".into(),
+            expected: "one of at most 65535 pixels a side".into(),
+            found: error.to_string(),
+            hint: "leave `jpeg` out of the augmentation, or take smaller pictures".into(),
+        })
     }
 }
+
+#[cfg(feature = "cli")]
+pub(super) use files::saved_doubled;
 
 #[cfg(all(test, feature = "cli"))]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod choose;
 mod say;
+mod steadiness;
 
 use std::path::PathBuf;
 
@@ -70,6 +71,10 @@ pub(super) struct Args {
     raw: bool,
     #[command(flatten)]
     abstain: Abstain,
+    /// How many answers change where the images are mirrored, darker, brighter, saved as JPEG, moved or scaled, and the
+    /// accuracy then; takes twelve times as long.
+    #[arg(long)]
+    steadiness: bool,
     /// Answers by the mean of the logits of each image and of its mirror image; takes twice as long.
     #[arg(long = "tta-flip", alias = "mirror")]
     mirror: bool,
@@ -202,6 +207,18 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         let scores: Vec<f64> = kept.mean.chunks(classes.len()).map(|row| f64::from(row[class])).collect();
         average_precision(&scores, &kept.labels.iter().map(|&label| label == class).collect::<Vec<_>>())
     };
+    let steadiness = if args.steadiness {
+        steadiness::judge(&known, &answered.answers(), |changed| {
+            let mut asked = Vec::new();
+            for model in &models {
+                let mut evaluator = Evaluator::of_model(opened.executor.as_mut(), model, args.batch)?;
+                asked.push(ask(args, model, changed, &mut evaluator)?);
+            }
+            Ok(together(kept.about.clone(), &asked, &calibrations, changed).answered().answers())
+        })?
+    } else {
+        Vec::new()
+    };
     let branch_accuracy = if asked.len() == 1 { asked[0].branch_accuracy() } else { members.accuracy.clone() };
     let loss = asked.iter().map(|predictions| predictions.loss).sum::<f64>() / asked.len() as f64;
     Ok(Outcome::passed(json!({
@@ -211,7 +228,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
-        "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits, "by_branches": by_branches, "abstained": abstained, "classes": mapping.report(),
+        "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits, "by_branches": by_branches, "abstained": abstained, "steadiness": steadiness, "classes": mapping.report(),
         "left_out": left_out, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))
