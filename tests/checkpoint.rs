@@ -242,7 +242,8 @@ fn tensors_that_do_not_fit_are_a_fault_of_the_saver() {
     let path = Path::new("never.safetensors");
     let short = Tensors::from([("w".into(), (vec![2, 2], vec![1.0; 3]))]);
     refused(model_bytes(path, &meta(), &short), path, &["`w` [2, 2], found 3"]);
-    refused(model_bytes(path, &meta(), &momenta()), path, &["`.momentum` for momenta only"]);
+    let training = "names that end in `.momentum` or `.average` for a training's tensors only";
+    refused(model_bytes(path, &meta(), &momenta()), path, &[training]);
     assert!(!path.exists());
 }
 

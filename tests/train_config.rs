@@ -35,8 +35,13 @@ fn usage<T: std::fmt::Debug>(result: Result<T>, needed: &[&str]) {
 #[test]
 fn flags_and_keys_have_the_same_names() {
     // Every setting given, as a file with every key.
-    let complete =
-        Settings { name: Some("n".into()), init: Some("i".into()), group_by: Some("g".into()), ..Settings::default() };
+    let complete = Settings {
+        name: Some("n".into()),
+        init: Some("i".into()),
+        group_by: Some("g".into()),
+        teacher: vec!["t".into(), "u".into()],
+        ..Settings::default()
+    };
     let keys: BTreeSet<String> = complete.to_toml().unwrap().parse::<toml::Table>().unwrap().keys().cloned().collect();
     assert_eq!(keys, Settings::keys().into_iter().collect());
     // And it can be read back.

@@ -220,7 +220,8 @@ fn an_earlier_layer_of_the_branches_is_compared_where_the_settings_say_so() {
 fn centred_maps_are_compared_where_the_settings_say_so() {
     let first = |diversity_maps| {
         let mut memory = Memory::default();
-        let settings = Settings { diversity_maps, log_every: 1, ..settings(BranchSchedule::Joint) };
+        // In the first layer, whose maps have 8×8 values; of one value a centred map would be its sign.
+        let settings = Settings { diversity_maps, diversity_layer: 1, log_every: 1, ..settings(BranchSchedule::Joint) };
         run(&settings, &mut memory).expect("training");
         memory.reports[0].clone()
     };

@@ -55,7 +55,9 @@ fn moue(args: &[&str], out: &Path) -> Result<()> {
 
 /// What the program says on its standard output.
 fn said(args: &[&str], variables: &[(String, Option<OsString>)]) -> Result<Output> {
-    let words = ["run", "--release", "--quiet", "--bin", "moue", "--"].iter().chain(args);
+    // With the features of the tests, whose program is built already.
+    let words = ["run", "--release", "--quiet", "--package", "moue", "--features", "web", "--bin", "moue", "--"];
+    let words = words.iter().chain(args);
     let output = Command::cargo(words).env(variables).limit_minutes(10).run()?;
     if output.success() { Ok(output) } else { Err(format!("`moue {}` failed", args.join(" "))) }
 }

@@ -18,6 +18,8 @@ use crate::{
 };
 
 const FEATURES: [&str; 3] = ["--no-default-features", "--features", "gpu,cli"];
+/// What computes here is the GPU: moue itself need not be fast, and is then built in half the time.
+const QUICKLY: [&str; 2] = ["--config", "profile.release.package.moue.opt-level=1"];
 
 /// An adapter as `moue doctor --json` describes it.
 #[derive(Debug, Clone)]
@@ -190,7 +192,7 @@ fn all_ignored(label: &str, adapter: &Adapter, like: usize) -> Tally {
 fn build() -> Result<Programs> {
     let built = |args: &[&str], name: &str| {
         let format = ["--release", "--package", "moue", "--message-format=json-render-diagnostics"];
-        let output = Command::cargo(args.iter().chain(&format).chain(&FEATURES)).silent().run()?;
+        let output = Command::cargo(args.iter().chain(&format).chain(&FEATURES).chain(&QUICKLY)).silent().run()?;
         if !output.success() {
             return Err(format!("the build without the CPU executor failed: {}", output.ending()));
         }
@@ -207,8 +209,9 @@ fn build() -> Result<Programs> {
         .and_then(|()| std::fs::copy(&moue, &kept))
         .map_err(|error| format!("{}: {error}", kept.display()))?;
     let ops = built(&["test", "--no-run", "--test", "ops"], "ops")?;
-    // The program that others expect in target/release: the one with every executor.
-    let usual = Command::cargo(["build", "--release", "--package", "moue", "--bin", "moue"]).silent().run()?;
+    // The program that others expect in target/release: the one with every executor, as the tests built it.
+    let usual = ["build", "--release", "--package", "moue", "--features", "web", "--bin", "moue"];
+    let usual = Command::cargo(usual).silent().run()?;
     if !usual.success() {
         return Err(format!("the build with all executors failed: {}", usual.ending()));
     }
