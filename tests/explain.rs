@@ -179,6 +179,10 @@ fn a_predictor_answers_by_the_weights_and_the_executor_that_it_is_given_or_refus
     predictor.load(&mut other, &second, 2).expect("a network");
     assert_eq!(answer(&mut predictor, &mut other).expect("an answer"), by_second);
     assert_eq!(answer(&mut rival, &mut one).expect("an answer"), by_first);
+    // After a load that failed there is nothing to answer with.
+    assert!(rival.load(&mut one, &first, 9).is_err());
+    assert_eq!(rival.branches(), None);
+    refused(answer(&mut rival, &mut one));
 }
 
 /// Also where a file does not say the layer, as those of earlier versions.

@@ -141,6 +141,15 @@ mod tests {
         let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
         weigh(&mut targets, &weights);
         assert_eq!(targets, [4.0 / 6.0, 0.0, 0.0, 2.0 / 6.0, 0.0, 1.0]);
+        // A batch's targets are smoothed first.
+        let smoothed = Settings { label_smoothing: 0.3, ..settings.clone() };
+        let smoothed = Job { settings: &smoothed, ..job.clone() };
+        let mut batch = Batch { targets: vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0], ..Batch::default() };
+        LossTargets::new(&smoothed, None, 2).prepare(&smoothed, &mut batch).expect("no teacher");
+        let near = |(found, weight): (&f32, f32)| (found - weight).abs() < 1e-6;
+        let weighed = |target: [f32; 3]| [target[0] * weights[0], target[1] * weights[1], target[2] * weights[2]];
+        let expected = [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]].map(weighed).concat();
+        assert!(batch.targets.iter().zip(expected).all(near), "{:?}", batch.targets);
         let limited = Settings { limit_per_class: 1, ..settings.clone() };
         assert_eq!(class_weights(&Job { settings: &limited, ..job.clone() }), [1.0; 3]);
         let plain = Settings::default();
