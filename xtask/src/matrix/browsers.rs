@@ -67,7 +67,12 @@ pub(super) fn rows(native: &BTreeSet<String>, full: bool, install: bool) -> Vec<
         });
         Row { label: page.label(), adapter, tally, seconds: begin.elapsed().as_secs_f64() }
     };
-    PAGES.iter().enumerate().map(row).collect()
+    // Beside each other: each waits for its browser most of the time.
+    std::thread::scope(|scope| {
+        let row = &row;
+        let rows: Vec<_> = PAGES.iter().enumerate().map(|page| scope.spawn(move || row(page))).collect();
+        rows.into_iter().map(|row| row.join().expect("invariant: a row does not panic")).collect()
+    })
 }
 
 /// The tests of a page; an error where it cannot run.
