@@ -30,21 +30,21 @@ pub(crate) fn packages(install: bool) -> bool {
     there()
 }
 
-/// A small ESR and a small MA-Net for the built page, trained for one epoch on drawn faces; what they answer is of no
+/// A small ESR and a small MA-Net for the built page, trained for one epoch on a few drawn faces; what they answer is of no
 /// importance.
 fn models() -> Result<[PathBuf; 2]> {
     let folder = root().join("target/web-model");
     let _ = fs::remove_dir_all(&folder);
     let made = |name: &str, network: &[&str]| -> Result<PathBuf> {
         let file = folder.join(name).with_extension("safetensors");
-        let train = [&["train", "--device", "cpu", "--epochs", "1"], network, &["--name", name, "--out"]].concat();
+        let begin = ["train", "--device", "cpu", "--epochs", "1", "--data", "synthetic:train=128,valid=64,test=8"];
+        let train = [&begin, network, &["--name", name, "--out"]].concat();
         moue(&train, &folder)?;
         let best = folder.join(name).join("checkpoints/best.safetensors");
         moue(&["export", &best.to_string_lossy(), "--web", "--out"], &file)?;
         Ok(file)
     };
-    let small =
-        ["--model", "manet", "--width", "0.125", "--image-size", "64", "--batch-size", "16", "--limit-per-class", "16"];
+    let small = ["--model", "manet", "--width", "0.125", "--image-size", "64", "--batch-size", "16"];
     Ok([made("esr", &[])?, made("manet", &small)?])
 }
 
