@@ -171,6 +171,32 @@ fn steadiness_counts_the_answers_that_change_with_the_picture() {
 }
 
 #[test]
+fn images_that_were_trained_on_are_left_out_where_asked_for() {
+    let folder = folder();
+    let folder = folder.path();
+    model(folder, "a.safetensors", 1, &["anger", "happiness"]);
+    for (split, numbers) in [("train", [1, 2, 3]), ("test", [3, 4, 5])] {
+        for (class, factor) in [("anger", 7), ("happiness", 11)] {
+            let path = folder.join("faces").join(split).join(class);
+            fs::create_dir_all(&path).expect("a folder");
+            for number in numbers {
+                let pixel = |x: u32, y: u32| image::Luma([((x * factor + y * 3) * number) as u8]);
+                image::GrayImage::from_fn(48, 48, pixel).save(path.join(format!("{number}.png"))).expect("written");
+            }
+        }
+    }
+    let eval = |more: &[&str]| {
+        let args = ["eval", "--model", "a.safetensors", "--data", "folder:faces", "--device", "cpu", "--json"];
+        moue(folder, &[&args, more].concat())
+    };
+    let [all, rest] = [&[][..], &["--without-copies"]].map(|more| json(&eval(more)));
+    assert_eq!((&all["images"], &all["copies"]), (&6.into(), &0.into()));
+    assert_eq!((&rest["images"], &rest["copies"]), (&4.into(), &2.into()));
+    let refused = eval(&["--without-copies", "--split", "train"]);
+    assert!(stderr(&refused).contains("splits other than `train`"), "{}", stderr(&refused));
+}
+
+#[test]
 fn a_subset_and_groups_are_judged_by_themselves() {
     let folder = folder();
     let folder = folder.path();

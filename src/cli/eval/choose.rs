@@ -1,7 +1,7 @@
 //! Which of a data set's images are judged: all of some splits or those of a list, and those of each group of a table.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Error, Result,
     checkpoint::bytes_hash,
-    data::{Dataset, Mapping, Sample},
+    data::{Dataset, Image, Mapping, Sample},
     evaluation::{
         SplitOf,
         statistics::{permutation, wilson},
@@ -34,13 +34,22 @@ pub(super) struct Chosen {
     pub(super) unknown: Vec<Sample>,
     /// How many the class map leaves out.
     pub(super) left_out: usize,
+    /// How many were left out as copies of training images.
+    pub(super) copies: usize,
     /// The splits of the known.
     pub(super) splits: Vec<SplitOf>,
 }
 
 impl Chosen {
-    /// From these splits, of which `list` may name some images.
-    pub(super) fn of(data: &Dataset, splits: &[String], list: Option<&Path>, mapping: &Mapping) -> Result<Self> {
+    /// From these splits, of which `list` may name some images; without those that the split `train` has too, pixel for
+    /// pixel, where `without_copies` says so.
+    pub(super) fn of(
+        data: &Dataset,
+        splits: &[String],
+        list: Option<&Path>,
+        without_copies: bool,
+        mapping: &Mapping,
+    ) -> Result<Self> {
         if let Some(twice) = splits.iter().enumerate().find(|(place, name)| splits[..*place].contains(name)) {
             return Err(Error::Usage {
                 setting: "split".into(),
@@ -49,9 +58,13 @@ impl Chosen {
                 hint: "name it once".into(),
             });
         }
+        let seen: HashSet<&Image> = match without_copies {
+            true => data.split("train")?.samples.iter().map(|sample| &*sample.image).collect(),
+            false => HashSet::new(),
+        };
         let ids = list.map(subset).transpose()?;
         let mut missing = ids.clone().unwrap_or_default();
-        let mut chosen = Self { known: Vec::new(), unknown: Vec::new(), left_out: 0, splits: Vec::new() };
+        let mut chosen = Self { known: Vec::new(), unknown: Vec::new(), left_out: 0, copies: 0, splits: Vec::new() };
         for name in splits {
             let all = &data.split(name)?.samples;
             let mut samples = all.clone();
@@ -60,6 +73,9 @@ impl Chosen {
                 let found: BTreeSet<_> = samples.iter().map(|sample| &sample.id).collect();
                 missing.retain(|id| !found.contains(id));
             }
+            let before = samples.len();
+            samples.retain(|sample| !seen.contains(&*sample.image));
+            chosen.copies += before - samples.len();
             let mapped = mapping.apply(&samples);
             let mut hash = data.hashes.get(name).cloned().unwrap_or_default();
             if mapped.known.len() < all.len() {

@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Only the images whose ids a file lists, one a line.
     #[arg(long, value_name = "LIST")]
     subset: Option<PathBuf>,
+    /// Leaves out the images that the split train has too, pixel for pixel.
+    #[arg(long)]
+    without_copies: bool,
     /// A table with a column `id` and columns of groups, such as `age`: the accuracy of each group, and whether the
     /// groups differ by more than chance.
     #[arg(long, value_name = "CSV")]
@@ -134,12 +137,27 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
     let classes = &models[0].meta.classes;
     let calibrations: Vec<_> = models.iter().map(|model| model.meta.answer.as_ref().filter(|_| !args.raw)).collect();
     let threshold = args.abstain.threshold(&args.model, calibrations[0])?;
-    let names: Vec<&str> = args.split.iter().map(String::as_str).collect();
+    let mut names: Vec<&str> = args.split.iter().map(String::as_str).collect();
+    if args.without_copies {
+        if names.contains(&"train") {
+            return Err(Error::Usage {
+                setting: "--without-copies".into(),
+                expected: "splits other than `train`, of whose images none would be left".into(),
+                found: "`train`".into(),
+                hint: "name the split that judges, such as `test`".into(),
+            });
+        }
+        names.push("train");
+    }
     let data = args.data.load_divided(&names, args.group_by.as_deref(), args.folds, args.fold)?;
     super::data::say_notes(&data);
     let mapping = args.class_map.clone().unwrap_or_default().resolve(&data.source, &data.classes, classes)?;
     mapping.sentences().iter().for_each(|sentence| note!("classes: {sentence}"));
-    let Chosen { known, unknown, left_out, splits } = Chosen::of(&data, &args.split, args.subset.as_deref(), &mapping)?;
+    let Chosen { known, unknown, left_out, copies, splits } =
+        Chosen::of(&data, &args.split, args.subset.as_deref(), args.without_copies, &mapping)?;
+    if args.without_copies {
+        note!("{copies} images are left out: the split train has the same pixels");
+    }
     let groups = args.groups.as_deref().map(|path| choose::groups(path, &known)).transpose()?;
 
     // The network has no logit for the labels of the unknown: it is asked about them under another, which they are then
@@ -229,7 +247,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
         "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits, "by_branches": by_branches, "abstained": abstained, "steadiness": steadiness, "classes": mapping.report(),
-        "left_out": left_out, "calibration_error": figures.calibration_error,
+        "left_out": left_out, "copies": copies, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))
 }
