@@ -35,13 +35,9 @@ impl Settings {
         let mut shares = prior(samples, classes, self.targets, drawn);
         let spread = self.label_smoothing;
         shares.iter_mut().for_each(|share| *share = (1.0 - spread) * *share + spread / classes as f64);
-        if self.balance == Balance::Weights {
-            let mut counts = vec![0_usize; classes];
-            samples.iter().for_each(|sample| counts[sample.label] += 1);
-            if self.limit_per_class > 0 {
-                counts.iter_mut().for_each(|count| *count = self.limit_per_class.min(*count));
-            }
-            shares.iter_mut().zip(counts).for_each(|(share, count)| *share /= count.max(1) as f64);
+        let weights = self.class_weights(samples, classes);
+        if !weights.is_empty() {
+            shares.iter_mut().zip(weights).for_each(|(share, weight)| *share *= weight);
             let sum: f64 = shares.iter().sum();
             shares.iter_mut().for_each(|share| *share /= sum);
         }

@@ -2,13 +2,13 @@
 
 use super::{
     schedule::stages,
-    settings::words::Balance,
+    settings::{Settings, words::Balance},
     teachers::Teachers,
     trainer::{Job, State},
 };
 use crate::{
     Result,
-    data::{Batch, Loader, LoaderOptions, Transform},
+    data::{Batch, Loader, LoaderOptions, Sample, Transform},
 };
 
 /// Batches from which γ is taken when it is automatic, and the weight of diversity when it is a share.
@@ -24,7 +24,8 @@ pub(super) struct LossTargets<'t> {
 impl<'t> LossTargets<'t> {
     /// For a network of so many heads.
     pub(super) fn new(job: &Job<'_>, teachers: Option<&'t mut Teachers>, heads: usize) -> Self {
-        Self { teachers, heads, class_weights: class_weights(job) }
+        let class_weights = job.settings.class_weights(job.train, job.classes);
+        Self { teachers, heads, class_weights: class_weights.into_iter().map(|weight| weight as f32).collect() }
     }
 
     /// The SHA-256 of each teacher's file.
@@ -93,20 +94,22 @@ fn smooth(targets: &mut [f32], share: f64, classes: usize) {
     }
 }
 
-/// The weight of each class K in the loss: N / (K'·n_k) for the n_k of N training images, K' the classes that occur, so
-/// that the mean over the images is 1; nothing where all count alike.
-fn class_weights(job: &Job<'_>) -> Vec<f32> {
-    if job.settings.balance != Balance::Weights {
-        return Vec::new();
+impl Settings {
+    /// The weight of each class K in the loss: N / (K'·n_k) for the n_k of N training images, K' the classes that occur, so
+    /// that the mean over the images is 1; nothing where all count alike.
+    pub(super) fn class_weights(&self, samples: &[Sample], classes: usize) -> Vec<f64> {
+        if self.balance != Balance::Weights {
+            return Vec::new();
+        }
+        let mut counts = vec![0_usize; classes];
+        samples.iter().for_each(|sample| counts[sample.label] += 1);
+        if self.limit_per_class > 0 {
+            counts.iter_mut().for_each(|count| *count = self.limit_per_class.min(*count));
+        }
+        let present = counts.iter().filter(|count| **count > 0).count();
+        let images: usize = counts.iter().sum();
+        counts.iter().map(|&count| images as f64 / (present * count.max(1)) as f64).collect()
     }
-    let mut counts = vec![0_usize; job.classes];
-    job.train.iter().for_each(|sample| counts[sample.label] += 1);
-    if job.settings.limit_per_class > 0 {
-        counts.iter_mut().for_each(|count| *count = job.settings.limit_per_class.min(*count));
-    }
-    let present = counts.iter().filter(|count| **count > 0).count();
-    let images: usize = counts.iter().sum();
-    counts.iter().map(|&count| images as f32 / (present * count.max(1)) as f32).collect()
 }
 
 /// Multiplies each target by its class's weight.
@@ -122,10 +125,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{
-        data::{Image, Sample},
-        train::Settings,
-    };
+    use crate::data::Image;
 
     #[test]
     fn a_rare_classs_images_count_more_and_the_mean_over_the_images_is_1() {
@@ -135,7 +135,7 @@ mod tests {
         let train: Vec<Sample> = [0, 0, 0, 2].map(sample).to_vec();
         let settings = Settings { balance: Balance::Weights, ..Settings::default() };
         let job = Job { settings: &settings, classes: 3, train: &train, validation: &[], pool: None };
-        let weights = class_weights(&job);
+        let weights: Vec<f32> = settings.class_weights(&train, 3).into_iter().map(|weight| weight as f32).collect();
         assert_eq!([weights[0], weights[2]], [4.0 / 6.0, 2.0]);
         assert_eq!(train.iter().map(|sample| weights[sample.label]).sum::<f32>(), 4.0);
         let mut targets = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5];
@@ -151,8 +151,7 @@ mod tests {
         let expected = [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]].map(weighed).concat();
         assert!(batch.targets.iter().zip(expected).all(near), "{:?}", batch.targets);
         let limited = Settings { limit_per_class: 1, ..settings.clone() };
-        assert_eq!(class_weights(&Job { settings: &limited, ..job.clone() }), [1.0; 3]);
-        let plain = Settings::default();
-        assert!(class_weights(&Job { settings: &plain, ..job }).is_empty());
+        assert_eq!(limited.class_weights(&train, 3), [1.0; 3]);
+        assert!(Settings::default().class_weights(&train, 3).is_empty());
     }
 }

@@ -246,7 +246,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome> {
         "confusion": evaluation.confusion, "images": evaluation.images, "figures": figures,
         "reliability": answered.reliability(), "risk_at_coverage": say::risk_curve(&answered.risks()),
         "members": members, "maps": maps, "groups": groups, "branch_accuracy": branch_accuracy, "loss": loss,
-        "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits, "by_branches": by_branches, "abstained": abstained, "steadiness": steadiness, "classes": mapping.report(),
+        "split": args.split.join(","), "mirror": args.mirror, "raw": args.raw, "exits": exits,
+        "by_branches": by_branches, "abstained": abstained, "steadiness": steadiness, "classes": mapping.report(),
         "left_out": left_out, "copies": copies, "calibration_error": figures.calibration_error,
         "model_sha256": hashes.join(","), "data_sha256": data.hash(), "device": opened.name(),
     })))
